@@ -1,0 +1,303 @@
+//! The catalog: every node's newest record, and whether the node is alive. A machine without IO or clock.
+//!
+//! The node task feeds it what exchanges say ([`Catalog::apply`]), its own record and the passing of time, carries
+//! out the questions it asks, and publishes the snapshots it makes. Liveness is judged per exchange and then
+//! joined: a node is failed when no exchange holds it alive any more. While an exchange's link is down, nothing
+//! expires because of it. When one exchange loses a node, the others whose link is up are asked first.
+//! Not here: what is shown how (`wire`, outputs), how records travel (exchanges).
+
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap},
+    sync::Arc,
+    time::Duration,
+};
+
+use imbl::OrdMap;
+
+use crate::{
+    id::{ExchangeId, NodeId, Origin, Revision},
+    limits,
+    name::Name,
+    port::{Gone, LinkState, PeerEvent},
+    record::{Record, Stamp},
+    time::{Moment, Now},
+};
+
+mod peer;
+mod snapshot;
+#[cfg(test)]
+mod tests;
+
+use peer::Peer;
+pub use snapshot::{Heard, Host, Link, Node, NodeState, Presence, Snapshot};
+
+/// How long a failed node, or the stamp of one that left, is remembered.
+const REMEMBER: Duration = Duration::from_secs(3600);
+
+/// How long the other exchanges have to contradict one that lost a node.
+const QUESTION: Duration = Duration::from_secs(1);
+
+/// How an exchange tells that a node is alive.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Liveness {
+    /// It has failure detection of its own and reports `Gone`.
+    Reported,
+    /// A node is alive for this long after each time it was heard of.
+    Ttl(Duration),
+}
+
+/// An exchange as the configuration names it.
+#[derive(Clone, Debug)]
+pub struct ExchangeSpec {
+    /// Its name.
+    pub name: Arc<str>,
+    /// How it tells that a node is alive.
+    pub liveness: Liveness,
+}
+
+/// What became of an event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// The catalog changed, or noted that the node lives.
+    Applied,
+    /// Nothing new in it.
+    Stale,
+    /// It speaks for us: our own packet come back, or somebody with our id.
+    Ours,
+    /// The catalog is full of other nodes.
+    Refused,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Timer {
+    Expire(Origin, ExchangeId),
+    Verdict(Origin),
+    Reap(Origin),
+    WarmMax,
+}
+
+/// Whether a snapshot is due, and whether it is a change.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Dirty {
+    No,
+    /// Something beside the lists: a link, what one exchange makes of a node.
+    Aside,
+    /// Something that lists show.
+    Lists,
+}
+
+struct LinkInfo {
+    liveness: Liveness,
+    up_since: Option<Moment>,
+    link: Link,
+}
+
+/// The one mutable catalog of an agent.
+pub struct Catalog {
+    revision: Revision,
+    started: Moment,
+    incomplete_since: Option<Moment>,
+    own_id: NodeId,
+    local: Arc<Node>,
+    listed: bool,
+    links: Vec<LinkInfo>,
+    peers: HashMap<Origin, Peer>,
+    departed: BTreeMap<Origin, Stamp>,
+    timers: BTreeMap<(Moment, u64), Timer>,
+    n_timers: u64,
+    questions: Vec<(ExchangeId, NodeId)>,
+    names: HashMap<Name, BTreeSet<Origin>>,
+    nodes: OrdMap<Origin, Arc<Node>>,
+    hosts: OrdMap<Name, Arc<Host>>,
+    dirty: Dirty,
+}
+
+impl Catalog {
+    /// A catalog that knows only ourselves.
+    ///
+    /// `listed` is REGISTER; `warm_max` is how long an exchange may take to be warm before it stops counting.
+    pub fn new(
+        revision: Revision,
+        exchanges: impl IntoIterator<Item = ExchangeSpec>,
+        own: Arc<Record>,
+        listed: bool,
+        warm_max: Duration,
+        now: Now,
+    ) -> Self {
+        let info = |spec: ExchangeSpec| LinkInfo {
+            liveness: spec.liveness,
+            up_since: None,
+            link: Link { name: spec.name, state: LinkState::Connecting, warm: false, given_up: false },
+        };
+        let mut catalog = Self {
+            revision,
+            started: now.moment,
+            incomplete_since: None,
+            own_id: own.origin.node_id().expect("our own record has a node id"),
+            local: own_node(own.clone()),
+            listed,
+            links: exchanges.into_iter().map(info).collect(),
+            peers: HashMap::new(),
+            departed: BTreeMap::new(),
+            timers: BTreeMap::new(),
+            n_timers: 0,
+            questions: Vec::new(),
+            names: HashMap::new(),
+            nodes: OrdMap::new(),
+            hosts: OrdMap::new(),
+            dirty: Dirty::Lists,
+        };
+        catalog.arm(now.moment + warm_max, Timer::WarmMax);
+        catalog.note_completeness(now.moment);
+        catalog.set_local(own);
+        catalog
+    }
+
+    /// Replaces our own record.
+    pub fn set_local(&mut self, record: Arc<Record>) {
+        let old_name = self.local.record.name.clone();
+        self.local = own_node(record);
+        let origin = Origin::Node(self.own_id);
+        if self.listed && !self.local.record.leaving {
+            let name = self.local.record.name.clone();
+            self.nodes.insert(origin.clone(), self.local.clone());
+            self.rename(&origin, Some(&old_name), Some(&name));
+        } else {
+            self.nodes.remove(&origin);
+            self.rename(&origin, Some(&old_name), None);
+        }
+        self.touch(Dirty::Lists);
+    }
+
+    /// Takes in what an exchange says.
+    pub fn apply(&mut self, exchange: ExchangeId, event: PeerEvent, now: Now) -> Outcome {
+        if usize::from(exchange.0) >= self.links.len() {
+            return Outcome::Stale;
+        }
+        match event {
+            PeerEvent::Link(state) => self.set_link(exchange, state, now.moment),
+            PeerEvent::Warm => {
+                let link = &mut self.links[usize::from(exchange.0)].link;
+                if link.warm {
+                    return Outcome::Stale;
+                }
+                link.warm = true;
+                self.touch(Dirty::Aside);
+                self.note_completeness(now.moment);
+                Outcome::Applied
+            }
+            PeerEvent::Record(record) => self.set_record(record),
+            PeerEvent::Seen(origin, age) => self.seen(exchange, origin, age, now),
+            PeerEvent::Suspect(origin) => self.judge(exchange, origin, NodeState::Suspect, now.moment),
+            PeerEvent::Gone(origin, Gone::Failed) => self.judge(exchange, origin, NodeState::Failed, now.moment),
+            PeerEvent::Gone(origin, Gone::Left) => self.remove(&origin),
+        }
+    }
+
+    /// The next node to ask about, and over which exchange.
+    pub fn poll_question(&mut self) -> Option<(ExchangeId, NodeId)> {
+        self.questions.pop()
+    }
+
+    /// When [`Self::handle_deadline`] wants to be called next.
+    pub fn next_deadline(&self) -> Option<Moment> {
+        self.timers.keys().next().map(|(at, _)| *at)
+    }
+
+    /// Does what is due.
+    pub fn handle_deadline(&mut self, now: Now) {
+        while let Some(entry) = self.timers.first_entry()
+            && entry.key().0 <= now.moment
+        {
+            match entry.remove() {
+                Timer::Expire(origin, exchange) => self.expire(origin, exchange, now.moment),
+                Timer::Verdict(origin) => self.verdict(&origin, now.moment),
+                Timer::Reap(origin) => self.reap(&origin, now.moment),
+                Timer::WarmMax => {
+                    for info in &mut self.links {
+                        info.link.given_up = !info.link.warm;
+                    }
+                    self.touch(Dirty::Aside);
+                    self.note_completeness(now.moment);
+                }
+            }
+        }
+    }
+
+    /// One exchange as the catalog sees it.
+    pub fn link(&self, exchange: ExchangeId) -> Option<&Link> {
+        self.links.get(usize::from(exchange.0)).map(|info| &info.link)
+    }
+
+    /// A snapshot, if anything has changed since the last one.
+    pub fn poll_snapshot(&mut self) -> Option<Arc<Snapshot>> {
+        match self.dirty {
+            Dirty::No => return None,
+            Dirty::Aside => {}
+            Dirty::Lists => self.revision = self.revision.next(),
+        }
+        self.dirty = Dirty::No;
+        Some(Arc::new(Snapshot {
+            revision: self.revision,
+            warm: self.is_warm(),
+            incomplete_since: self.incomplete_since,
+            local: self.local.clone(),
+            nodes: self.nodes.clone(),
+            hosts: self.hosts.clone(),
+            links: self.links.iter().map(|info| info.link.clone()).collect(),
+        }))
+    }
+}
+
+// === Links ===
+
+impl Catalog {
+    fn is_warm(&self) -> bool {
+        self.links.iter().all(|info| info.link.warm || info.link.given_up)
+    }
+
+    fn set_link(&mut self, exchange: ExchangeId, state: LinkState, now: Moment) -> Outcome {
+        let info = &mut self.links[usize::from(exchange.0)];
+        if info.link.state == state {
+            return Outcome::Stale;
+        }
+        info.up_since = match (&state, &info.link.state) {
+            // Before the first connection nothing could be missed, so nobody needs more than what is left of their TTL.
+            (LinkState::Up, LinkState::Connecting) => Some(Moment::ZERO),
+            (LinkState::Up, _) => Some(now),
+            (LinkState::Connecting | LinkState::Down { .. }, _) => None,
+        };
+        info.link.state = state;
+        self.touch(Dirty::Aside);
+        self.note_completeness(now);
+        Outcome::Applied
+    }
+
+    fn note_completeness(&mut self, now: Moment) {
+        let complete = self.is_warm() && self.links.iter().all(|info| info.link.given_up || info.up_since.is_some());
+        self.incomplete_since = match (complete, self.incomplete_since) {
+            (true, _) => None,
+            (false, None) if self.revision_unpublished() => Some(self.started),
+            (false, since) => Some(since.unwrap_or(now)),
+        };
+    }
+
+    /// Nothing was shown yet, so the incompleteness began with the start.
+    fn revision_unpublished(&self) -> bool {
+        self.nodes.is_empty() && self.hosts.is_empty()
+    }
+
+    fn touch(&mut self, dirty: Dirty) {
+        self.dirty = self.dirty.max(dirty);
+    }
+
+    fn arm(&mut self, at: Moment, timer: Timer) {
+        self.n_timers += 1;
+        self.timers.insert((at, self.n_timers), timer);
+    }
+}
+
+fn own_node(record: Arc<Record>) -> Arc<Node> {
+    let heard = Arc::new(Heard::default());
+    Arc::new(Node { record, state: NodeState::Alive, presences: Vec::new(), heard, own: true, watched: false })
+}

@@ -1,0 +1,189 @@
+//! One immutable state of the catalog, shared by everybody who answers from it.
+//!
+//! Built by [`super::Catalog`] in O(changes): maps are persistent, leaves are `Arc`s. The one thing in it
+//! that moves is [`Heard`], the time a node was last heard of, because a keep-alive is not a change.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering},
+};
+
+use imbl::OrdMap;
+
+use crate::{
+    id::{ExchangeId, NodeId, Origin, Revision},
+    label::Label,
+    name::Name,
+    port::LinkState,
+    record::Record,
+    time::{Moment, Now, WallSecond},
+    wire::rest,
+};
+
+/// One state of the catalog.
+#[derive(Clone, Debug)]
+pub struct Snapshot {
+    /// Rises when anything that a list shows has changed, and only then.
+    pub revision: Revision,
+    /// The first complete picture has arrived.
+    pub warm: bool,
+    /// Since when the picture is not complete: not warm, or a link is down. `None` while it is complete.
+    pub incomplete_since: Option<Moment>,
+    /// Our own node, listed or not.
+    pub local: Arc<Node>,
+    /// Every node, failed ones too, our own only when it is listed.
+    pub nodes: OrdMap<Origin, Arc<Node>>,
+    /// What Lobby's lists show: live nodes, those of one host name merged.
+    pub hosts: OrdMap<Name, Arc<Host>>,
+    /// The exchanges, in the order of the configuration.
+    pub links: Arc<[Link]>,
+}
+
+/// One exchange as the catalog sees it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Link {
+    /// Its name: `gossip`, `nats`, `redis`, …
+    pub name: Arc<str>,
+    /// The state of its connection.
+    pub state: LinkState,
+    /// Its first complete picture has arrived.
+    pub warm: bool,
+    /// It was not warm after WARM_MAX and no longer counts.
+    pub given_up: bool,
+}
+
+/// A node as the catalog sees it.
+#[derive(Clone, Debug)]
+pub struct Node {
+    /// What it says about itself.
+    pub record: Arc<Record>,
+    /// What we make of it.
+    pub state: NodeState,
+    /// What each exchange that knows it makes of it.
+    pub presences: Vec<Presence>,
+    /// When it was last heard of.
+    pub heard: Arc<Heard>,
+    /// It is ourselves.
+    pub own: bool,
+    /// Some exchange's own failure detection holds it alive, so it counts as heard of right now.
+    pub watched: bool,
+}
+
+/// Whether a node is alive. Ordered from best to worst.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum NodeState {
+    /// Some exchange holds it alive.
+    Alive,
+    /// No exchange holds it alive, some only suspects it. Still listed.
+    Suspect,
+    /// Every exchange that knew it has lost it. Not listed; remembered for an hour.
+    Failed,
+}
+
+/// What one exchange makes of a node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Presence {
+    /// Which exchange.
+    pub exchange: ExchangeId,
+    /// What it makes of the node.
+    pub state: NodeState,
+}
+
+/// When a node was last heard of, on both clocks. Written by the catalog, read by anybody.
+#[derive(Debug, Default)]
+pub struct Heard {
+    moment: AtomicU64,
+    wall: AtomicU64,
+}
+
+/// The nodes of one host name, merged as Lobby's lists show them.
+#[derive(Debug)]
+pub struct Host {
+    /// The host name.
+    pub name: Name,
+    /// The live nodes of that name, at least one. More than one is a name conflict or several daemons on one machine.
+    pub nodes: Vec<Arc<Node>>,
+    /// Union of their labels, sorted.
+    pub labels: Vec<Label>,
+    /// The start of the rendered packet, up to the number of `last_check`.
+    pub(crate) rendered: Box<str>,
+}
+
+impl NodeState {
+    /// The state in answers.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Alive => "alive",
+            Self::Suspect => "suspect",
+            Self::Failed => "failed",
+        }
+    }
+
+    /// Whether lists show a node in this state.
+    pub const fn is_listed(self) -> bool {
+        matches!(self, Self::Alive | Self::Suspect)
+    }
+}
+
+impl Heard {
+    pub(crate) fn at(&self, now: Now) {
+        self.moment.fetch_max(now.moment.as_micros(), Ordering::Relaxed);
+        self.wall.fetch_max(now.wall.0, Ordering::Relaxed);
+    }
+
+    /// The moment it was last heard of.
+    pub fn moment(&self) -> Moment {
+        Moment::from_micros(self.moment.load(Ordering::Relaxed))
+    }
+
+    /// The wall second at which it was last heard of.
+    pub fn wall(&self) -> WallSecond {
+        WallSecond(self.wall.load(Ordering::Relaxed))
+    }
+}
+
+impl Node {
+    /// The second shown as `last_check`.
+    pub fn last_check(&self, now: Now) -> WallSecond {
+        if self.own || self.watched { now.wall } else { self.heard.wall() }
+    }
+
+    /// How long ago the node was last heard of.
+    pub fn age(&self, now: Now) -> std::time::Duration {
+        if self.own || self.watched { std::time::Duration::ZERO } else { now.moment.since(self.heard.moment()) }
+    }
+}
+
+impl Host {
+    pub(crate) fn new(name: Name, nodes: Vec<Arc<Node>>) -> Self {
+        let mut labels: Vec<_> = nodes.iter().flat_map(|node| node.record.labels().cloned()).collect();
+        if nodes.len() > 1 {
+            labels.sort();
+            labels.dedup();
+        }
+        let rendered = rest::packet_head(&name, &labels).into();
+        Self { name, nodes, labels, rendered }
+    }
+
+    /// The second shown as `last_check`: the newest of its nodes.
+    pub fn last_check(&self, now: Now) -> WallSecond {
+        self.nodes.iter().map(|node| node.last_check(now)).max().unwrap_or(now.wall)
+    }
+
+    /// Whether any of its nodes is ourselves.
+    pub fn is_own(&self) -> bool {
+        self.nodes.iter().any(|node| node.own)
+    }
+}
+
+impl Snapshot {
+    /// The node with this id.
+    pub fn node(&self, id: NodeId) -> Option<&Arc<Node>> {
+        self.nodes.get(&Origin::Node(id))
+    }
+
+    /// How old the picture is: zero while it is complete.
+    pub fn age(&self, now: Now) -> std::time::Duration {
+        self.incomplete_since.map_or(std::time::Duration::ZERO, |since| now.moment.since(since))
+    }
+}

@@ -1,0 +1,263 @@
+//! What one node says about itself: entries, each with the version at which it last changed.
+//!
+//! Only its owner makes new versions (see `local`); everybody else replaces an older record by a newer one
+//! or applies a [`Delta`]. A deletion is a tombstone, so that "all entries newer than v" is a complete
+//! delta for anybody who holds v. Tombstones are bounded; below `floor` they are forgotten and only the
+//! full record helps.
+//! Not here: bytes (`wire`), whether the node is alive (`catalog`).
+
+use bytes::Bytes;
+use imbl::OrdMap;
+
+use crate::{
+    id::{Generation, NodeId, Origin, Version},
+    label::Label,
+    limits,
+    name::Name,
+};
+
+/// What an entry is about. Sorted: labels come first.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Key {
+    /// A label; the value is empty.
+    Label(Label),
+    /// A property of the node under a fixed name, see [`meta`].
+    Meta(Name),
+    /// Something a newer agent wrote. Kept and passed on untouched, never shown.
+    Other(u8, Bytes),
+}
+
+/// Names of the meta entries that lobbyd itself writes.
+pub mod meta {
+    /// Addresses of the node, a comma list, best first.
+    pub const ADDRESSES: &str = "addresses";
+    /// Version of the lobbyd that wrote the record.
+    pub const VERSION: &str = "version";
+    /// Data centre of the node.
+    pub const DATACENTER: &str = "datacenter";
+}
+
+/// One entry: its value, or a tombstone, and the version that made it so.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// The record version at which this entry last changed.
+    pub version: Version,
+    /// The value; `None` is a tombstone.
+    pub value: Option<Bytes>,
+}
+
+/// The order of what one node says: by process start, then by change.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Stamp {
+    /// The process that wrote it.
+    pub generation: Generation,
+    /// Its count of changes.
+    pub version: Version,
+}
+
+/// One immutable version of what a node says about itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Record {
+    /// Whose record it is.
+    pub origin: Origin,
+    /// The node's name. Names may clash; the origin is the identity.
+    pub name: Name,
+    /// Which version this is.
+    pub stamp: Stamp,
+    /// Deletions at or below this version are forgotten.
+    pub floor: Version,
+    /// The owner is going away and will write nothing after this.
+    pub leaving: bool,
+    /// Entries and tombstones. Crate-private so that `Record` keeps its bounds.
+    pub(crate) entries: OrdMap<Key, Entry>,
+}
+
+/// The entries of one record that are newer than `base`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Delta {
+    /// Whose record it changes.
+    pub origin: NodeId,
+    /// The node's name after the change.
+    pub name: Name,
+    /// Holders of this version or a newer one of the same generation can apply the delta.
+    pub base: Version,
+    /// What the record is after the change.
+    pub stamp: Stamp,
+    /// The record's floor after the change.
+    pub floor: Version,
+    /// The owner is going away.
+    pub leaving: bool,
+    /// Changed entries, sorted by key.
+    pub entries: Vec<(Key, Entry)>,
+}
+
+/// Why a delta could not be applied. The record was not changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ApplyDeltaError {
+    /// The record is already as new as the delta. Drop the delta.
+    #[error("the record is already as new as the delta")]
+    Stale,
+    /// The delta builds on a version that is not here. Ask for the full record.
+    #[error("the delta builds on a version that is not here")]
+    UnknownBase,
+    /// The result would break a bound of `limits`. Drop the delta and count it.
+    #[error("the delta would make the record too large")]
+    TooLarge,
+}
+
+impl Record {
+    /// An empty record, the first of its generation.
+    pub fn new(origin: Origin, name: Name, stamp: Stamp) -> Self {
+        Self { origin, name, stamp, floor: stamp.version, leaving: false, entries: OrdMap::new() }
+    }
+
+    /// A record as read from the wire. `None` when it breaks a bound of `limits`.
+    pub fn from_parts(
+        origin: Origin,
+        name: Name,
+        stamp: Stamp,
+        floor: Version,
+        leaving: bool,
+        entries: impl IntoIterator<Item = (Key, Entry)>,
+    ) -> Option<Self> {
+        let record = Self { origin, name, stamp, floor, leaving, entries: entries.into_iter().collect() };
+        record.within_limits().then_some(record)
+    }
+
+    /// The labels, sorted bytewise.
+    pub fn labels(&self) -> impl Iterator<Item = &Label> {
+        let live = self.entries.iter().take_while(|(key, _)| matches!(key, Key::Label(_)));
+        live.filter(|(_, entry)| entry.value.is_some()).filter_map(|(key, _)| match key {
+            Key::Label(label) => Some(label),
+            Key::Meta(_) | Key::Other(..) => None,
+        })
+    }
+
+    /// All meta entries that are text, sorted by name.
+    pub fn metas(&self) -> impl Iterator<Item = (&Name, &str)> {
+        self.entries.iter().filter_map(|(key, entry)| match (key, &entry.value) {
+            (Key::Meta(name), Some(value)) => Some((name, std::str::from_utf8(value).ok()?)),
+            _ => None,
+        })
+    }
+
+    /// One meta entry; `None` when it is absent or not text.
+    pub fn meta(&self, name: &str) -> Option<&str> {
+        self.metas().find(|(key, _)| key.as_str() == name).map(|(_, value)| value)
+    }
+
+    /// Entries and tombstones, sorted by key.
+    pub fn entries(&self) -> impl ExactSizeIterator<Item = (&Key, &Entry)> {
+        self.entries.iter()
+    }
+
+    /// What has changed since `base` of this generation; `None` when deletions since then are forgotten.
+    /// Bare records have no deltas.
+    pub fn delta_since(&self, base: Version) -> Option<Delta> {
+        if base < self.floor {
+            return None;
+        }
+        let newer = self.entries.iter().filter(|(_, entry)| entry.version > base);
+        Some(Delta {
+            origin: self.origin.node_id()?,
+            name: self.name.clone(),
+            base,
+            stamp: self.stamp,
+            floor: self.floor,
+            leaving: self.leaving,
+            entries: newer.map(|(key, entry)| (key.clone(), entry.clone())).collect(),
+        })
+    }
+
+    /// The record after `delta`.
+    pub fn apply(&self, delta: &Delta) -> Result<Self, ApplyDeltaError> {
+        if delta.stamp <= self.stamp {
+            return Err(ApplyDeltaError::Stale);
+        }
+        if self.origin != Origin::Node(delta.origin)
+            || delta.stamp.generation != self.stamp.generation
+            || delta.base > self.stamp.version
+        {
+            return Err(ApplyDeltaError::UnknownBase);
+        }
+        let mut next = self.clone();
+        next.name = delta.name.clone();
+        next.stamp = delta.stamp;
+        next.leaving = delta.leaving;
+        for (key, entry) in &delta.entries {
+            next.entries.insert(key.clone(), entry.clone());
+        }
+        next.forget_tombstones(delta.floor);
+        if next.within_limits() { Ok(next) } else { Err(ApplyDeltaError::TooLarge) }
+    }
+
+    /// 64 bits that differ (but for a chance of 2^-64) when name, entries or the leaving flag differ.
+    pub fn content_hash(&self) -> u64 {
+        let mut hasher = blake3::Hasher::new();
+        let mut add = |bytes: &[u8]| {
+            hasher.update(&(bytes.len() as u64).to_le_bytes());
+            hasher.update(bytes);
+        };
+        add(self.name.as_str().as_bytes());
+        add(&[u8::from(self.leaving)]);
+        for (key, entry) in &self.entries {
+            let Some(value) = &entry.value else { continue };
+            let (kind, text) = key.parts();
+            add(&[kind]);
+            add(text);
+            add(value);
+        }
+        let hash = hasher.finalize();
+        u64::from_le_bytes(std::array::from_fn(|i| hash.as_bytes()[i]))
+    }
+
+    /// Raises the floor and drops the tombstones at or below it.
+    pub(crate) fn forget_tombstones(&mut self, floor: Version) {
+        if floor <= self.floor {
+            return;
+        }
+        self.floor = floor;
+        let forgotten = self.entries.iter().filter(|(_, entry)| entry.value.is_none() && entry.version <= floor);
+        for key in forgotten.map(|(key, _)| key.clone()).collect::<Vec<_>>() {
+            self.entries.remove(&key);
+        }
+    }
+
+    fn within_limits(&self) -> bool {
+        let (mut labels, mut tombstones) = (0, 0);
+        for (key, entry) in &self.entries {
+            match (key, &entry.value) {
+                (_, None) => tombstones += 1,
+                (Key::Label(_), Some(_)) => labels += 1,
+                (Key::Meta(_) | Key::Other(..), Some(_)) => {}
+            }
+        }
+        self.entries.len() <= limits::ENTRIES && labels <= limits::LABELS && tombstones <= limits::TOMBSTONES
+    }
+}
+
+impl Key {
+    /// The key of a meta entry whose name is known to be valid.
+    pub fn meta(name: &str) -> Self {
+        Self::Meta(name.parse().expect("names of meta entries are constants that parse"))
+    }
+
+    /// The number of the kind and the text of the key, as they travel and are hashed.
+    pub(crate) fn parts(&self) -> (u8, &[u8]) {
+        match self {
+            Self::Label(label) => (0, label.as_str().as_bytes()),
+            Self::Meta(name) => (1, name.as_str().as_bytes()),
+            Self::Other(kind, bytes) => (*kind, bytes),
+        }
+    }
+
+    /// The key with this kind and text, validated; `None` when it is not one.
+    pub(crate) fn from_parts(kind: u8, bytes: &[u8]) -> Option<Self> {
+        match kind {
+            0 => Some(Self::Label(std::str::from_utf8(bytes).ok()?.parse().ok()?)),
+            1 => Some(Self::Meta(std::str::from_utf8(bytes).ok()?.parse().ok()?)),
+            _ if bytes.len() <= limits::LABEL_BYTES => Some(Self::Other(kind, Bytes::copy_from_slice(bytes))),
+            _ => None,
+        }
+    }
+}

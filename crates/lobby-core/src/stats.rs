@@ -1,0 +1,192 @@
+//! What an exchange counts: packets by direction, kind and verdict, and the depth of its queues.
+//!
+//! Plain atomics, so that counting needs no lock and reading needs no message. The shells count, `/metrics` reads.
+//! Not here: the text form of metrics (`lobby-http::metrics`).
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// Declares an enum with all its values and their names in metrics.
+macro_rules! named {
+    ($(#[$doc:meta])* $name:ident { $($(#[$vdoc:meta])* $variant:ident = $text:literal,)* }) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        pub enum $name { $($(#[$vdoc])* $variant,)* }
+
+        impl $name {
+            /// Every value, in the order of declaration.
+            pub const ALL: &[Self] = &[$(Self::$variant,)*];
+
+            /// The name in metrics.
+            pub const fn as_str(self) -> &'static str {
+                match self { $(Self::$variant => $text,)* }
+            }
+        }
+    };
+}
+
+named! {
+    /// What a packet is.
+    PacketKind {
+        /// A record, whole or as keep-alive (NATS, Redis).
+        Hi = "hi",
+        /// A goodbye.
+        Goodbye = "goodbye",
+        /// A request for the whole catalog, or for one node.
+        Ask = "ask",
+        /// A part of a catalog.
+        Answer = "answer",
+        /// A gossip datagram.
+        Datagram = "datagram",
+        /// A gossip stream.
+        Stream = "stream",
+        /// A record or delta inside a gossip datagram or stream.
+        Record = "record",
+    }
+}
+
+named! {
+    /// What became of a packet.
+    Verdict {
+        /// Sent, or received and used.
+        Ok = "ok",
+        /// Our own packet came back.
+        Own = "own",
+        /// Nothing new in it.
+        Stale = "stale",
+        /// Not decodable, or of an unknown kind.
+        Garbage = "garbage",
+        /// Some of its labels or entries broke their rules and were left out.
+        Trimmed = "trimmed",
+        /// Larger than the exchange carries.
+        Oversize = "oversize",
+        /// Of another cluster.
+        Foreign = "foreign",
+        /// Encrypted with a key that is not ours, or not encrypted although it should be.
+        WrongKey = "wrong_key",
+        /// Seen before.
+        Replayed = "replayed",
+        /// Above the rate one origin may have, or above the number of nodes a catalog may have.
+        Refused = "refused",
+        /// The exchange could not send it, or the link broke.
+        Failed = "failed",
+    }
+}
+
+named! {
+    /// Something whose depth has a bound.
+    Queue {
+        /// Events on their way from exchanges to the node task.
+        Events = "events",
+        /// Changes waiting to be sent.
+        Send = "send",
+        /// Streams open at the same time.
+        Streams = "streams",
+        /// Member rumours waiting for a packet with room.
+        Rumours = "rumours",
+    }
+}
+
+const N_KINDS: usize = PacketKind::ALL.len();
+const N_VERDICTS: usize = Verdict::ALL.len();
+
+/// The counters of one exchange.
+#[derive(Debug, Default)]
+pub struct Stats {
+    received: [[AtomicU64; N_VERDICTS]; N_KINDS],
+    sent: [[AtomicU64; N_VERDICTS]; N_KINDS],
+    bytes_received: AtomicU64,
+    bytes_sent: AtomicU64,
+    reconnects: AtomicU64,
+    depths: [(AtomicU64, AtomicU64); Queue::ALL.len()],
+}
+
+impl Stats {
+    /// Counts one received packet (or stream, or record) of `bytes` bytes.
+    pub fn received(&self, kind: PacketKind, verdict: Verdict, bytes: usize) {
+        self.received[kind as usize][verdict as usize].fetch_add(1, Ordering::Relaxed);
+        self.bytes_received.fetch_add(bytes as u64, Ordering::Relaxed);
+    }
+
+    /// Counts one sent packet of `bytes` bytes.
+    pub fn sent(&self, kind: PacketKind, verdict: Verdict, bytes: usize) {
+        self.sent[kind as usize][verdict as usize].fetch_add(1, Ordering::Relaxed);
+        self.bytes_sent.fetch_add(bytes as u64, Ordering::Relaxed);
+    }
+
+    /// Counts one lost connection that is tried again.
+    pub fn reconnected(&self) {
+        self.reconnects.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Notes how full a queue is and how full it may be.
+    pub fn depth(&self, queue: Queue, depth: usize, bound: usize) {
+        let (now, most) = &self.depths[queue as usize];
+        now.store(depth as u64, Ordering::Relaxed);
+        most.store(bound as u64, Ordering::Relaxed);
+    }
+
+    /// Received packets that are not zero in number.
+    pub fn received_counts(&self) -> impl Iterator<Item = (PacketKind, Verdict, u64)> {
+        counts(&self.received)
+    }
+
+    /// Sent packets that are not zero in number.
+    pub fn sent_counts(&self) -> impl Iterator<Item = (PacketKind, Verdict, u64)> {
+        counts(&self.sent)
+    }
+
+    /// How many packets of this kind had this verdict on arrival.
+    pub fn received_count(&self, kind: PacketKind, verdict: Verdict) -> u64 {
+        self.received[kind as usize][verdict as usize].load(Ordering::Relaxed)
+    }
+
+    /// Bytes received and sent.
+    pub fn bytes(&self) -> (u64, u64) {
+        (self.bytes_received.load(Ordering::Relaxed), self.bytes_sent.load(Ordering::Relaxed))
+    }
+
+    /// How often the connection was lost and tried again.
+    pub fn reconnects(&self) -> u64 {
+        self.reconnects.load(Ordering::Relaxed)
+    }
+
+    /// Depth and bound of each queue that this exchange has.
+    pub fn depths(&self) -> impl Iterator<Item = (Queue, u64, u64)> {
+        let read = |queue: &Queue| {
+            let (now, most) = &self.depths[*queue as usize];
+            (*queue, now.load(Ordering::Relaxed), most.load(Ordering::Relaxed))
+        };
+        Queue::ALL.iter().map(read).filter(|(_, _, bound)| *bound > 0)
+    }
+}
+
+fn counts(table: &[[AtomicU64; N_VERDICTS]; N_KINDS]) -> impl Iterator<Item = (PacketKind, Verdict, u64)> {
+    PacketKind::ALL.iter().flat_map(move |kind| {
+        let row = &table[*kind as usize];
+        let read = move |verdict: &Verdict| (*kind, *verdict, row[*verdict as usize].load(Ordering::Relaxed));
+        Verdict::ALL.iter().map(read).filter(|(_, _, count)| *count > 0)
+    })
+}
+
+/// What the agent itself counts, beside its exchanges. The node task and the hooks write, `/metrics` reads.
+#[derive(Debug, Default)]
+pub struct AgentStats {
+    /// Longest turn of the node task so far, microseconds.
+    pub longest_turn_us: AtomicU64,
+    /// Last turn of the node task, microseconds.
+    pub last_turn_us: AtomicU64,
+    /// Events from exchanges that brought nothing new.
+    pub events_stale: AtomicU64,
+    /// Events refused because the catalog is full.
+    pub events_refused: AtomicU64,
+    /// Records that came in under our own id but were not made by us.
+    pub own_conflicts: AtomicU64,
+    /// Labels of files or the environment that broke their rules or were over the limit, at the last reading.
+    pub labels_refused: AtomicU64,
+    /// Runs of CALLBACK and hooks that ended with status 0.
+    pub hooks_succeeded: AtomicU64,
+    /// Runs that ended otherwise or could not start.
+    pub hooks_failed: AtomicU64,
+    /// Runs that were killed at their deadline.
+    pub hooks_timed_out: AtomicU64,
+}

@@ -1,0 +1,280 @@
+//! Records and deltas as compact bytes: what gossip carries.
+//!
+//! ```text
+//! record = id[16] generation version floor flags name count entry*      (numbers: LEB128, at most 10 bytes)
+//! delta  = id[16] generation base version floor flags name count entry*
+//! entry  = kind key age present [value]                                  (age = record version - entry version)
+//! text   = length bytes
+//! ```
+//! Bytes come from the network and are hostile: every length is checked before anything is allocated, every
+//! value passes its validator. Bytes behind the end of the message are an error.
+
+use std::sync::Arc;
+
+use bytes::{BufMut, Bytes};
+
+use crate::{
+    id::{Generation, NodeId, Origin, Version},
+    limits,
+    name::Name,
+    record::{Delta, Entry, Key, Record, Stamp},
+};
+
+const FLAG_LEAVING: u8 = 1;
+
+/// Why bytes are not a message. Nothing was changed: count it and drop the bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum DecodeError {
+    /// The bytes end before the message does.
+    #[error("the message is cut short")]
+    Short,
+    /// Bytes follow the end of the message.
+    #[error("bytes follow the end of the message")]
+    Trailing,
+    /// A number, a length or a count is larger than it may be.
+    #[error("a number is larger than it may be")]
+    Range,
+    /// A name, label or key breaks its rules.
+    #[error("a text breaks its rules")]
+    Text,
+    /// The message as a whole breaks a bound of `limits`.
+    #[error("the record is too large")]
+    TooLarge,
+}
+
+/// Reads numbers, texts and fixed bytes off the front of a slice. Shared by every binary decoder.
+#[derive(Clone, Copy, Debug)]
+pub struct Reader<'a> {
+    bytes: &'a [u8],
+}
+
+impl<'a> Reader<'a> {
+    /// A reader at the start of `bytes`.
+    pub const fn new(bytes: &'a [u8]) -> Self {
+        Self { bytes }
+    }
+
+    /// How many bytes are left.
+    pub const fn remaining(&self) -> usize {
+        self.bytes.len()
+    }
+
+    /// Succeeds when nothing is left.
+    pub fn finish(self) -> Result<(), DecodeError> {
+        if self.bytes.is_empty() { Ok(()) } else { Err(DecodeError::Trailing) }
+    }
+
+    /// The next byte.
+    pub fn u8(&mut self) -> Result<u8, DecodeError> {
+        Ok(self.take(1)?[0])
+    }
+
+    /// The next `count` bytes.
+    pub fn take(&mut self, count: usize) -> Result<&'a [u8], DecodeError> {
+        let (head, tail) = self.bytes.split_at_checked(count).ok_or(DecodeError::Short)?;
+        self.bytes = tail;
+        Ok(head)
+    }
+
+    /// The next `N` bytes.
+    pub fn array<const N: usize>(&mut self) -> Result<[u8; N], DecodeError> {
+        let (head, tail) = self.bytes.split_first_chunk().ok_or(DecodeError::Short)?;
+        self.bytes = tail;
+        Ok(*head)
+    }
+
+    /// A LEB128 number.
+    pub fn varint(&mut self) -> Result<u64, DecodeError> {
+        let mut value = 0;
+        for shift in (0..64).step_by(7) {
+            let byte = self.u8()?;
+            let bits = u64::from(byte & 0x7f);
+            if shift == 63 && bits > 1 {
+                return Err(DecodeError::Range);
+            }
+            value |= bits << shift;
+            if byte & 0x80 == 0 {
+                return Ok(value);
+            }
+        }
+        Err(DecodeError::Range)
+    }
+
+    /// A length or count of at most `most`.
+    pub fn count(&mut self, most: usize) -> Result<usize, DecodeError> {
+        let count = usize::try_from(self.varint()?).map_err(|_| DecodeError::Range)?;
+        if count <= most { Ok(count) } else { Err(DecodeError::Range) }
+    }
+
+    /// Bytes with their length before them, at most `most` of them.
+    pub fn bytes(&mut self, most: usize) -> Result<&'a [u8], DecodeError> {
+        let count = self.count(most)?;
+        self.take(count)
+    }
+
+    /// A node id.
+    pub fn node_id(&mut self) -> Result<NodeId, DecodeError> {
+        Ok(NodeId::from_bytes(self.array()?))
+    }
+
+    /// A name.
+    pub fn name(&mut self) -> Result<Name, DecodeError> {
+        let text = std::str::from_utf8(self.bytes(limits::NAME_BYTES)?).map_err(|_| DecodeError::Text)?;
+        text.parse().map_err(|_| DecodeError::Text)
+    }
+}
+
+/// Writes a LEB128 number.
+pub fn put_varint(out: &mut impl BufMut, mut value: u64) {
+    while value >= 0x80 {
+        out.put_u8((value & 0x7f) as u8 | 0x80);
+        value >>= 7;
+    }
+    out.put_u8(value as u8);
+}
+
+/// Writes bytes with their length before them.
+pub fn put_bytes(out: &mut impl BufMut, bytes: &[u8]) {
+    put_varint(out, bytes.len() as u64);
+    out.put_slice(bytes);
+}
+
+/// Writes a record. Bare records have no binary form and write nothing.
+pub fn encode_record(record: &Record, out: &mut Vec<u8>) {
+    let Origin::Node(id) = record.origin else { return };
+    out.put_slice(id.as_bytes());
+    put_varint(out, record.stamp.generation.0);
+    put_varint(out, record.stamp.version.0);
+    put_tail(out, record.stamp.version, record.floor, record.leaving, &record.name, record.entries());
+}
+
+/// Reads a record that fills `bytes` to the end.
+pub fn decode_record(bytes: &[u8]) -> Result<Arc<Record>, DecodeError> {
+    if bytes.len() > limits::RECORD_BYTES {
+        return Err(DecodeError::TooLarge);
+    }
+    let mut reader = Reader::new(bytes);
+    let id = reader.node_id()?;
+    let generation = Generation(reader.varint()?);
+    let version = Version(reader.varint()?);
+    let tail = read_tail(&mut reader, version)?;
+    reader.finish()?;
+    let stamp = Stamp { generation, version };
+    Record::from_parts(Origin::Node(id), tail.name, stamp, tail.floor, tail.leaving, tail.entries)
+        .map(Arc::new)
+        .ok_or(DecodeError::TooLarge)
+}
+
+/// Writes a delta.
+pub fn encode_delta(delta: &Delta, out: &mut Vec<u8>) {
+    out.put_slice(delta.origin.as_bytes());
+    put_varint(out, delta.stamp.generation.0);
+    put_varint(out, delta.base.0);
+    put_varint(out, delta.stamp.version.0);
+    let entries = delta.entries.iter().map(|(key, entry)| (key, entry));
+    put_tail(out, delta.stamp.version, delta.floor, delta.leaving, &delta.name, entries);
+}
+
+/// Reads a delta that fills `bytes` to the end.
+pub fn decode_delta(bytes: &[u8]) -> Result<Delta, DecodeError> {
+    let mut reader = Reader::new(bytes);
+    let origin = reader.node_id()?;
+    let generation = Generation(reader.varint()?);
+    let base = Version(reader.varint()?);
+    let version = Version(reader.varint()?);
+    let Tail { floor, leaving, name, entries } = read_tail(&mut reader, version)?;
+    reader.finish()?;
+    Ok(Delta { origin, name, base, stamp: Stamp { generation, version }, floor, leaving, entries })
+}
+
+/// What records and deltas have in common.
+struct Tail {
+    floor: Version,
+    leaving: bool,
+    name: Name,
+    entries: Vec<(Key, Entry)>,
+}
+
+fn put_tail<'a>(
+    out: &mut Vec<u8>,
+    version: Version,
+    floor: Version,
+    leaving: bool,
+    name: &Name,
+    entries: impl ExactSizeIterator<Item = (&'a Key, &'a Entry)>,
+) {
+    put_varint(out, floor.0);
+    out.put_u8(if leaving { FLAG_LEAVING } else { 0 });
+    put_bytes(out, name.as_str().as_bytes());
+    put_varint(out, entries.len() as u64);
+    for (key, entry) in entries {
+        let (kind, text) = key.parts();
+        out.put_u8(kind);
+        put_bytes(out, text);
+        put_varint(out, version.0.saturating_sub(entry.version.0));
+        match &entry.value {
+            Some(value) => {
+                out.put_u8(1);
+                put_bytes(out, value);
+            }
+            None => out.put_u8(0),
+        }
+    }
+}
+
+fn read_tail(reader: &mut Reader<'_>, version: Version) -> Result<Tail, DecodeError> {
+    let floor = Version(reader.varint()?);
+    // Unknown flags are ignored, so that later versions may add some.
+    let leaving = reader.u8()? & FLAG_LEAVING != 0;
+    let name = reader.name()?;
+    let count = reader.count(limits::ENTRIES)?;
+    // An entry takes four bytes at least: a forged count cannot make us reserve more than the packet's own size.
+    let mut entries = Vec::with_capacity(count.min(reader.remaining() / 4));
+    for _ in 0..count {
+        let kind = reader.u8()?;
+        let key = Key::from_parts(kind, reader.bytes(limits::LABEL_BYTES)?).ok_or(DecodeError::Text)?;
+        let version = Version(version.0.checked_sub(reader.varint()?).ok_or(DecodeError::Range)?);
+        let value = match reader.u8()? {
+            0 => None,
+            1 => Some(Bytes::copy_from_slice(reader.bytes(limits::RECORD_BYTES)?)),
+            _ => return Err(DecodeError::Range),
+        };
+        entries.push((key, Entry { version, value }));
+    }
+    Ok(Tail { floor, leaving, name, entries })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn varints_round_trip_and_refuse_more_than_64_bits() {
+        for value in [0, 1, 127, 128, 300, u64::from(u32::MAX), u64::MAX] {
+            let mut out = Vec::new();
+            put_varint(&mut out, value);
+            assert_eq!(Reader::new(&out).varint(), Ok(value));
+        }
+        assert_eq!(Reader::new(&[0xff; 11]).varint(), Err(DecodeError::Range));
+        assert_eq!(Reader::new(&[0x80]).varint(), Err(DecodeError::Short));
+    }
+
+    #[test]
+    fn a_forged_count_is_refused_without_reserving_for_it() {
+        let record = Record::new(Origin::Node(NodeId::from_bytes([1; 16])), "n".parse().unwrap(), Stamp::default());
+        let mut bytes = Vec::new();
+        encode_record(&record, &mut bytes);
+        bytes.pop();
+        put_varint(&mut bytes, limits::ENTRIES as u64);
+        assert_eq!(decode_record(&bytes), Err(DecodeError::Short));
+    }
+
+    #[test]
+    fn trailing_bytes_are_refused() {
+        let record = Record::new(Origin::Node(NodeId::from_bytes([1; 16])), "n".parse().unwrap(), Stamp::default());
+        let mut bytes = Vec::new();
+        encode_record(&record, &mut bytes);
+        bytes.push(0);
+        assert_eq!(decode_record(&bytes), Err(DecodeError::Trailing));
+    }
+}

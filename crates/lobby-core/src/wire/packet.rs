@@ -1,0 +1,348 @@
+//! The JSON packet of the Go daemon, and what our agents add to it: what NATS and Redis carry.
+//!
+//! ```text
+//! hi, goodbye   {"discovery":{"hostname","labels","last_check"},"message":"hi"|"goodbye","lobby":{…}}
+//! ask           {"ask":"<id of the asker>","cluster":"lobby"[,"taken":true]}
+//! answer        {"answer":[{"packet":<hi>,"age_ms":n}…],"more":true|false,"cluster":"lobby"}
+//! ```
+//! The old daemon ignores fields it does not know, so `lobby` (id, generation, version, hash, cluster, meta) rides
+//! along; an envelope without it is a valid peer and becomes a bare record. Values that break their rules are
+//! dropped and counted in [`Incoming::dropped`], the rest of the packet stands.
+//! Not here: subjects, asking and timing (`lobby-exchange`), the list bodies of the REST API (`rest`).
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use bytes::Bytes;
+use serde::{Deserialize, Deserializer, Serialize};
+
+use crate::{
+    id::{ExchangeId, Generation, NodeId, Origin, Version},
+    label::Label,
+    limits,
+    name::Name,
+    record::{Entry, Key, Record, Stamp},
+    time::WallSecond,
+};
+
+/// What a packet says besides its record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Message {
+    /// I am here.
+    Hi,
+    /// I am going away.
+    Goodbye,
+}
+
+/// A packet that was read and validated.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Incoming {
+    /// Hi or goodbye.
+    pub message: Message,
+    /// The record; its origin is bare when the sender told no id.
+    pub record: Arc<Record>,
+    /// The sender's cluster, if it told one.
+    pub cluster: Option<String>,
+    /// The content hash the sender computed; differs from ours when labels were left out for size.
+    pub hash: Option<u64>,
+    /// Labels and meta entries that broke their rules and were left out.
+    pub dropped: usize,
+}
+
+/// A question for the whole catalog, or (on a subject of its own) for one node's packet.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ask {
+    /// Who asks.
+    #[serde(rename = "ask", with = "id_text")]
+    pub asker: NodeId,
+    /// The asker's cluster.
+    #[serde(default)]
+    pub cluster: String,
+    /// Not a question: the sender is about to answer this asker, so nobody else need.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub taken: bool,
+}
+
+/// One record of an answered catalog and how long ago the answerer last heard of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Answered {
+    /// The record as its own `hi`.
+    pub packet: Incoming,
+    /// Milliseconds since the answerer heard of it.
+    pub age_ms: u64,
+}
+
+/// Part of an answered catalog.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Answer {
+    /// Records of this part.
+    pub records: Vec<Answered>,
+    /// More parts follow.
+    pub more: bool,
+    /// The answerer's cluster.
+    pub cluster: String,
+}
+
+/// Why bytes are not a packet. Nothing was changed: count it and drop the packet.
+#[derive(Debug, thiserror::Error)]
+pub enum DecodePacketError {
+    /// Not JSON of the expected shape.
+    #[error("not a discovery packet")]
+    Json(#[from] serde_json::Error),
+    /// The host name breaks the rules for names, or there is none.
+    #[error("the packet's host name is not a name")]
+    Hostname,
+    /// A kind of message that is neither hi nor goodbye.
+    #[error("the packet is neither hi nor goodbye")]
+    UnknownMessage,
+    /// The node id, or the record as a whole, breaks its bounds.
+    #[error("the packet's record breaks its bounds")]
+    Bounds,
+}
+
+#[derive(Serialize, Deserialize)]
+struct WireEnvelope<'a> {
+    #[serde(borrow)]
+    discovery: WirePacket<'a>,
+    message: std::borrow::Cow<'a, str>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    lobby: Option<WireLobby>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct WirePacket<'a> {
+    hostname: std::borrow::Cow<'a, str>,
+    #[serde(default, deserialize_with = "null_is_empty")]
+    labels: Vec<std::borrow::Cow<'a, str>>,
+    #[serde(default)]
+    last_check: i64,
+}
+
+#[derive(Serialize, Deserialize)]
+struct WireLobby {
+    id: String,
+    generation: u64,
+    version: u64,
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    hash: String,
+    #[serde(default)]
+    cluster: String,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    meta: BTreeMap<String, String>,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    leaving: bool,
+}
+
+#[derive(Serialize, Deserialize)]
+struct WireAnswer<'a> {
+    #[serde(borrow)]
+    answer: Vec<WireAnswered<'a>>,
+    #[serde(default)]
+    more: bool,
+    #[serde(default)]
+    cluster: String,
+}
+
+#[derive(Serialize, Deserialize)]
+struct WireAnswered<'a> {
+    #[serde(borrow)]
+    packet: WireEnvelope<'a>,
+    #[serde(default)]
+    age_ms: u64,
+}
+
+/// A node id as its hexadecimal text.
+mod id_text {
+    use serde::{Deserialize, Deserializer, Serializer, de::Error};
+
+    use super::NodeId;
+
+    pub(super) fn serialize<S: Serializer>(id: &NodeId, output: S) -> Result<S::Ok, S::Error> {
+        output.collect_str(id)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(input: D) -> Result<NodeId, D::Error> {
+        std::borrow::Cow::<str>::deserialize(input)?.parse().map_err(D::Error::custom)
+    }
+}
+
+fn null_is_empty<'de, D: Deserializer<'de>, T: Deserialize<'de>>(input: D) -> Result<Vec<T>, D::Error> {
+    Ok(Option::deserialize(input)?.unwrap_or_default())
+}
+
+/// Writes a hi or goodbye.
+pub fn encode(record: &Record, message: Message, cluster: &str, now: WallSecond) -> Vec<u8> {
+    serde_json::to_vec(&envelope(record, message, cluster, now)).expect("a packet of strings and numbers always serialises")
+}
+
+/// Reads a hi or goodbye that came over `exchange`.
+pub fn decode(bytes: &[u8], exchange: ExchangeId) -> Result<Incoming, DecodePacketError> {
+    incoming(serde_json::from_slice(bytes)?, exchange)
+}
+
+/// Writes an answer's parts, each of at most `max_bytes` bytes; a record that does not fit alone is left out.
+/// There is always a last part, empty when there is nothing to tell.
+pub fn encode_answer<'a>(
+    records: impl IntoIterator<Item = (&'a Record, u64)>,
+    cluster: &str,
+    now: WallSecond,
+    max_bytes: usize,
+) -> Vec<Vec<u8>> {
+    // Room for the answer's own fields around the records.
+    let room = max_bytes.saturating_sub(64 + cluster.len() * 6);
+    let mut parts = vec![Vec::new()];
+    let mut used = 0;
+    for (record, age_ms) in records {
+        let answered = WireAnswered { packet: envelope(record, Message::Hi, cluster, now), age_ms };
+        let size = serde_json::to_vec(&answered).map_or(usize::MAX, |text| text.len() + 1);
+        if size > room {
+            continue;
+        }
+        if used + size > room {
+            parts.push(Vec::new());
+            used = 0;
+        }
+        used += size;
+        parts.last_mut().expect("there is always a part").push(answered);
+    }
+    let n_parts = parts.len();
+    let wire = parts.into_iter().enumerate();
+    wire.map(|(idx, answer)| {
+        let part = WireAnswer { answer, more: idx + 1 < n_parts, cluster: cluster.into() };
+        serde_json::to_vec(&part).expect("an answer of strings and numbers always serialises")
+    })
+    .collect()
+}
+
+/// Reads one part of an answer. Records that break their rules are left out and counted in the second value.
+pub fn decode_answer(bytes: &[u8], exchange: ExchangeId) -> Result<(Answer, usize), DecodePacketError> {
+    let wire: WireAnswer<'_> = serde_json::from_slice(bytes)?;
+    let mut dropped = 0;
+    let mut records = Vec::new();
+    for answered in wire.answer {
+        match incoming(answered.packet, exchange) {
+            Ok(packet) => records.push(Answered { packet, age_ms: answered.age_ms }),
+            Err(_) => dropped += 1,
+        }
+    }
+    Ok((Answer { records, more: wire.more, cluster: wire.cluster }, dropped))
+}
+
+/// Writes a question.
+pub fn encode_ask(ask: &Ask) -> Vec<u8> {
+    serde_json::to_vec(ask).expect("a question of strings always serialises")
+}
+
+/// Reads a question.
+pub fn decode_ask(bytes: &[u8]) -> Result<Ask, DecodePacketError> {
+    Ok(serde_json::from_slice(bytes)?)
+}
+
+fn envelope<'a>(record: &'a Record, message: Message, cluster: &str, now: WallSecond) -> WireEnvelope<'a> {
+    let lobby = record.origin.node_id().map(|id| WireLobby {
+        id: id.to_string(),
+        generation: record.stamp.generation.0,
+        version: record.stamp.version.0,
+        hash: format!("{:016x}", record.content_hash()),
+        cluster: cluster.into(),
+        meta: record.metas().map(|(name, value)| (name.to_string(), value.to_owned())).collect(),
+        leaving: record.leaving,
+    });
+    let discovery = WirePacket {
+        hostname: record.name.as_str().into(),
+        labels: record.labels().map(|label| label.as_str().into()).collect(),
+        last_check: i64::try_from(now.0).unwrap_or(i64::MAX),
+    };
+    let message = match message {
+        Message::Hi => "hi",
+        Message::Goodbye => "goodbye",
+    };
+    WireEnvelope { discovery, message: message.into(), lobby }
+}
+
+fn incoming(wire: WireEnvelope<'_>, exchange: ExchangeId) -> Result<Incoming, DecodePacketError> {
+    let message = match &*wire.message {
+        "hi" => Message::Hi,
+        "goodbye" => Message::Goodbye,
+        _ => return Err(DecodePacketError::UnknownMessage),
+    };
+    let name: Name = wire.discovery.hostname.parse().map_err(|_| DecodePacketError::Hostname)?;
+    let mut dropped = 0;
+    let mut labels: Vec<Label> =
+        wire.discovery.labels.iter().filter_map(|text| checked(text.parse().ok(), &mut dropped)).collect();
+    labels.sort();
+    labels.dedup();
+    dropped += labels.len().saturating_sub(limits::LABELS);
+    labels.truncate(limits::LABELS);
+
+    let (origin, stamp, leaving, meta, cluster, hash) = match wire.lobby {
+        Some(lobby) => {
+            let id: NodeId = lobby.id.parse().map_err(|_| DecodePacketError::Bounds)?;
+            let stamp = Stamp { generation: Generation(lobby.generation), version: Version(lobby.version) };
+            let hash = u64::from_str_radix(&lobby.hash, 16).ok();
+            (Origin::Node(id), stamp, lobby.leaving, lobby.meta, Some(lobby.cluster), hash)
+        }
+        None => (Origin::Bare(exchange, name.clone()), Stamp::default(), false, BTreeMap::new(), None, None),
+    };
+    let entry = |value| Entry { version: stamp.version, value: Some(value) };
+    let mut entries: Vec<_> = labels.into_iter().map(|label| (Key::Label(label), entry(Bytes::new()))).collect();
+    for (name, value) in meta {
+        let valid = name.parse().ok().filter(|_| value.len() <= limits::META_BYTES);
+        if let Some(name) = checked(valid, &mut dropped) {
+            entries.push((Key::Meta(name), entry(value.into())));
+        }
+    }
+    let record = Record::from_parts(origin, name, stamp, stamp.version, leaving, entries).ok_or(DecodePacketError::Bounds)?;
+    Ok(Incoming { message, record: Arc::new(record), cluster, hash, dropped })
+}
+
+fn checked<T>(value: Option<T>, dropped: &mut usize) -> Option<T> {
+    *dropped += usize::from(value.is_none());
+    value
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const EXCHANGE: ExchangeId = ExchangeId(0);
+
+    #[test]
+    fn a_packet_of_the_go_daemon_is_a_bare_record() {
+        let text = br#"{"discovery":{"hostname":"smtp.example.com","labels":["service:smtp","public_ip6:2a03::1"],"last_check":1630612478},"message":"hi"}"#;
+        let packet = decode(text, EXCHANGE).unwrap();
+        assert_eq!(packet.message, Message::Hi);
+        assert_eq!(packet.record.origin, Origin::Bare(EXCHANGE, "smtp.example.com".parse().unwrap()));
+        let labels: Vec<_> = packet.record.labels().map(Label::as_str).collect();
+        assert_eq!(labels, ["public_ip6:2a03::1", "service:smtp"]);
+    }
+
+    #[test]
+    fn a_goodbye_may_have_null_labels() {
+        let text = br#"{"discovery":{"hostname":"a","labels":null,"last_check":0},"message":"goodbye"}"#;
+        assert_eq!(decode(text, EXCHANGE).unwrap().message, Message::Goodbye);
+    }
+
+    #[test]
+    fn bad_labels_are_dropped_and_counted() {
+        let text = br#"{"discovery":{"hostname":"a","labels":["ok","","a\tb"," ok "]},"message":"hi","new":1}"#;
+        let packet = decode(text, EXCHANGE).unwrap();
+        assert_eq!((packet.dropped, packet.record.labels().count()), (2, 1));
+    }
+
+    #[test]
+    fn a_question_reads_as_it_was_written() {
+        let ask = Ask { asker: NodeId::from_bytes([7; 16]), cluster: "c".into(), taken: false };
+        assert_eq!(decode_ask(&encode_ask(&ask)).unwrap(), ask);
+        assert!(decode_ask(br#"{"ask":"7"}"#).is_err());
+    }
+
+    #[test]
+    fn what_is_no_packet_is_refused() {
+        assert!(matches!(decode(b"", EXCHANGE), Err(DecodePacketError::Json(_))));
+        assert!(matches!(decode(br#"{"message":"hi"}"#, EXCHANGE), Err(DecodePacketError::Json(_))));
+        let text = br#"{"discovery":{"hostname":"a"},"message":"resync"}"#;
+        assert!(matches!(decode(text, EXCHANGE), Err(DecodePacketError::UnknownMessage)));
+        let text = br#"{"discovery":{"hostname":""},"message":"hi"}"#;
+        assert!(matches!(decode(text, EXCHANGE), Err(DecodePacketError::Hostname)));
+    }
+}

@@ -1,0 +1,4 @@
+//! Laws of the model, checked with random inputs.
+
+mod golden;
+mod laws;
