@@ -1,0 +1,343 @@
+//! The machine: everything that comes in, everything that goes out, and the timers between.
+//!
+//! The shell calls [`Engine::handle`] and [`Engine::handle_deadline`] and afterwards takes outputs until
+//! [`Engine::poll_output`] has none. Nothing here reads a clock, opens a socket or draws a nonce.
+//! Parts: `engine/datagram` (in and out), `engine/push` (records), `engine/talk` (streams), `engine/contact` (seeds),
+//! `engine/leave` (the end).
+
+use std::{
+    collections::{HashMap, VecDeque},
+    net::SocketAddr,
+    sync::Arc,
+    time::Duration,
+};
+
+use lobby_core::{
+    id::{Generation, NodeId, Origin},
+    port::{Announcement, PeerEvent},
+    record::Record,
+    stats::{Queue, Stats},
+    time::Moment,
+};
+use rand::{RngExt, SeedableRng, rngs::SmallRng};
+
+use crate::{
+    config::Config,
+    identity::Identity,
+    item::Item,
+    keyring::{Keyring, Nonce},
+    member::{Effects, MemberTimer, Membership},
+    replay::Replay,
+    roster::Roster,
+    timer::Timers,
+};
+
+mod contact;
+mod datagram;
+mod leave;
+mod push;
+mod talk;
+
+use contact::Contact;
+use push::Push;
+use talk::Talks;
+
+/// Directed questions under way. Above it new ones are dropped, which the asker takes for silence.
+const MAX_ASKS: usize = 256;
+
+/// When a directed question is repeated, counted from the first time.
+const ASK_AGAIN: [Duration; 2] = [Duration::from_millis(300), Duration::from_millis(600)];
+
+/// How often old nodes are looked for.
+const FORGET_PERIOD: Duration = Duration::from_secs(60);
+
+/// A stream, for as long as it is open.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct StreamId(u64);
+
+/// What comes in.
+#[derive(Debug)]
+pub enum Input<'a> {
+    /// A datagram.
+    Datagram(SocketAddr, &'a [u8]),
+    /// Our own record is now this one.
+    Announce(Announcement),
+    /// Ask this node directly whether it is there.
+    Question(NodeId),
+    /// What the seeds resolve to at present, the answer to [`Output::Resolve`]; empty when nothing could be resolved.
+    Seeds(Vec<SocketAddr>),
+    /// A stream of [`Output::Open`] is open.
+    Opened(StreamId),
+    /// A whole frame.
+    Frame(StreamId, &'a [u8]),
+    /// A stream ended, or could not be opened. Ends that we asked for need not be told.
+    Closed(StreamId),
+    /// Say goodbye; [`Output::Left`] follows.
+    Leave,
+}
+
+/// What goes out.
+#[derive(Debug)]
+pub enum Output {
+    /// Send this datagram.
+    Datagram(SocketAddr, Vec<u8>),
+    /// Tell the catalog.
+    Event(PeerEvent),
+    /// Resolve the seeds and answer with [`Input::Seeds`].
+    Resolve,
+    /// Open a stream.
+    Open(StreamId, SocketAddr),
+    /// Send this frame.
+    Frame(StreamId, Vec<u8>),
+    /// Close the stream once its frames are sent.
+    Close(StreamId),
+    /// Goodbye is said.
+    Left,
+}
+
+/// What an engine starts with.
+pub struct Setup {
+    /// Timings and sizes.
+    pub config: Config,
+    /// Cluster and keys.
+    pub keyring: Arc<Keyring>,
+    /// Where the others reach us.
+    pub advertise: SocketAddr,
+    /// Our own record; it names our id and generation.
+    pub announcement: Announcement,
+    /// Whether there are seeds. Without, the picture is complete at once.
+    pub seeded: bool,
+    /// Draws a nonce: random bytes of the operating system.
+    pub nonces: Box<dyn FnMut() -> Nonce + Send>,
+    /// Seed of all choices that need no secrecy.
+    pub seed: u64,
+    /// Where packets are counted.
+    pub stats: Arc<Stats>,
+}
+
+#[derive(Debug)]
+enum Timer {
+    Member(MemberTimer),
+    /// Push fresh changes.
+    Flush,
+    /// Send another round of changes that are not yet fresh nor done.
+    Gossip,
+    /// Send the sum of our state to somebody.
+    Root,
+    /// Compare our state with somebody.
+    Exchange,
+    /// Contact seeds.
+    Seeds,
+    /// Fetch the record of this node.
+    Pull(NodeId),
+    /// Repeat the question of this number.
+    Ask(u64),
+    /// Repeat our goodbye.
+    Goodbye,
+    /// Goodbye is said.
+    Left,
+    Forget,
+}
+
+/// One member of the cluster.
+pub struct Engine {
+    config: Config,
+    keyring: Arc<Keyring>,
+    nonces: Box<dyn FnMut() -> Nonce + Send>,
+    rng: SmallRng,
+    stats: Arc<Stats>,
+    own: NodeId,
+    generation: Generation,
+    counter: u64,
+    membership: Membership,
+    roster: Roster,
+    replay: Replay,
+    timers: Timers<Timer>,
+    outputs: VecDeque<Output>,
+    push: Push,
+    talks: Talks,
+    contact: Contact,
+    asks: HashMap<u64, NodeId>,
+    last_words: Option<Vec<u8>>,
+    leaving: bool,
+}
+
+impl Engine {
+    /// A member that knows nobody yet.
+    ///
+    /// # Panics
+    /// When the record is a bare one, without a node id: only Go daemons make those.
+    pub fn new(setup: Setup, now: Moment) -> Self {
+        let record = &setup.announcement.record;
+        let Origin::Node(own) = record.origin else { panic!("our own record has a node id") };
+        let generation = record.stamp.generation;
+        let identity = Identity { id: own, generation, renewal: 0, addr: setup.advertise };
+        let mut rng = SmallRng::seed_from_u64(setup.seed);
+        let mut engine = Self {
+            membership: Membership::new(identity, &setup.config, rng.random(), now),
+            roster: Roster::new(own),
+            config: setup.config,
+            keyring: setup.keyring,
+            nonces: setup.nonces,
+            rng,
+            stats: setup.stats,
+            own,
+            generation,
+            counter: 0,
+            replay: Replay::default(),
+            timers: Timers::new(),
+            outputs: VecDeque::new(),
+            push: Push::default(),
+            talks: Talks::default(),
+            contact: Contact::new(setup.seeded),
+            asks: HashMap::new(),
+            last_words: None,
+            leaving: false,
+        };
+        engine.roster.set_own(identity, now);
+        engine.announce(setup.announcement, now);
+        engine.arm_about(now, engine.config.root_period, Timer::Root);
+        engine.arm_about(now, engine.config.exchange_period, Timer::Exchange);
+        engine.timers.arm(now, FORGET_PERIOD, Timer::Forget);
+        engine.start_contact();
+        engine
+    }
+
+    /// Our identity as a member.
+    pub fn identity(&self) -> Identity {
+        self.membership.identity()
+    }
+
+    /// How many other members are up.
+    pub fn n_members(&self) -> usize {
+        self.roster.n_live()
+    }
+
+    /// The other members that are up.
+    pub fn members(&self) -> impl Iterator<Item = Identity> {
+        self.roster.live()
+    }
+
+    /// The record of a node, as far as it is known here.
+    pub fn record(&self, id: NodeId) -> Option<&Arc<Record>> {
+        self.roster.record(id)
+    }
+
+    /// When [`Self::handle_deadline`] wants to be called next.
+    pub fn next_deadline(&self) -> Option<Moment> {
+        self.timers.next_deadline()
+    }
+
+    /// The next thing to do.
+    pub fn poll_output(&mut self) -> Option<Output> {
+        self.outputs.pop_front()
+    }
+
+    /// Takes something in.
+    pub fn handle(&mut self, input: Input<'_>, now: Moment) {
+        match input {
+            Input::Datagram(from, bytes) => self.handle_datagram(from, bytes, now),
+            Input::Announce(announcement) => self.announce(announcement, now),
+            Input::Question(id) => self.ask(id, now),
+            Input::Seeds(addrs) => self.handle_seeds(addrs, now),
+            Input::Opened(stream) => self.handle_opened(stream),
+            Input::Frame(stream, bytes) => self.handle_frame(stream, bytes, now),
+            Input::Closed(stream) => self.handle_closed(stream, now),
+            Input::Leave => self.leave(now),
+        }
+    }
+
+    /// Does what is due.
+    pub fn handle_deadline(&mut self, now: Moment) {
+        while let Some(timer) = self.timers.pop_due(now) {
+            match timer {
+                Timer::Member(timer) => {
+                    self.with_membership(now, |membership, effects| membership.handle_timer(timer, now, effects));
+                }
+                Timer::Flush => self.flush(now),
+                Timer::Gossip => self.gossip(now),
+                Timer::Root => {
+                    self.send_root();
+                    self.arm_about(now, self.config.root_period, Timer::Root);
+                }
+                Timer::Exchange => {
+                    self.exchange_with_anybody(now);
+                    self.arm_about(now, self.config.exchange_period, Timer::Exchange);
+                }
+                Timer::Seeds if !self.leaving => self.outputs.push_back(Output::Resolve),
+                Timer::Seeds => {}
+                Timer::Pull(id) => self.pull(id, now),
+                Timer::Ask(number) => self.send_question(number),
+                Timer::Goodbye => self.say_goodbye(),
+                Timer::Left => self.outputs.push_back(Output::Left),
+                Timer::Forget => {
+                    self.sync_roster(now);
+                    for id in self.roster.forget(now) {
+                        self.replay.forget(id);
+                    }
+                    self.timers.arm(now, FORGET_PERIOD, Timer::Forget);
+                }
+            }
+        }
+        self.stats.depth(Queue::Rumours, self.membership.backlog(), lobby_core::limits::NODES);
+        self.stats.depth(Queue::Send, self.push.backlog(), lobby_core::limits::NODES);
+    }
+
+    /// Calls foca and carries out what it wants.
+    fn with_membership(&mut self, now: Moment, call: impl FnOnce(&mut Membership, &mut Effects)) {
+        let mut effects = Effects::default();
+        call(&mut self.membership, &mut effects);
+        for (after, timer) in effects.timers {
+            self.timers.arm(now, after, Timer::Member(timer));
+        }
+        for (to, packet) in effects.sends {
+            self.send(to.addr, &packet, &[]);
+        }
+        if effects.changed {
+            self.sync_roster(now);
+        }
+    }
+
+    fn sync_roster(&mut self, now: Moment) {
+        self.roster.set_own(self.membership.identity(), now);
+        let membership = &self.membership;
+        let events = self.roster.sync(membership.states(), |id| membership.has_proof(id, now), now);
+        self.outputs.extend(events.into_iter().map(Output::Event));
+        self.membership.resize(&self.config, self.roster.n_live() + 1);
+    }
+
+    fn ask(&mut self, id: NodeId, now: Moment) {
+        if self.asks.len() >= MAX_ASKS || self.leaving {
+            return;
+        }
+        let number = self.rng.random();
+        self.asks.insert(number, id);
+        self.send_question(number);
+        for after in ASK_AGAIN {
+            self.timers.arm(now, after, Timer::Ask(number));
+        }
+    }
+
+    fn send_question(&mut self, number: u64) {
+        let Some(id) = self.asks.get(&number) else { return };
+        match self.roster.member(*id).map(|member| member.id().addr) {
+            Some(addr) => self.send(addr, &[], &[Item::Question(number).encode()]),
+            None => {
+                self.asks.remove(&number);
+            }
+        }
+    }
+
+    fn handle_answer(&mut self, sender: NodeId, number: u64) {
+        if self.asks.get(&number) == Some(&sender) {
+            self.asks.remove(&number);
+            self.outputs.push_back(Output::Event(PeerEvent::Seen(Origin::Node(sender), Duration::ZERO)));
+        }
+    }
+
+    /// Arms a timer within 20 % of `period`, so that members do not march in step.
+    fn arm_about(&mut self, now: Moment, period: Duration, timer: Timer) {
+        let factor = self.rng.random_range(0.8..1.2);
+        self.timers.arm(now, period.mul_f64(factor), timer);
+    }
+}

@@ -1,0 +1,101 @@
+//! Seeds: how a newcomer finds the cluster, and how a split cluster finds itself again.
+//!
+//! Until the first complete exchange all seeds are tried at once, again after 1 s, 2 s, … 30 s, for ever. Afterwards one
+//! seed that is not a live member is tried every 30 s, for ever. Names are resolved anew at each try (by the shell).
+
+use std::{collections::HashSet, net::SocketAddr, time::Duration};
+
+use lobby_core::{port::PeerEvent, time::Moment};
+use rand::RngExt;
+
+use super::{Engine, Output, Timer, talk::Purpose};
+use crate::identity::Identity;
+
+/// First wait between two tries.
+const FIRST_WAIT: Duration = Duration::from_secs(1);
+
+/// Longest wait between two tries.
+const LONGEST_WAIT: Duration = Duration::from_secs(30);
+
+/// Addresses of seeds that are used; a name with more is a mistake.
+const MAX_SEEDS: usize = 64;
+
+/// Where the search stands.
+#[derive(Debug)]
+pub(super) struct Contact {
+    seeded: bool,
+    warm: bool,
+    wait: Duration,
+    seeds: HashSet<SocketAddr>,
+    /// Addresses at which we found ourselves.
+    selves: HashSet<SocketAddr>,
+}
+
+impl Contact {
+    pub(super) fn new(seeded: bool) -> Self {
+        Self { seeded, warm: false, wait: FIRST_WAIT, seeds: HashSet::new(), selves: HashSet::new() }
+    }
+}
+
+impl Engine {
+    pub(super) fn start_contact(&mut self) {
+        if self.contact.seeded {
+            self.outputs.push_back(Output::Resolve);
+        } else {
+            self.become_warm();
+        }
+    }
+
+    /// The seeds were resolved: contact them.
+    pub(super) fn handle_seeds(&mut self, addrs: Vec<SocketAddr>, now: Moment) {
+        if self.leaving {
+            return;
+        }
+        self.contact.seeds = addrs.into_iter().take(MAX_SEEDS).collect();
+        self.contact.selves.insert(self.identity().addr);
+        self.warm_if_alone();
+        let strangers = |addr: &&SocketAddr| !self.contact.selves.contains(*addr) && !self.roster.has_live_at(**addr);
+        let mut seeds: Vec<_> = self.contact.seeds.iter().filter(strangers).copied().collect();
+        seeds.retain(|addr| !self.is_contacting(*addr));
+        // A set has no order of its own; the same seed of randomness must give the same run.
+        seeds.sort();
+        if self.contact.warm && self.roster.n_live() > 0 && !seeds.is_empty() {
+            seeds = vec![seeds[self.rng.random_range(0..seeds.len())]];
+        }
+        for addr in seeds {
+            self.open(addr, Purpose::Seed(addr));
+        }
+        let wait = if self.contact.warm { self.config.seed_period } else { self.contact.wait };
+        self.contact.wait = LONGEST_WAIT.min(self.contact.wait * 2);
+        self.arm_about(now, wait, Timer::Seeds);
+    }
+
+    /// A seed answered and the exchange with it is over.
+    pub(super) fn seed_answered(&mut self, addr: SocketAddr, peer: Identity, complete: bool, now: Moment) {
+        if peer.id == self.own {
+            self.contact.selves.insert(addr);
+            self.warm_if_alone();
+            return;
+        }
+        // By datagram, so that both know that this way is open too.
+        self.with_membership(now, |membership, effects| membership.announce(peer, effects));
+        if complete {
+            self.become_warm();
+        } else {
+            self.open(addr, Purpose::Seed(addr));
+        }
+    }
+
+    /// When all seeds are ourselves there is nobody to wait for.
+    fn warm_if_alone(&mut self) {
+        if !self.contact.seeds.is_empty() && self.contact.seeds.is_subset(&self.contact.selves) {
+            self.become_warm();
+        }
+    }
+
+    fn become_warm(&mut self) {
+        if !std::mem::replace(&mut self.contact.warm, true) {
+            self.outputs.push_back(Output::Event(PeerEvent::Warm));
+        }
+    }
+}

@@ -1,0 +1,104 @@
+//! Datagrams: opened, checked and handed to their parts; built and sealed with whatever changes have room.
+
+use std::net::SocketAddr;
+
+use bytes::Bytes;
+use lobby_core::{
+    id::NodeId,
+    stats::{PacketKind, Verdict},
+    time::Moment,
+};
+
+use super::{Engine, Output};
+use crate::{
+    item::Item,
+    keyring::{OpenError, SEAL_BYTES},
+    packet::{Packet, PacketWriter, put_item},
+    replay::Freshness,
+};
+
+impl Engine {
+    pub(super) fn handle_datagram(&mut self, from: SocketAddr, bytes: &[u8], now: Moment) {
+        let verdict = match self.keyring.open(bytes) {
+            Ok(plaintext) => self.handle_plaintext(from, &plaintext, now),
+            Err(err) => verdict_of(err),
+        };
+        self.stats.received(PacketKind::Datagram, verdict, bytes.len());
+    }
+
+    fn handle_plaintext(&mut self, from: SocketAddr, plaintext: &[u8], now: Moment) -> Verdict {
+        let Ok(mut packet) = Packet::decode(plaintext) else { return Verdict::Garbage };
+        if packet.sender == self.own {
+            return Verdict::Own;
+        }
+        match self.replay.check(packet.sender, packet.generation, packet.counter) {
+            Freshness::Fresh => {}
+            Freshness::Replayed => return Verdict::Replayed,
+            Freshness::Full => return Verdict::Refused,
+        }
+        let mut verdict = Verdict::Ok;
+        if !packet.foca.is_empty() {
+            let foca = std::mem::take(&mut packet.foca);
+            self.with_membership(now, |membership, effects| {
+                if membership.handle_data(&foca, now, effects).is_err() {
+                    verdict = Verdict::Garbage;
+                }
+            });
+        }
+        loop {
+            match packet.next_item() {
+                Ok(Some((kind, body))) => self.handle_item(from, packet.sender, kind, body, now),
+                Ok(None) => return verdict,
+                Err(_) => return Verdict::Garbage,
+            }
+        }
+    }
+
+    fn handle_item(&mut self, from: SocketAddr, sender: NodeId, kind: u8, body: &[u8], now: Moment) {
+        // Whoever sent it listens where its identity says, or else where it sent from.
+        let source = self.roster.member(sender).map_or(from, |member| member.id().addr);
+        let verdict = match Item::decode(kind, body) {
+            Ok(Item::Delta(delta)) => self.take_delta(&delta, raw(kind, body), source, now),
+            Ok(Item::Full(record)) => self.take_pushed(record, raw(kind, body), now),
+            Ok(Item::Hint(origin, stamp)) => self.take_hint(origin, stamp, source, now),
+            Ok(Item::Root(root)) => return self.handle_root(root, source, now),
+            Ok(Item::Question(number)) if !self.leaving => {
+                return self.send(source, &[], &[Item::Answer(number).encode()]);
+            }
+            Ok(Item::Answer(number)) => return self.handle_answer(sender, number),
+            Ok(Item::Question(_) | Item::Unknown) => return,
+            Err(_) => Verdict::Garbage,
+        };
+        self.stats.received(PacketKind::Record, verdict, 0);
+    }
+
+    /// Sends one datagram: a foca packet (or none), these items, and changes from the queue.
+    pub(super) fn send(&mut self, to: SocketAddr, foca: &[u8], items: &[Bytes]) {
+        self.counter += 1;
+        let most = self.config.datagram_bytes - SEAL_BYTES;
+        let mut packet = PacketWriter::new(self.own, self.generation, self.counter, foca, most);
+        for item in items {
+            packet.push(item);
+        }
+        let copies = self.config.transmissions(self.roster.n_live() + 1);
+        let room = packet.room();
+        self.push.queue.fill(room, copies, |item| packet.push(item));
+        let datagram = self.keyring.seal(packet.as_bytes(), &mut self.nonces);
+        self.stats.sent(PacketKind::Datagram, Verdict::Ok, datagram.len());
+        self.outputs.push_back(Output::Datagram(to, datagram));
+    }
+}
+
+fn raw(kind: u8, body: &[u8]) -> Bytes {
+    let mut out = Vec::with_capacity(body.len() + 4);
+    put_item(kind, body, &mut out);
+    out.into()
+}
+
+const fn verdict_of(err: OpenError) -> Verdict {
+    match err {
+        OpenError::Garbage => Verdict::Garbage,
+        OpenError::Foreign => Verdict::Foreign,
+        OpenError::WrongKey => Verdict::WrongKey,
+    }
+}

@@ -1,0 +1,331 @@
+//! Conversations over streams: exchange of the whole state, join, pulls. The frames stand in `frame`.
+//!
+//! A frame out of turn ends the conversation. The shell ends those that take too long or too many bytes.
+
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap},
+    net::SocketAddr,
+    time::Duration,
+};
+
+use foca::{Member, State};
+use lobby_core::{
+    id::NodeId,
+    record::Stamp,
+    stats::{PacketKind, Queue, Verdict},
+    time::Moment,
+};
+
+use super::{Engine, Output, StreamId};
+use crate::{
+    frame::{Frame, Gift, give_frames},
+    identity::Identity,
+    item::Item,
+    roster::{Entry, Mask},
+};
+
+/// Streams that others may have open to us at a time.
+const MAX_INBOUND: usize = 8;
+
+/// What one side gives in one exchange; the rest follows in the next.
+const GIVE_BYTES: usize = 32 << 20;
+
+/// Sums differ while a change is on its way: an exchange because of them is not started more often.
+const ROOT_EXCHANGE_GAP: Duration = Duration::from_secs(3);
+
+/// Why we opened a stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Purpose {
+    Exchange,
+    Seed(SocketAddr),
+    Pull(NodeId),
+}
+
+/// Where a conversation stands.
+#[derive(Debug)]
+enum Talk {
+    /// We opened it: not open yet.
+    Opening(Purpose),
+    /// Our first frame is out.
+    Asked(Purpose),
+    /// Our entries are out. These nodes are up for the other and down for us: it will want to know.
+    Compared(Purpose, Identity, BTreeSet<NodeId>),
+    /// They opened it and have said nothing yet.
+    Accepted,
+    /// Our bucket sums are out.
+    Summed,
+    /// What we give is out, what they give comes in.
+    Given,
+}
+
+impl Talk {
+    const fn purpose(&self) -> Option<Purpose> {
+        match self {
+            Self::Opening(purpose) | Self::Asked(purpose) | Self::Compared(purpose, ..) => Some(*purpose),
+            Self::Accepted | Self::Summed | Self::Given => None,
+        }
+    }
+}
+
+/// All open conversations.
+#[derive(Debug, Default)]
+pub(super) struct Talks {
+    n_opened: u64,
+    open: HashMap<StreamId, Talk>,
+    last_exchange: Moment,
+}
+
+impl Engine {
+    /// A new id for a stream that somebody opened to us; `None` while there are enough of them.
+    pub fn accept(&mut self) -> Option<StreamId> {
+        let n_inbound = self.n_inbound();
+        self.stats.depth(Queue::Streams, n_inbound, MAX_INBOUND);
+        (n_inbound < MAX_INBOUND).then(|| self.begin(Talk::Accepted))
+    }
+
+    /// Whether [`Self::accept`] would have room.
+    pub fn has_room(&self) -> bool {
+        self.n_inbound() < MAX_INBOUND
+    }
+
+    fn n_inbound(&self) -> usize {
+        self.talks.open.values().filter(|talk| talk.purpose().is_none()).count()
+    }
+
+    fn begin(&mut self, talk: Talk) -> StreamId {
+        self.talks.n_opened += 1;
+        let stream = StreamId(self.talks.n_opened);
+        self.talks.open.insert(stream, talk);
+        stream
+    }
+
+    pub(super) fn open(&mut self, to: SocketAddr, purpose: Purpose) -> StreamId {
+        let stream = self.begin(Talk::Opening(purpose));
+        self.outputs.push_back(Output::Open(stream, to));
+        stream
+    }
+
+    /// Whether a stream to this seed is under way.
+    pub(super) fn is_contacting(&self, seed: SocketAddr) -> bool {
+        self.talks.open.values().any(|talk| talk.purpose() == Some(Purpose::Seed(seed)))
+    }
+
+    /// Sends our sum to some member.
+    pub(super) fn send_root(&mut self) {
+        if self.leaving {
+            return;
+        }
+        if let Some(target) = self.roster.choose(1, &[], &mut self.rng).first() {
+            let item = Item::Root(self.roster.sums().root).encode();
+            self.send(target.addr, &[], &[item]);
+        }
+    }
+
+    /// Somebody's sum: if it differs, and no change on its way explains that, compare.
+    pub(super) fn handle_root(&mut self, root: u64, source: SocketAddr, now: Moment) {
+        let rested = now.since(self.talks.last_exchange) >= ROOT_EXCHANGE_GAP;
+        if root != self.roster.sums().root && rested && self.push.queue.is_empty() {
+            self.exchange_with(source, now);
+        }
+    }
+
+    pub(super) fn exchange_with_anybody(&mut self, now: Moment) {
+        if let Some(target) = self.roster.choose(1, &[], &mut self.rng).first() {
+            self.exchange_with(target.addr, now);
+        }
+    }
+
+    fn exchange_with(&mut self, addr: SocketAddr, now: Moment) {
+        let busy = self.talks.open.values().any(|talk| talk.purpose() == Some(Purpose::Exchange));
+        if !busy && !self.leaving {
+            self.talks.last_exchange = now;
+            self.open(addr, Purpose::Exchange);
+        }
+    }
+
+    pub(super) fn handle_opened(&mut self, stream: StreamId) {
+        let Some(Talk::Opening(purpose)) = self.talks.open.get(&stream) else { return };
+        let purpose = *purpose;
+        let first = match purpose {
+            Purpose::Exchange | Purpose::Seed(_) => Frame::Hello(self.identity(), self.roster.sums().root),
+            Purpose::Pull(id) => Frame::Pull(id, self.pulled_stamp(id)),
+        };
+        self.say(stream, first);
+        self.talks.open.insert(stream, Talk::Asked(purpose));
+    }
+
+    pub(super) fn handle_closed(&mut self, stream: StreamId, now: Moment) {
+        if let Some(purpose) = self.talks.open.remove(&stream).and_then(|talk| talk.purpose()) {
+            self.end(purpose, now);
+        }
+    }
+
+    pub(super) fn handle_frame(&mut self, stream: StreamId, bytes: &[u8], now: Moment) {
+        let Some(talk) = self.talks.open.remove(&stream) else { return };
+        let purpose = talk.purpose();
+        let next = match Frame::decode(bytes) {
+            Ok(frame) => self.answer(stream, talk, frame, now),
+            Err(_) => Err(Verdict::Garbage),
+        };
+        let verdict = next.as_ref().map_or_else(|verdict| *verdict, |_| Verdict::Ok);
+        self.stats.received(PacketKind::Stream, verdict, bytes.len());
+        match next {
+            Ok(Some(talk)) => {
+                self.talks.open.insert(stream, talk);
+            }
+            Ok(None) | Err(_) => {
+                self.outputs.push_back(Output::Close(stream));
+                if let Some(purpose) = purpose {
+                    self.end(purpose, now);
+                }
+            }
+        }
+    }
+
+    /// One step of a conversation: the state after it, `None` at its good end.
+    fn answer(&mut self, stream: StreamId, talk: Talk, frame: Frame, now: Moment) -> Result<Option<Talk>, Verdict> {
+        match (talk, frame) {
+            (Talk::Accepted, Frame::Hello(peer, root)) => {
+                let same = root == self.roster.sums().root;
+                self.meet(peer, now);
+                let own = self.identity();
+                if same || peer.id == self.own {
+                    self.say(stream, Frame::Same(own));
+                    return Ok(Some(Talk::Given));
+                }
+                self.say(stream, Frame::Buckets(own, self.roster.sums().buckets.clone()));
+                Ok(Some(Talk::Summed))
+            }
+            (Talk::Accepted, Frame::Pull(id, stamp)) => {
+                match self.roster.record(id).filter(|record| record.stamp >= stamp) {
+                    Some(record) => self.say(stream, Frame::Give(vec![Gift { member: None, record: Some(record.clone()) }])),
+                    None => self.say(stream, Frame::Done),
+                }
+                Ok(Some(Talk::Given))
+            }
+            (Talk::Asked(Purpose::Pull(_)), Frame::Give(gifts)) => {
+                for record in gifts.into_iter().filter_map(|gift| gift.record) {
+                    self.take_pulled(record, now);
+                }
+                Ok(None)
+            }
+            (Talk::Asked(Purpose::Pull(_)), Frame::Done) => Ok(None),
+            (Talk::Asked(purpose), Frame::Same(peer)) => {
+                self.meet(peer, now);
+                self.complete(purpose, peer, true, now);
+                Ok(None)
+            }
+            (Talk::Asked(purpose), Frame::Buckets(peer, sums)) => {
+                self.meet(peer, now);
+                let mask = self.roster.sums().differing(&sums);
+                let entries = self.roster.entries(&mask);
+                self.say(stream, Frame::Entries(mask, entries));
+                Ok(Some(Talk::Compared(purpose, peer, BTreeSet::new())))
+            }
+            (Talk::Summed, Frame::Entries(mask, entries)) => {
+                self.give_and_want(stream, &mask, &entries);
+                Ok(Some(Talk::Given))
+            }
+            (Talk::Compared(purpose, peer, mut ended), Frame::Give(gifts)) => {
+                ended.extend(self.take_gifts(gifts, now));
+                Ok(Some(Talk::Compared(purpose, peer, ended)))
+            }
+            (Talk::Compared(purpose, peer, ended), Frame::Want(ids, complete)) => {
+                let ids: BTreeSet<_> = ids.into_iter().chain(ended).collect();
+                let (frames, _) = give_frames(ids.into_iter().map(|id| self.gift(id)), GIVE_BYTES);
+                self.say_all(stream, frames);
+                self.say(stream, Frame::Done);
+                self.complete(purpose, peer, complete, now);
+                Ok(None)
+            }
+            (Talk::Given, Frame::Give(gifts)) => {
+                self.take_gifts(gifts, now);
+                Ok(Some(Talk::Given))
+            }
+            (Talk::Given, Frame::Done) => Ok(None),
+            _ => Err(Verdict::Garbage),
+        }
+    }
+
+    /// The other end of a stream is alive, and is where it says it is.
+    fn meet(&mut self, peer: Identity, now: Moment) {
+        if peer.id != self.own {
+            self.with_membership(now, |membership, effects| membership.apply([Member::alive(peer)], now, effects));
+        }
+    }
+
+    fn complete(&mut self, purpose: Purpose, peer: Identity, complete: bool, now: Moment) {
+        if let Purpose::Seed(addr) = purpose {
+            self.seed_answered(addr, peer, complete, now);
+        }
+    }
+
+    /// A stream that we opened is over, well or badly.
+    fn end(&mut self, purpose: Purpose, now: Moment) {
+        if let Purpose::Pull(id) = purpose {
+            self.end_pull(id, now);
+        }
+    }
+
+    /// Compares their entries with ours: gives what they lack, wants what we lack.
+    fn give_and_want(&mut self, stream: StreamId, mask: &Mask, entries: &[Entry]) {
+        let theirs: BTreeMap<_, _> = entries.iter().map(|entry| (entry.id, *entry)).collect();
+        let unknown = self.roster.entries(mask).into_iter().map(|entry| entry.id).filter(|id| !theirs.contains_key(id));
+        let mut give: Vec<_> = unknown.collect();
+        let mut want = Vec::new();
+        for theirs in theirs.values() {
+            let member = self.roster.member(theirs.id);
+            let stamp = self.roster.record(theirs.id).map_or(Stamp::default(), |record| record.stamp);
+            let their_age = (theirs.generation, theirs.renewal);
+            let age = member.map(|member| member.id().age());
+            let ended = age == Some(their_age) && member.is_some_and(|member| member.state() == State::Down);
+            if ended || age > Some(their_age) || stamp > theirs.stamp {
+                give.push(theirs.id);
+            }
+            if theirs.id != self.own && (age < Some(their_age) || stamp < theirs.stamp) {
+                want.push(theirs.id);
+            }
+        }
+        let (frames, complete) = give_frames(give.into_iter().map(|id| self.gift(id)), GIVE_BYTES);
+        self.say_all(stream, frames);
+        self.say(stream, Frame::Want(want, complete));
+    }
+
+    fn gift(&self, id: NodeId) -> Gift {
+        Gift { member: self.roster.member(id).cloned(), record: self.roster.record(id).cloned() }
+    }
+
+    /// Takes in what the other gave; returns those that it holds up and we know to be down.
+    fn take_gifts(&mut self, gifts: Vec<Gift>, now: Moment) -> Vec<NodeId> {
+        let mut members = Vec::new();
+        let mut ended = Vec::new();
+        for Gift { member, record } in gifts {
+            if let Some(record) = record {
+                let verdict = self.take_record(record, now);
+                self.stats.received(PacketKind::Record, verdict, 0);
+            }
+            let Some(member) = member else { continue };
+            let known = self.roster.member(member.id().id);
+            let is_ended = |known: &Member<Identity>| {
+                known.state() == State::Down && member.state() != State::Down && known.id().age() >= member.id().age()
+            };
+            if known.is_some_and(is_ended) {
+                ended.push(member.id().id);
+            }
+            members.push(member);
+        }
+        self.with_membership(now, |membership, effects| membership.apply(members, now, effects));
+        ended
+    }
+
+    fn say(&mut self, stream: StreamId, frame: Frame) {
+        self.say_all(stream, vec![frame.encode()]);
+    }
+
+    fn say_all(&mut self, stream: StreamId, frames: Vec<Vec<u8>>) {
+        for bytes in frames {
+            self.stats.sent(PacketKind::Stream, Verdict::Ok, bytes.len());
+            self.outputs.push_back(Output::Frame(stream, bytes));
+        }
+    }
+}

@@ -1,0 +1,240 @@
+//! What is said over a stream: whole messages, whose length the shell's framing knows.
+//!
+//! ```text
+//! exchange, and join: the same with a seed          pull
+//!   ► Hello identity root                             ► Pull id stamp
+//!   ◄ Same identity          (sums equal: the end)    ◄ Give record   or   Done
+//!   ◄ Buckets identity sums
+//!   ► Entries mask entries
+//!   ◄ Give*  Want ids
+//!   ► Give*  Done
+//! ```
+//! Every length and count is checked before anything is allocated for it.
+//! Not here: who says what when (`engine/talk`), encryption and the four bytes of length (the shell).
+
+use std::sync::Arc;
+
+use bytes::BufMut;
+use foca::Member;
+use lobby_core::{
+    id::NodeId,
+    limits,
+    record::{Record, Stamp},
+    wire::binary::{self, DecodeError, Reader, put_bytes, put_varint},
+};
+
+use crate::{
+    codec::{put_member, read_member},
+    identity::Identity,
+    item::{read_stamp, unpack},
+    roster::{BUCKETS, Entry, Mask},
+};
+
+/// Longest frame: one record of the largest size and what stands around it.
+pub const FRAME_BYTES: usize = limits::RECORD_BYTES + CHUNK + 64 * 1024;
+
+/// A Give ends after this many bytes and the next begins.
+pub(crate) const CHUNK: usize = 64 * 1024;
+
+/// Bodies of Give above this size are compressed.
+const COMPRESS_FROM: usize = 512;
+
+const HELLO: u8 = 1;
+const SAME: u8 = 2;
+const BUCKET_SUMS: u8 = 3;
+const ENTRIES: u8 = 4;
+const GIVE: u8 = 5;
+const GIVE_LZ4: u8 = 6;
+const WANT: u8 = 7;
+const DONE: u8 = 8;
+const PULL: u8 = 9;
+
+/// One message on a stream.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Frame {
+    /// Who we are and the sum of all we know.
+    Hello(Identity, u64),
+    /// Who we are; our sum is the same.
+    Same(Identity),
+    /// Who we are and our sums by bucket.
+    Buckets(Identity, Box<[u64; BUCKETS]>),
+    /// What we know of the live nodes in these buckets.
+    Entries(Mask, Vec<Entry>),
+    /// What the other did not know.
+    Give(Vec<Gift>),
+    /// What we did not know; false when there was more to give than one exchange may carry.
+    Want(Vec<NodeId>, bool),
+    /// That was all.
+    Done,
+    /// The record of this node, at least this version.
+    Pull(NodeId, Stamp),
+}
+
+/// News of one node.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Gift {
+    pub(crate) member: Option<Member<Identity>>,
+    pub(crate) record: Option<Arc<Record>>,
+}
+
+impl Frame {
+    pub(crate) fn encode(&self) -> Vec<u8> {
+        let mut out = Vec::new();
+        match self {
+            Self::Hello(identity, root) => {
+                out.put_u8(HELLO);
+                identity.encode(&mut out);
+                out.put_u64_le(*root);
+            }
+            Self::Same(identity) => {
+                out.put_u8(SAME);
+                identity.encode(&mut out);
+            }
+            Self::Buckets(identity, sums) => {
+                out.put_u8(BUCKET_SUMS);
+                identity.encode(&mut out);
+                sums.iter().for_each(|sum| out.put_u64_le(*sum));
+            }
+            Self::Entries(mask, entries) => {
+                out.put_u8(ENTRIES);
+                out.put_slice(&mask.0);
+                put_varint(&mut out, entries.len() as u64);
+                entries.iter().for_each(|entry| entry.encode(&mut out));
+            }
+            Self::Give(gifts) => {
+                let mut body = Vec::new();
+                gifts.iter().for_each(|gift| gift.encode(&mut body));
+                put_give(&body, &mut out);
+            }
+            Self::Want(ids, complete) => {
+                out.put_u8(WANT);
+                out.put_u8(u8::from(*complete));
+                put_varint(&mut out, ids.len() as u64);
+                ids.iter().for_each(|id| out.put_slice(id.as_bytes()));
+            }
+            Self::Done => out.put_u8(DONE),
+            Self::Pull(id, stamp) => {
+                out.put_u8(PULL);
+                out.put_slice(id.as_bytes());
+                put_varint(&mut out, stamp.generation.0);
+                put_varint(&mut out, stamp.version.0);
+            }
+        }
+        out
+    }
+
+    pub(crate) fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
+        if bytes.len() > FRAME_BYTES {
+            return Err(DecodeError::TooLarge);
+        }
+        let mut reader = Reader::new(bytes);
+        let frame = match reader.u8()? {
+            HELLO => Self::Hello(Identity::decode(&mut reader)?, u64::from_le_bytes(reader.array()?)),
+            SAME => Self::Same(Identity::decode(&mut reader)?),
+            BUCKET_SUMS => {
+                let identity = Identity::decode(&mut reader)?;
+                let mut sums = Box::new([0; BUCKETS]);
+                for sum in sums.iter_mut() {
+                    *sum = u64::from_le_bytes(reader.array()?);
+                }
+                Self::Buckets(identity, sums)
+            }
+            ENTRIES => {
+                let mask = Mask(reader.array()?);
+                Self::Entries(mask, read_list(&mut reader, Entry::decode)?)
+            }
+            GIVE => Self::Give(read_gifts(reader.take(reader.remaining())?)?),
+            GIVE_LZ4 => Self::Give(read_gifts(&unpack(reader.take(reader.remaining())?, FRAME_BYTES)?)?),
+            WANT => {
+                let complete = reader.u8()? != 0;
+                Self::Want(read_list(&mut reader, |reader| reader.node_id())?, complete)
+            }
+            DONE => Self::Done,
+            PULL => Self::Pull(reader.node_id()?, read_stamp(&mut reader)?),
+            _ => return Err(DecodeError::Range),
+        };
+        reader.finish()?;
+        Ok(frame)
+    }
+}
+
+impl Gift {
+    pub(crate) fn encode(&self, out: &mut Vec<u8>) {
+        out.put_u8(u8::from(self.member.is_some()) | u8::from(self.record.is_some()) << 1);
+        if let Some(member) = &self.member {
+            put_member(member, out);
+        }
+        if let Some(record) = &self.record {
+            let mut body = Vec::new();
+            binary::encode_record(record, &mut body);
+            put_bytes(out, &body);
+        }
+    }
+
+    fn decode(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        let has = reader.u8()?;
+        let member = if has & 1 != 0 { Some(read_member(reader)?) } else { None };
+        let record = if has & 2 != 0 { Some(binary::decode_record(reader.bytes(limits::RECORD_BYTES)?)?) } else { None };
+        Ok(Self { member, record })
+    }
+}
+
+/// Gifts in frames of about [`CHUNK`] bytes, up to `most` bytes in all; false when some were left out.
+pub(crate) fn give_frames(gifts: impl IntoIterator<Item = Gift>, most: usize) -> (Vec<Vec<u8>>, bool) {
+    let (mut frames, mut body, mut total) = (Vec::new(), Vec::new(), 0);
+    let mut complete = true;
+    let mut end = |body: &mut Vec<u8>| {
+        let mut out = Vec::new();
+        put_give(body, &mut out);
+        frames.push(out);
+        body.clear();
+    };
+    for gift in gifts {
+        if total > most {
+            complete = false;
+            break;
+        }
+        let before = body.len();
+        gift.encode(&mut body);
+        total += body.len() - before;
+        if body.len() >= CHUNK {
+            end(&mut body);
+        }
+    }
+    if !body.is_empty() {
+        end(&mut body);
+    }
+    (frames, complete)
+}
+
+fn put_give(body: &[u8], out: &mut Vec<u8>) {
+    if body.len() > COMPRESS_FROM {
+        out.put_u8(GIVE_LZ4);
+        out.put_slice(&lz4_flex::compress_prepend_size(body));
+    } else {
+        out.put_u8(GIVE);
+        out.put_slice(body);
+    }
+}
+
+fn read_gifts(body: &[u8]) -> Result<Vec<Gift>, DecodeError> {
+    let mut reader = Reader::new(body);
+    let mut gifts = Vec::new();
+    while reader.remaining() > 0 {
+        gifts.push(Gift::decode(&mut reader)?);
+    }
+    Ok(gifts)
+}
+
+fn read_list<T>(
+    reader: &mut Reader<'_>,
+    read: impl Fn(&mut Reader<'_>) -> Result<T, DecodeError>,
+) -> Result<Vec<T>, DecodeError> {
+    let count = reader.count(limits::NODES)?;
+    // An element takes sixteen bytes at least: a forged count reserves no more than the frame's own size.
+    let mut list = Vec::with_capacity(count.min(reader.remaining() / 16));
+    for _ in 0..count {
+        list.push(read(reader)?);
+    }
+    Ok(list)
+}

@@ -1,0 +1,186 @@
+//! Laws of the decoders: what is written is read back; no bytes make a decoder panic.
+
+use std::net::SocketAddr;
+
+use foca::{Header, Member, Message, State};
+use lobby_core::{
+    id::{Generation, NodeId, Version},
+    label::Label,
+    local::LocalRecord,
+    record::Stamp,
+    time::Moment,
+    wire::binary::Reader,
+};
+use proptest::{collection::vec, prelude::*};
+
+use crate::{
+    codec::{Codec, put_member, read_member},
+    frame::{Frame, Gift, give_frames},
+    identity::Identity,
+    item::{self, Item},
+    packet::{Packet, PacketWriter},
+    roster::{BUCKETS, Entry, Mask},
+};
+
+prop_compose! {
+    fn identity()(id: [u8; 16], generation: u64, renewal: u16, v6: bool, ip: [u8; 16], port: u16) -> Identity {
+        let ip = if v6 { std::net::IpAddr::from(ip) } else { std::net::IpAddr::from([ip[0], ip[1], ip[2], ip[3]]) };
+        Identity { id: NodeId::from_bytes(id), generation: Generation(generation), renewal, addr: SocketAddr::new(ip, port) }
+    }
+}
+
+prop_compose! {
+    fn record()(id: [u8; 16], generation: u64, labels in vec("[a-z]{1,20}:[a-z0-9]{0,60}", 0..40), leaving: bool)
+        -> std::sync::Arc<lobby_core::record::Record> {
+        let mut local = LocalRecord::new(NodeId::from_bytes(id), Generation(generation), "node".parse().unwrap());
+        local.set_labels(labels.iter().map(|label| label.parse::<Label>().unwrap()));
+        if leaving {
+            local.leave();
+        }
+        local.commit(Moment::ZERO);
+        local.record().clone()
+    }
+}
+
+fn member() -> impl Strategy<Value = Member<Identity>> {
+    let state = prop_oneof![Just(State::Alive), Just(State::Suspect), Just(State::Down)];
+    (identity(), any::<u16>(), state).prop_map(|(identity, incarnation, state)| Member::new(identity, incarnation, state))
+}
+
+fn message() -> impl Strategy<Value = Message<Identity>> {
+    prop_oneof![
+        any::<u8>().prop_map(Message::Ping),
+        any::<u8>().prop_map(Message::Ack),
+        (identity(), any::<u8>()).prop_map(|(target, probe_number)| Message::PingReq { target, probe_number }),
+        (identity(), any::<u8>()).prop_map(|(origin, probe_number)| Message::IndirectPing { origin, probe_number }),
+        (identity(), any::<u8>()).prop_map(|(target, probe_number)| Message::IndirectAck { target, probe_number }),
+        (identity(), any::<u8>()).prop_map(|(origin, probe_number)| Message::ForwardedAck { origin, probe_number }),
+        Just(Message::Announce),
+        Just(Message::Feed),
+        Just(Message::Gossip),
+        Just(Message::TurnUndead),
+    ]
+}
+
+fn entry() -> impl Strategy<Value = Entry> {
+    (identity(), any::<u64>()).prop_map(|(identity, version)| Entry {
+        id: identity.id,
+        generation: identity.generation,
+        renewal: identity.renewal,
+        stamp: Stamp { generation: identity.generation, version: Version(version) },
+    })
+}
+
+fn gift() -> impl Strategy<Value = Gift> {
+    (proptest::option::of(member()), proptest::option::of(record())).prop_map(|(member, record)| Gift { member, record })
+}
+
+fn frame() -> impl Strategy<Value = Frame> {
+    prop_oneof![
+        (identity(), any::<u64>()).prop_map(|(identity, root)| Frame::Hello(identity, root)),
+        identity().prop_map(Frame::Same),
+        (identity(), any::<u64>()).prop_map(|(identity, sum)| Frame::Buckets(identity, Box::new([sum; BUCKETS]))),
+        (any::<[u8; BUCKETS / 8]>(), vec(entry(), 0..20)).prop_map(|(mask, entries)| Frame::Entries(Mask(mask), entries)),
+        vec(gift(), 0..8).prop_map(Frame::Give),
+        (vec(any::<[u8; 16]>(), 0..20), any::<bool>())
+            .prop_map(|(ids, complete)| Frame::Want(ids.into_iter().map(NodeId::from_bytes).collect(), complete)),
+        Just(Frame::Done),
+        entry().prop_map(|entry| Frame::Pull(entry.id, entry.stamp)),
+    ]
+}
+
+/// The one item in a packet's items.
+fn decode_item(bytes: &[u8]) -> Option<Item> {
+    let sender = identity_of(1);
+    let mut writer = PacketWriter::new(sender.id, sender.generation, 7, &[], 70_000);
+    writer.push(bytes);
+    let mut packet = Packet::decode(writer.as_bytes()).ok()?;
+    let (kind, body) = packet.next_item().ok()??;
+    Item::decode(kind, body).ok()
+}
+
+fn identity_of(byte: u8) -> Identity {
+    let addr = SocketAddr::from(([10, 0, 0, byte], 1314));
+    Identity { id: NodeId::from_bytes([byte; 16]), generation: Generation(5), renewal: 0, addr }
+}
+
+proptest! {
+    #[test]
+    fn headers_round_trip_for_the_receiver(src in identity(), dst in identity(), incarnation: u16, message in message()) {
+        use foca::Codec as _;
+        let header = Header { src, src_incarnation: incarnation, dst, message };
+        let mut bytes = Vec::new();
+        Codec::new(src).encode_header(&header, &mut bytes).unwrap();
+        let receiver = Codec::new(Identity { renewal: 0, ..dst });
+        prop_assert_eq!(receiver.header(&mut Reader::new(&bytes)), Ok(header.clone()));
+        // Somebody else reads everything but himself as the receiver.
+        let other = Codec::new(identity_of(9)).header(&mut Reader::new(&bytes)).unwrap();
+        prop_assert_ne!(other.dst, identity_of(9));
+        let moved = receiver.readdress(&bytes, identity_of(9)).unwrap();
+        prop_assert_eq!(Codec::new(identity_of(9)).header(&mut Reader::new(&moved)).unwrap().dst, identity_of(9));
+    }
+
+    #[test]
+    fn members_round_trip(member in member()) {
+        let mut bytes = Vec::new();
+        put_member(&member, &mut bytes);
+        prop_assert_eq!(read_member(&mut Reader::new(&bytes)), Ok(member));
+    }
+
+    #[test]
+    fn frames_round_trip(frame in frame()) {
+        prop_assert_eq!(Frame::decode(&frame.encode()), Ok(frame));
+    }
+
+    #[test]
+    fn gifts_survive_being_cut_into_frames(gifts in vec(gift(), 0..20)) {
+        let (frames, complete) = give_frames(gifts.clone(), usize::MAX);
+        let back = frames.iter().flat_map(|bytes| match Frame::decode(bytes) {
+            Ok(Frame::Give(gifts)) => gifts,
+            other => panic!("{other:?}"),
+        });
+        prop_assert_eq!(back.collect::<Vec<_>>(), gifts);
+        prop_assert!(complete);
+    }
+
+    #[test]
+    fn changes_round_trip_in_their_smallest_form(record in record(), base in 0..3_u64) {
+        let (id, stamp) = (record.origin.node_id().unwrap(), record.stamp);
+        let form = item::change(&record, [Version(base)]);
+        prop_assert!(form.len() <= item::PUSH_BYTES);
+        match decode_item(&form) {
+            Some(Item::Full(back)) => prop_assert_eq!(back, record),
+            Some(Item::Delta(delta)) => prop_assert_eq!((delta.origin, delta.stamp), (id, stamp)),
+            Some(Item::Hint(origin, hinted)) => prop_assert_eq!((origin, hinted), (id, stamp)),
+            other => prop_assert!(false, "{:?}", other),
+        }
+    }
+
+    #[test]
+    fn numbers_round_trip(number: u64) {
+        for item in [Item::Root(number), Item::Question(number), Item::Answer(number)] {
+            prop_assert_eq!(decode_item(&item.encode()), Some(item));
+        }
+    }
+
+    #[test]
+    fn no_bytes_make_a_decoder_panic(bytes in vec(any::<u8>(), 0..600), kind: u8) {
+        let _ = Frame::decode(&bytes);
+        let _ = Item::decode(kind % 9, &bytes);
+        let _ = Codec::new(identity_of(1)).header(&mut Reader::new(&bytes));
+        let _ = read_member(&mut Reader::new(&bytes));
+        if let Ok(mut packet) = Packet::decode(&bytes) {
+            while let Ok(Some((kind, body))) = packet.next_item() {
+                let _ = Item::decode(kind, body);
+            }
+        }
+    }
+
+    #[test]
+    fn no_mutated_frame_makes_a_decoder_panic(frame in frame(), at: proptest::sample::Index, flip: u8) {
+        let mut bytes = frame.encode();
+        let at = at.index(bytes.len());
+        bytes[at] ^= flip;
+        let _ = Frame::decode(&bytes);
+    }
+}

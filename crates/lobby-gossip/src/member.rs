@@ -1,0 +1,247 @@
+//! Membership: foca, driven with the guards that keep it from killing healthy nodes.
+//!
+//! The one place that knows foca's calls; the engine behind it can be exchanged for another SWIM without touching the
+//! rest. Every call appends to [`Effects`]: packets to send, timers to arm. Whether the membership changed is told by
+//! a flag, not by notifications: the roster compares itself with [`Membership::states`], so nothing can get lost.
+//! Not here: rumours' envelope (`packet`), what a change means to others (`roster`).
+
+use std::{
+    num::{NonZeroU8, NonZeroUsize},
+    time::Duration,
+};
+
+use foca::{Foca, Member, Notification, OwnedNotification, PeriodicParams, Runtime, State, Timer};
+use lobby_core::{
+    id::NodeId,
+    limits,
+    time::Moment,
+    wire::binary::{DecodeError, Reader},
+};
+use rand::{SeedableRng, rngs::SmallRng};
+
+use crate::{codec::Codec, config::Config, identity::Identity};
+
+mod guard;
+
+use guard::{Guards, Ruling};
+
+/// A timer that foca wants back.
+pub(crate) type MemberTimer = Timer<Identity>;
+
+/// What foca wants done after a call.
+#[derive(Debug, Default)]
+pub(crate) struct Effects {
+    /// Packets to send, each to one member.
+    pub(crate) sends: Vec<(Identity, Vec<u8>)>,
+    /// Timers to hand back after a while.
+    pub(crate) timers: Vec<(Duration, MemberTimer)>,
+    /// Some member came, went or was replaced, or we were renewed.
+    pub(crate) changed: bool,
+    n_downs: usize,
+}
+
+impl Runtime<Identity> for Effects {
+    fn notify(&mut self, notification: Notification<'_, Identity>) {
+        let notification = notification.to_owned();
+        self.n_downs += usize::from(matches!(notification, OwnedNotification::MemberDown(_)));
+        self.changed = true;
+    }
+
+    fn send_to(&mut self, to: Identity, data: &[u8]) {
+        self.sends.push((to, data.to_vec()));
+    }
+
+    fn submit_after(&mut self, event: MemberTimer, after: Duration) {
+        self.timers.push((after, event));
+    }
+}
+
+/// Who is in the cluster, as far as we know.
+pub(crate) struct Membership {
+    foca: Foca<Identity, Codec, SmallRng, foca::NoCustomBroadcast>,
+    codec: Codec,
+    config: foca::Config,
+    guards: Guards,
+    sized_for: usize,
+    had_suspects: bool,
+    left: bool,
+}
+
+impl Membership {
+    pub(crate) fn new(own: Identity, config: &Config, seed: u64, now: Moment) -> Self {
+        let foca_config = foca_config(config);
+        let codec = Codec::new(own);
+        Self {
+            foca: Foca::new(own, foca_config.clone(), SmallRng::seed_from_u64(seed), codec),
+            codec,
+            config: foca_config,
+            guards: Guards::new(config, now),
+            sized_for: 0,
+            had_suspects: false,
+            left: false,
+        }
+    }
+
+    /// Our own identity at present.
+    pub(crate) fn identity(&self) -> Identity {
+        *self.foca.identity()
+    }
+
+    /// Everybody foca knows of but ourselves, those that are down too.
+    pub(crate) fn states(&self) -> impl Iterator<Item = &Member<Identity>> {
+        self.foca.iter_membership_state()
+    }
+
+    /// Rumours that wait for a packet with room.
+    pub(crate) fn backlog(&self) -> usize {
+        self.foca.updates_backlog()
+    }
+
+    /// Whether the member answered us within the time a suspect has.
+    pub(crate) fn has_proof(&self, id: NodeId, now: Moment) -> bool {
+        self.guards.has_proof(id, now)
+    }
+
+    /// Takes in a foca packet.
+    pub(crate) fn handle_data(&mut self, data: &[u8], now: Moment, effects: &mut Effects) -> Result<(), DecodeError> {
+        // Guard 5: a leaver that hears of its own end would come back as a new member.
+        if self.left {
+            return Ok(());
+        }
+        let mut reader = Reader::new(data);
+        let header = self.codec.header(&mut reader)?;
+        if header.dst == *self.foca.identity() {
+            self.guards.note_message(header.src.id, &header.message, now);
+        }
+        let mut data = data;
+        if self.is_full() {
+            // Strangers, and rumours about them, are not taken in any more.
+            if !self.states().any(|member| member.id().id == header.src.id) {
+                return Ok(());
+            }
+            data = &data[..data.len() - reader.remaining()];
+        }
+        match self.foca.handle_data(data, effects) {
+            Err(foca::Error::Decode(_) | foca::Error::MalformedPacket | foca::Error::DataTooBig) => Err(DecodeError::Trailing),
+            // The others are races that foca settles by itself (a packet for a former self, an outdated probe).
+            Ok(()) | Err(_) => Ok(()),
+        }
+    }
+
+    /// Takes back a timer that is due.
+    pub(crate) fn handle_timer(&mut self, timer: MemberTimer, now: Moment, effects: &mut Effects) {
+        if self.left {
+            return;
+        }
+        let Timer::ChangeSuspectToDown { member_id: suspect, .. } = timer else {
+            let armed = effects.timers.len();
+            let probing = matches!(timer, Timer::ProbeRandomMember(_));
+            let _ = self.foca.handle_timer(timer, &mut *effects);
+            let accused = |(_, timer): &(Duration, MemberTimer)| matches!(timer, Timer::ChangeSuspectToDown { .. });
+            if probing && effects.timers[armed..].iter().any(accused) {
+                self.guards.note_failed_probe();
+            }
+            if probing {
+                // foca does not tell of suspicions: look once in each period, and once more when they are over.
+                let suspected = self.states().any(|member| member.state() == State::Suspect);
+                effects.changed |= suspected | std::mem::replace(&mut self.had_suspects, suspected);
+            }
+            return;
+        };
+        match self.guards.rule(suspect.id, now) {
+            Ruling::Later(after) => effects.timers.push((after, timer)),
+            Ruling::Acquit => {}
+            Ruling::Ask(after) => {
+                let _ = self.foca.announce(suspect, &mut *effects);
+                effects.timers.push((after, timer));
+            }
+            Ruling::Convict => {
+                let (n_sends, n_downs) = (effects.sends.len(), effects.n_downs);
+                let _ = self.foca.handle_timer(timer, &mut *effects);
+                // Guard 1: foca 2.0 tells a suspect that has refuted in time that it is dead.
+                if effects.n_downs == n_downs {
+                    effects.sends.truncate(n_sends);
+                }
+            }
+        }
+    }
+
+    /// Takes in what an exchange or a stream told about members, and passes it on as rumours.
+    pub(crate) fn apply(&mut self, members: impl IntoIterator<Item = Member<Identity>>, now: Moment, effects: &mut Effects) {
+        if self.left {
+            return;
+        }
+        let room = limits::NODES.saturating_sub(self.foca.iter_membership_state().len());
+        let guards = &self.guards;
+        // Hearsay does not beat an answer that we got ourselves: such a member is suspected, and probed, instead.
+        let temper = |member: Member<Identity>| match member.state() {
+            State::Down if guards.has_proof(member.id().id, now) => Member::new(*member.id(), member.incarnation(), State::Suspect),
+            _ => member,
+        };
+        let _ = self.foca.apply_many(members.into_iter().take(room).map(temper), true, effects);
+    }
+
+    /// A member said itself that it is going: no proof of life stands against that.
+    pub(crate) fn apply_leave(&mut self, identity: Identity, effects: &mut Effects) {
+        if !self.left {
+            let _ = self.foca.apply_many(std::iter::once(Member::down(identity)), true, effects);
+        }
+    }
+
+    /// Introduces ourselves to a member by datagram.
+    pub(crate) fn announce(&mut self, to: Identity, effects: &mut Effects) {
+        if !self.left {
+            let _ = self.foca.announce(to, effects);
+        }
+    }
+
+    /// Declares ourselves down. Afterwards foca hears nothing more.
+    pub(crate) fn leave(&mut self, effects: &mut Effects) {
+        let _ = self.foca.leave_cluster(effects);
+        self.left = true;
+    }
+
+    /// A packet of ours with another receiver.
+    pub(crate) fn readdress(&self, packet: &[u8], to: Identity) -> Option<Vec<u8>> {
+        self.codec.readdress(packet, to)
+    }
+
+    /// Fits the number of copies of a rumour to the size of the cluster.
+    pub(crate) fn resize(&mut self, config: &Config, members: usize) {
+        if members.abs_diff(self.sized_for) * 4 < self.sized_for {
+            return;
+        }
+        self.sized_for = members;
+        self.guards.forget_old(members);
+        self.config.max_transmissions = NonZeroU8::new(config.transmissions(members)).expect("at least twelve copies");
+        let _ = self.foca.set_config(self.config.clone());
+    }
+
+    fn is_full(&self) -> bool {
+        self.foca.iter_membership_state().len() >= limits::NODES
+    }
+}
+
+fn foca_config(config: &Config) -> foca::Config {
+    let positive = |n: usize| NonZeroUsize::new(n.max(1)).expect("at least one");
+    foca::Config {
+        probe_period: config.probe_period,
+        probe_rtt: config.probe_rtt,
+        num_indirect_probes: positive(config.fanout),
+        max_transmissions: NonZeroU8::new(config.min_transmissions.max(1)).expect("at least one"),
+        suspect_to_down_after: config.suspect_for,
+        remove_down_after: Some(config.remember_down),
+        max_packet_size: positive(config.foca_bytes),
+        notify_down_members: true,
+        // The exchange by stream brings members instead, all at once.
+        periodic_announce: None,
+        periodic_announce_to_down_members: Some(PeriodicParams {
+            frequency: config.down_announce_period,
+            num_members: positive(config.down_announce_fanout),
+        }),
+        periodic_gossip: Some(PeriodicParams {
+            frequency: config.gossip_period,
+            num_members: positive(config.gossip_fanout),
+        }),
+    }
+}

@@ -1,0 +1,169 @@
+//! Guards 2 to 4: before a suspect is declared down, three things are asked.
+//!
+//! ```text
+//! suspicion timer ─► are we ill ourselves? ── yes ─► later (bounded per suspect)
+//!                        │ no
+//!                    did it answer us lately? ─ yes ─► acquitted
+//!                        │ no
+//!                    was it asked directly? ─── no ──► ask, come back
+//!                        │ yes
+//!                    down
+//! ```
+//! foca alone lets one node that cannot hear kill every node it probes, because "down" beats any answer.
+//! Without the bound on "later", the 20 survivors of 200 would never judge the 180 dead.
+
+use std::{collections::HashMap, time::Duration};
+
+use foca::Message;
+use lobby_core::{id::NodeId, time::Moment};
+
+use crate::{config::Config, identity::Identity};
+
+/// From this many more failed than answered probes on, the fault is ours rather than theirs.
+const ILL: u8 = 2;
+
+/// Highest score: eight answered probes make the worst patient healthy.
+const WORST: u8 = 8;
+
+/// How often an ill observer puts off one verdict.
+const PUT_OFF_WHEN_ILL: u32 = 3;
+
+/// How long an observer that hears nothing at all puts off one verdict.
+const PUT_OFF_WHEN_DEAF: Duration = Duration::from_secs(30);
+
+/// What becomes of a suspicion whose time is over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Ruling {
+    /// Judge after this time.
+    Later(Duration),
+    /// The suspect lives. A new failed probe may accuse it again.
+    Acquit,
+    /// Ask the suspect, judge after this time.
+    Ask(Duration),
+    /// Down.
+    Convict,
+}
+
+/// A pending verdict.
+#[derive(Clone, Copy, Debug, Default)]
+struct Case {
+    put_off: u32,
+    asked: bool,
+}
+
+/// What the observer knows about itself and its suspects.
+#[derive(Debug)]
+pub(super) struct Guards {
+    suspect_for: Duration,
+    last_question: Duration,
+    deaf_after: Duration,
+    /// One up per failed probe of our own, one down per answer; 0 to [`WORST`].
+    score: u8,
+    last_heard: Moment,
+    /// When a member last answered us. Only answers count, else a node that cannot hear would live for ever.
+    proofs: HashMap<NodeId, Moment>,
+    cases: HashMap<NodeId, Case>,
+}
+
+impl Guards {
+    pub(super) fn new(config: &Config, now: Moment) -> Self {
+        Self {
+            suspect_for: config.suspect_for,
+            last_question: config.last_question,
+            deaf_after: config.probe_period * 2,
+            score: 0,
+            last_heard: now,
+            proofs: HashMap::new(),
+            cases: HashMap::new(),
+        }
+    }
+
+    pub(super) fn note_failed_probe(&mut self) {
+        self.score = WORST.min(self.score + 1);
+    }
+
+    pub(super) fn note_message(&mut self, src: NodeId, message: &Message<Identity>, now: Moment) {
+        self.last_heard = now;
+        if matches!(message, Message::Ack(_) | Message::ForwardedAck { .. }) {
+            self.score = self.score.saturating_sub(1);
+        }
+        if matches!(message, Message::Ack(_) | Message::IndirectAck { .. } | Message::Feed) {
+            self.proofs.insert(src, now);
+        }
+    }
+
+    pub(super) fn has_proof(&self, id: NodeId, now: Moment) -> bool {
+        self.proofs.get(&id).is_some_and(|answered| now.since(*answered) < self.suspect_for)
+    }
+
+    /// Keeps the proofs from outgrowing the cluster.
+    pub(super) fn forget_old(&mut self, members: usize) {
+        if self.proofs.len() > 2 * members + 64 {
+            self.proofs.clear();
+        }
+    }
+
+    pub(super) fn rule(&mut self, suspect: NodeId, now: Moment) -> Ruling {
+        let half = self.suspect_for / 2;
+        let put_off_at_most = if now.since(self.last_heard) > self.deaf_after {
+            (PUT_OFF_WHEN_DEAF.as_millis() / half.as_millis().max(1)) as u32
+        } else if self.score >= ILL {
+            PUT_OFF_WHEN_ILL
+        } else {
+            0
+        };
+        let proven = self.has_proof(suspect, now);
+        let case = self.cases.entry(suspect).or_default();
+        if case.put_off < put_off_at_most {
+            case.put_off += 1;
+            return Ruling::Later(half);
+        }
+        if !proven && !case.asked {
+            case.asked = true;
+            return Ruling::Ask(self.last_question);
+        }
+        self.cases.remove(&suspect);
+        if proven { Ruling::Acquit } else { Ruling::Convict }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Profile;
+
+    const SUSPECT: NodeId = NodeId::from_bytes([1; 16]);
+    const OTHER: NodeId = NodeId::from_bytes([2; 16]);
+
+    fn at(ms: u64) -> Moment {
+        Moment::from_micros(ms * 1000)
+    }
+
+    #[test]
+    fn a_healthy_observer_asks_once_and_convicts() {
+        let mut guards = Guards::new(&Profile::Lan.config(), at(0));
+        assert_eq!(guards.rule(SUSPECT, at(500)), Ruling::Ask(Duration::from_millis(400)));
+        assert_eq!(guards.rule(SUSPECT, at(900)), Ruling::Convict);
+    }
+
+    #[test]
+    fn an_answer_acquits_and_a_mere_message_does_not() {
+        let mut guards = Guards::new(&Profile::Lan.config(), at(0));
+        guards.note_message(SUSPECT, &Message::Gossip, at(100));
+        assert!(matches!(guards.rule(SUSPECT, at(500)), Ruling::Ask(_)));
+        guards.note_message(SUSPECT, &Message::Feed, at(600));
+        assert_eq!(guards.rule(SUSPECT, at(900)), Ruling::Acquit);
+    }
+
+    #[test]
+    fn an_ill_observer_waits_three_times_and_a_deaf_one_thirty_seconds() {
+        let mut guards = Guards::new(&Profile::Lan.config(), at(0));
+        guards.note_failed_probe();
+        guards.note_failed_probe();
+        guards.note_message(OTHER, &Message::Gossip, at(100));
+        let later = (0..10).take_while(|_| guards.rule(SUSPECT, at(200)) == Ruling::Later(Duration::from_secs(1))).count();
+        assert_eq!(later, 3);
+        let later = (0..100).take_while(|_| matches!(guards.rule(OTHER, at(5000)), Ruling::Later(_))).count();
+        assert_eq!(later, 30);
+    }
+}

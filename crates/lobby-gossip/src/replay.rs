@@ -1,0 +1,115 @@
+//! Which datagrams were here before: a window of counters per sender.
+//!
+//! Checked after the seal, so only members can fill the table. A newer generation of a sender starts a new window; an
+//! older one is over and counts as a replay.
+
+use std::collections::HashMap;
+
+use lobby_core::{
+    id::{Generation, NodeId},
+    limits,
+};
+
+/// How far behind the newest counter a datagram may come: far more than any network reorders.
+const WINDOW: u64 = 1024;
+
+const WORDS: usize = (WINDOW / 64) as usize;
+
+/// What became of a counter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Freshness {
+    /// Not seen before.
+    Fresh,
+    /// Seen before, or too old to tell.
+    Replayed,
+    /// There are more senders than nodes a catalog may have.
+    Full,
+}
+
+#[derive(Clone, Debug)]
+struct Window {
+    generation: Generation,
+    newest: u64,
+    /// One bit per counter modulo [`WINDOW`].
+    seen: [u64; WORDS],
+}
+
+/// The windows of all senders.
+#[derive(Debug, Default)]
+pub(crate) struct Replay {
+    windows: HashMap<NodeId, Window>,
+}
+
+impl Replay {
+    /// Notes a counter and says whether it is new.
+    pub(crate) fn check(&mut self, sender: NodeId, generation: Generation, counter: u64) -> Freshness {
+        if self.windows.len() >= limits::NODES && !self.windows.contains_key(&sender) {
+            return Freshness::Full;
+        }
+        let empty = || Window { generation, newest: 0, seen: [0; WORDS] };
+        let window = self.windows.entry(sender).or_insert_with(empty);
+        if generation > window.generation {
+            *window = empty();
+        }
+        if generation < window.generation || !window.note(counter) { Freshness::Replayed } else { Freshness::Fresh }
+    }
+
+    /// Forgets a sender that the roster has forgotten.
+    pub(crate) fn forget(&mut self, sender: NodeId) {
+        self.windows.remove(&sender);
+    }
+}
+
+impl Window {
+    fn note(&mut self, counter: u64) -> bool {
+        if counter.saturating_add(WINDOW) <= self.newest {
+            return false;
+        }
+        if counter > self.newest {
+            if counter - self.newest >= WINDOW {
+                self.seen = [0; WORDS];
+            } else {
+                for skipped in self.newest + 1..=counter {
+                    *self.word(skipped) &= !(1 << (skipped % 64));
+                }
+            }
+            self.newest = counter;
+        }
+        let bit = 1 << (counter % 64);
+        let word = self.word(counter);
+        let fresh = *word & bit == 0;
+        *word |= bit;
+        fresh
+    }
+
+    fn word(&mut self, counter: u64) -> &mut u64 {
+        &mut self.seen[(counter % WINDOW / 64) as usize]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ID: NodeId = NodeId::from_bytes([1; 16]);
+
+    #[test]
+    fn each_counter_passes_once_and_late_ones_do_too() {
+        let mut replay = Replay::default();
+        let mut check = |counter| replay.check(ID, Generation(1), counter) == Freshness::Fresh;
+        assert!(check(1) && check(3) && check(2));
+        assert!(!check(3) && !check(1));
+        assert!(check(5000) && !check(5000));
+        assert!(check(5000 - 1023) && !check(5000 - 1024));
+        assert!(check(5500) && check(5499) && !check(5500) && !check(5000));
+        assert!(check(u64::MAX) && !check(u64::MAX) && !check(5501));
+    }
+
+    #[test]
+    fn an_older_generation_is_over() {
+        let mut replay = Replay::default();
+        assert_eq!(replay.check(ID, Generation(2), 9), Freshness::Fresh);
+        assert_eq!(replay.check(ID, Generation(1), 10), Freshness::Replayed);
+        assert_eq!(replay.check(ID, Generation(3), 9), Freshness::Fresh);
+    }
+}

@@ -1,0 +1,265 @@
+//! What we know of every node: its member state, its record, and the sums that two members compare.
+//!
+//! The engine owns one. [`Roster::sync`] compares it with foca's state and says what the catalog must hear, so a lost
+//! notification cannot lose a change. Sums cover members that are up (with their record's version): members that are
+//! down are forgotten at different times by different members and must not keep the sums apart for ever.
+//! At most [`limits::NODES`] nodes; those down for an hour are forgotten.
+//! Not here: probing (`member`), who compares when (`engine/talk`).
+
+use std::{collections::HashMap, sync::Arc, time::Duration};
+
+use foca::{Member, State};
+use lobby_core::{
+    id::{NodeId, Origin},
+    limits,
+    port::{Gone, PeerEvent},
+    record::{Record, Stamp},
+    time::Moment,
+};
+use rand::{RngExt, rngs::SmallRng};
+
+use crate::{bucket::Bucket, config::REMEMBER_RECORD, identity::Identity};
+
+mod digest;
+
+pub(crate) use digest::{BUCKETS, Entry, Mask, Sums};
+
+/// What the catalog was told last about a node's liveness.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Told {
+    Nothing,
+    Seen(Identity),
+    Suspect,
+    Gone,
+}
+
+#[derive(Debug)]
+struct Node {
+    member: Option<Member<Identity>>,
+    record: Option<Arc<Record>>,
+    told: Told,
+    /// Changes of its record that are taken from datagrams.
+    bucket: Bucket,
+    /// What this node adds to the sums; zero while it is not up.
+    share: u64,
+    /// Where it stands in the list of live members.
+    live_idx: Option<usize>,
+    since: Moment,
+}
+
+/// What became of a record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Taken {
+    /// It is newer than what was here.
+    Newer,
+    /// Nothing new.
+    Stale,
+    /// There is no room for another node.
+    Full,
+}
+
+/// Everything known about everybody.
+#[derive(Debug)]
+pub(crate) struct Roster {
+    own: NodeId,
+    nodes: HashMap<NodeId, Node>,
+    live: Vec<NodeId>,
+    sums: Sums,
+}
+
+impl Roster {
+    pub(crate) fn new(own: NodeId) -> Self {
+        Self { own, nodes: HashMap::new(), live: Vec::new(), sums: Sums::new() }
+    }
+
+    pub(crate) fn sums(&self) -> &Sums {
+        &self.sums
+    }
+
+    /// How many other members are up.
+    pub(crate) fn n_live(&self) -> usize {
+        self.live.len()
+    }
+
+    pub(crate) fn record(&self, id: NodeId) -> Option<&Arc<Record>> {
+        self.nodes.get(&id)?.record.as_ref()
+    }
+
+    pub(crate) fn member(&self, id: NodeId) -> Option<&Member<Identity>> {
+        self.nodes.get(&id)?.member.as_ref()
+    }
+
+    /// Whether some member that is up listens there.
+    pub(crate) fn has_live_at(&self, addr: std::net::SocketAddr) -> bool {
+        self.live().any(|identity| identity.addr == addr)
+    }
+
+    /// The other members that are up, in no order.
+    pub(crate) fn live(&self) -> impl Iterator<Item = Identity> {
+        self.live.iter().filter_map(|id| self.member(*id)).map(|member| *member.id())
+    }
+
+    /// Up to `count` different members that are up, none of them `except`.
+    pub(crate) fn choose(&self, count: usize, except: &[NodeId], rng: &mut SmallRng) -> Vec<Identity> {
+        let mut chosen = Vec::with_capacity(count);
+        // A few draws more than needed: some hit the same member or an excepted one.
+        for _ in 0..count * 4 + 8 {
+            if chosen.len() == count.min(self.live.len()) || self.live.is_empty() {
+                break;
+            }
+            let id = self.live[rng.random_range(0..self.live.len())];
+            if !except.contains(&id)
+                && !chosen.iter().any(|other: &Identity| other.id == id)
+                && let Some(member) = self.member(id)
+            {
+                chosen.push(*member.id());
+            }
+        }
+        chosen
+    }
+
+    /// Takes one change from the node's allowance.
+    pub(crate) fn may_change(&mut self, id: NodeId, now: Moment) -> bool {
+        self.nodes.get_mut(&id).is_none_or(|node| node.bucket.take(now))
+    }
+
+    /// Takes in a record if it is newer.
+    pub(crate) fn put_record(&mut self, record: Arc<Record>, now: Moment) -> Taken {
+        let Origin::Node(id) = record.origin else { return Taken::Stale };
+        if self.record(id).is_some_and(|old| old.stamp >= record.stamp) {
+            return Taken::Stale;
+        }
+        let Some(node) = self.node(id, now) else { return Taken::Full };
+        node.record = Some(record);
+        self.weigh(id);
+        Taken::Newer
+    }
+
+    /// Sets our own identity, which counts in the sums but not among the others.
+    pub(crate) fn set_own(&mut self, identity: Identity, now: Moment) {
+        let own = self.own;
+        if let Some(node) = self.node(own, now) {
+            node.member = Some(Member::alive(identity));
+            self.weigh(own);
+        }
+    }
+
+    /// Compares with foca's members; `alive` says who gave a proof of life although foca suspects it.
+    pub(crate) fn sync<'a>(
+        &mut self,
+        members: impl Iterator<Item = &'a Member<Identity>>,
+        alive: impl Fn(NodeId) -> bool,
+        now: Moment,
+    ) -> Vec<PeerEvent> {
+        let mut events = Vec::new();
+        for member in members {
+            let id = member.id().id;
+            match self.nodes.get(&id) {
+                // Nobody cares about the end of a node that was never here.
+                None if member.state() == State::Down => continue,
+                // The usual case. A suspect is looked at again, for proofs of life come and go.
+                Some(node) if node.member.as_ref() == Some(member) && member.state() != State::Suspect => continue,
+                _ => {}
+            }
+            let Some(node) = self.node(id, now) else { continue };
+            if node.member.as_ref().is_none_or(|old| old.state() != member.state()) {
+                node.since = now;
+            }
+            node.member = Some(member.clone());
+            let suspected = member.state() == State::Suspect && !alive(id);
+            events.extend(node.tell(member, suspected));
+            self.weigh(id);
+        }
+        events
+    }
+
+    /// Drops nodes that have been down for an hour, and records that never got a member.
+    pub(crate) fn forget(&mut self, now: Moment) -> Vec<NodeId> {
+        let old = |node: &Node| node.live_idx.is_none() && now.since(node.since) > REMEMBER_RECORD;
+        let gone: Vec<_> = self.nodes.iter().filter(|(id, node)| **id != self.own && old(node)).map(|(id, _)| *id).collect();
+        for id in &gone {
+            self.nodes.remove(id);
+        }
+        gone
+    }
+
+    /// The state of the live nodes in the buckets of `mask`.
+    pub(crate) fn entries(&self, mask: &Mask) -> Vec<Entry> {
+        let own = std::iter::once(&self.own);
+        let ids = self.live.iter().chain(own).filter(|id| mask.has(**id));
+        ids.filter_map(|id| self.entry(*id)).collect()
+    }
+
+    /// The state of one node; `None` when it is unknown as a member.
+    pub(crate) fn entry(&self, id: NodeId) -> Option<Entry> {
+        let node = self.nodes.get(&id)?;
+        let identity = node.member.as_ref()?.id();
+        let stamp = node.record.as_ref().map_or(Stamp::default(), |record| record.stamp);
+        Some(Entry { id, generation: identity.generation, renewal: identity.renewal, stamp })
+    }
+
+    fn node(&mut self, id: NodeId, now: Moment) -> Option<&mut Node> {
+        if self.nodes.len() >= limits::NODES && !self.nodes.contains_key(&id) {
+            return None;
+        }
+        let empty = || Node {
+            member: None,
+            record: None,
+            told: Told::Nothing,
+            bucket: Bucket::full(),
+            share: 0,
+            live_idx: None,
+            since: now,
+        };
+        Some(self.nodes.entry(id).or_insert_with(empty))
+    }
+
+    /// Brings sums and live list up to date with one node.
+    fn weigh(&mut self, id: NodeId) {
+        let entry = self.entry(id);
+        let Some(node) = self.nodes.get_mut(&id) else { return };
+        let up = node.member.as_ref().is_some_and(|member| member.state() != State::Down);
+        let share = entry.filter(|_| up).map_or(0, |entry| entry.hash());
+        self.sums.replace(id, node.share, share);
+        node.share = share;
+        if id == self.own {
+            return;
+        }
+        match (up, node.live_idx) {
+            (true, None) => {
+                node.live_idx = Some(self.live.len());
+                self.live.push(id);
+            }
+            (false, Some(idx)) => {
+                node.live_idx = None;
+                self.live.swap_remove(idx);
+                if let Some(moved) = self.live.get(idx).and_then(|id| self.nodes.get_mut(id)) {
+                    moved.live_idx = Some(idx);
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
+impl Node {
+    /// What the catalog must hear, given what it heard last.
+    fn tell(&mut self, member: &Member<Identity>, suspected: bool) -> Option<PeerEvent> {
+        let identity = *member.id();
+        let origin = Origin::Node(identity.id);
+        // Its own record has said goodbye: there is nothing to add about this process.
+        if self.record.as_ref().is_some_and(|record| record.leaving && record.stamp.generation >= identity.generation) {
+            return None;
+        }
+        let (told, event) = match member.state() {
+            State::Down => (Told::Gone, PeerEvent::Gone(origin, Gone::Failed)),
+            _ if suspected => (Told::Suspect, PeerEvent::Suspect(origin)),
+            _ => (Told::Seen(identity), PeerEvent::Seen(origin, Duration::ZERO)),
+        };
+        if self.told == told || (told == Told::Gone && self.told == Told::Nothing) {
+            return None;
+        }
+        self.told = told;
+        Some(event)
+    }
+}

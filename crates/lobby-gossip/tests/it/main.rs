@@ -1,0 +1,8 @@
+//! Whole engines in virtual time: the gates of the gossip study, scenarios, and laws of the decoders.
+//!
+//! `LOBBY_SIM_SEED=7` replays one seed, `LOBBY_SIM_SEEDS=20` tries more of them; a failure prints its seed.
+
+mod gates;
+mod laws;
+mod scenario;
+mod sim;
