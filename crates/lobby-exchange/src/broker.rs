@@ -1,0 +1,379 @@
+//! What NATS and Redis have in common: when to send what, and what an arriving payload means. A machine without IO.
+//!
+//! ```text
+//!              Up/Down, messages              events for the node task
+//! bus ───────────────────────────► Broker ───────────────────────────►
+//!      ◄───────────────────────────   ▲  announcement, questions, time
+//!              packets to send        └──────────────────────────────
+//! ```
+//! The picture is *complete* when a peer whose own picture is complete has answered, or when KEEP_ALIVE + 1 s have
+//! passed since the link came up: by then everybody has spoken. A lost link makes it incomplete again. Only who is
+//! complete answers, so nobody takes half a picture for the whole.
+//! Not here: subjects and connections (`nats`, `redis`), the loop around both (`run`), liveness (`lobby_core::catalog`).
+
+use std::{collections::VecDeque, sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use lobby_core::{
+    catalog::{NodeState, Presence},
+    id::{ExchangeId, NodeId, Origin},
+    limits,
+    port::{Announcement, CatalogReader, Gone, LinkState, PeerEvent, PeerLink},
+    record::Record,
+    stats::{PacketKind, Stats, Verdict},
+    time::{Moment, Now},
+    wire::packet::{self, Ask, Incoming, Message},
+};
+
+mod answer;
+mod run;
+#[cfg(test)]
+mod tests;
+
+use answer::Answers;
+pub(crate) use run::{Bus, run};
+
+/// Largest payload that is read: a record of the largest kind, written as JSON.
+const MAX_RECEIVED: usize = 8 * limits::RECORD_BYTES;
+
+/// Shortest time between two packets of ours, however often we change or are asked.
+const MIN_GAP: Duration = Duration::from_millis(20);
+
+/// First wait for an answer before asking again; each further one is twice as long.
+const ASK_AGAIN: Duration = Duration::from_millis(400);
+
+/// How long after KEEP_ALIVE the slowest packet may arrive.
+const SLACK: Duration = Duration::from_secs(1);
+
+/// How the peers settle who of them answers a newcomer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(not(all(feature = "nats", feature = "redis")), allow(dead_code, reason = "each broker has its own way"))]
+pub(crate) enum Answering {
+    /// The bus gives each question to one of those who are willing.
+    Queue,
+    /// Everybody sees each question: who wants to answer waits a random time, then says so on the same channel.
+    Claim,
+}
+
+/// Where a packet goes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Address {
+    /// To everybody.
+    Packets,
+    /// To whoever answers newcomers.
+    Asks,
+    /// To one node.
+    Node(NodeId),
+    /// To one newcomer, and where it wants the answer if the bus has such a thing.
+    Answer(NodeId, Option<String>),
+}
+
+/// Where a packet came in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Topic {
+    /// Packets of everybody.
+    Packets,
+    /// Questions of newcomers.
+    Asks,
+    /// Questions to us alone.
+    OwnAsks,
+    /// Answers to us.
+    Answers,
+}
+
+/// What a bus reports.
+#[derive(Debug)]
+pub(crate) enum BusEvent {
+    /// Connected and subscribed; the bus carries payloads up to this size.
+    Up { max_bytes: usize },
+    /// Not any more.
+    Down { why: Arc<str> },
+    /// A payload, and where its sender wants the answer.
+    Message { topic: Topic, reply: Option<String>, payload: Bytes },
+}
+
+/// What is to be done.
+#[derive(Clone, Debug)]
+pub(crate) enum Output {
+    /// Tell the node task.
+    Tell(PeerEvent),
+    /// Send a payload.
+    Send(Address, PacketKind, Vec<u8>),
+    /// From now on take (or leave) questions of newcomers.
+    Serve(bool),
+}
+
+/// Everything both brokers need to know.
+#[derive(Clone, Debug)]
+pub(crate) struct Setup {
+    /// The name in logs.
+    pub(crate) broker: &'static str,
+    pub(crate) cluster: String,
+    pub(crate) keep_alive: Duration,
+    pub(crate) answering: Answering,
+}
+
+/// The machine.
+pub(crate) struct Broker {
+    exchange: ExchangeId,
+    own: NodeId,
+    setup: Setup,
+    reader: CatalogReader,
+    stats: Arc<Stats>,
+    announced: Announcement,
+    /// The last record that was sent, to say goodbye for its name when the name changes.
+    sent: Option<Arc<Record>>,
+    sent_at: Moment,
+    /// A packet of ours was too large and nobody has been told yet that it fits again.
+    oversize: bool,
+    up: bool,
+    max_bytes: usize,
+    complete: bool,
+    next_hi: Option<Moment>,
+    next_ask: Option<Moment>,
+    ask_gap: Duration,
+    complete_at: Option<Moment>,
+    answers: Answers,
+    outputs: VecDeque<Output>,
+}
+
+impl Broker {
+    pub(crate) fn new(setup: Setup, link: &PeerLink) -> Self {
+        let announced = link.announcement.borrow().clone();
+        Self {
+            exchange: link.exchange,
+            own: announced.record.origin.node_id().expect("our own record has a node id"),
+            answers: Answers::default(),
+            setup,
+            reader: link.reader.clone(),
+            stats: link.stats.clone(),
+            announced,
+            sent: None,
+            sent_at: Moment::ZERO,
+            oversize: false,
+            up: false,
+            max_bytes: 0,
+            complete: false,
+            next_hi: None,
+            next_ask: None,
+            ask_gap: ASK_AGAIN,
+            complete_at: None,
+            outputs: VecDeque::new(),
+        }
+    }
+
+    /// What is to be done next. Holds at most what one input brings about: the events of one payload.
+    pub(crate) fn poll_output(&mut self) -> Option<Output> {
+        self.outputs.pop_front()
+    }
+
+    /// When [`Self::handle_deadline`] wants to be called next.
+    pub(crate) fn next_deadline(&self) -> Option<Moment> {
+        [self.next_hi, self.next_ask, self.complete_at, self.answers.next_due()].into_iter().flatten().min()
+    }
+
+    /// Does what is due.
+    pub(crate) fn handle_deadline(&mut self, now: Now) {
+        let due = |at: Option<Moment>| at.is_some_and(|at| at <= now.moment);
+        if due(self.next_hi) {
+            self.say_hi(now);
+        }
+        if due(self.next_ask) {
+            self.ask(Address::Asks, false);
+            self.next_ask = Some(now.moment + self.ask_gap);
+            self.ask_gap *= 2;
+        }
+        if due(self.complete_at) {
+            self.become_complete();
+        }
+        while let Some((asker, reply)) = self.answers.poll_due(now.moment) {
+            self.answer(asker, reply, now);
+        }
+    }
+
+    /// The bus says something. `random` is for jitter.
+    pub(crate) fn handle_bus(&mut self, event: BusEvent, now: Now, random: u64) {
+        match event {
+            BusEvent::Up { max_bytes } => {
+                self.up = true;
+                self.max_bytes = max_bytes;
+                self.outputs.push_back(Output::Tell(PeerEvent::Link(LinkState::Up)));
+                self.next_hi = Some(now.moment);
+                self.next_ask = Some(now.moment);
+                self.ask_gap = ASK_AGAIN;
+                self.complete_at = Some(now.moment + self.setup.keep_alive + SLACK);
+                self.handle_deadline(now);
+            }
+            BusEvent::Down { why } => {
+                self.up = false;
+                self.complete = false;
+                (self.next_hi, self.next_ask, self.complete_at) = (None, None, None);
+                self.answers.forget();
+                self.outputs.push_back(Output::Tell(PeerEvent::Link(LinkState::Down { why })));
+                self.outputs.push_back(Output::Serve(false));
+            }
+            BusEvent::Message { topic, payload, .. } if payload.len() > MAX_RECEIVED => {
+                self.stats.received(kind(topic), Verdict::Oversize, payload.len());
+            }
+            BusEvent::Message { topic, reply, payload } => {
+                let verdict = match topic {
+                    Topic::Packets => return self.handle_packet(&payload),
+                    Topic::Asks => self.handle_ask(&payload, reply, now.moment, random),
+                    Topic::OwnAsks => self.handle_own_ask(&payload, now.moment),
+                    Topic::Answers => self.handle_answer(&payload, now.moment),
+                };
+                self.stats.received(kind(topic), verdict, payload.len());
+            }
+        }
+    }
+
+    /// Our record has changed.
+    pub(crate) fn handle_announcement(&mut self, announced: Announcement, now: Now) {
+        self.announced = announced;
+        if !self.up || !self.announced.listed {
+            return;
+        }
+        if self.announced.record.leaving {
+            self.handle_stop(now);
+        } else {
+            self.hurry_hi(now.moment);
+        }
+    }
+
+    /// Another exchange believes this node failed.
+    pub(crate) fn handle_question(&mut self, node: NodeId) {
+        if self.up {
+            self.ask(Address::Node(node), false);
+        }
+    }
+
+    /// Says goodbye, once, if our record says that we leave. An agent that stops without leaving will be back.
+    pub(crate) fn handle_stop(&mut self, now: Now) {
+        let record = self.announced.record.clone();
+        if !self.up || !self.announced.listed || !record.leaving || self.sent.as_ref().is_some_and(|sent| sent.leaving) {
+            return;
+        }
+        self.next_hi = None;
+        self.send_goodbye(&record, now);
+        self.sent = Some(record);
+    }
+}
+
+// === Our own packets ===
+
+impl Broker {
+    /// A packet of ours soon: at once, unless the last one has only just left.
+    fn hurry_hi(&mut self, now: Moment) {
+        let at = now.max(self.sent_at + MIN_GAP);
+        self.next_hi = Some(self.next_hi.map_or(at, |next| next.min(at)));
+    }
+
+    fn say_hi(&mut self, now: Now) {
+        self.next_hi = Some(now.moment + self.setup.keep_alive);
+        if !self.announced.listed || self.announced.record.leaving {
+            return;
+        }
+        let record = self.announced.record.clone();
+        if let Some(old) = self.sent.take_if(|sent| sent.name != record.name) {
+            self.send_goodbye(&old, now);
+        }
+        let bytes = packet::encode(&record, Message::Hi, &self.setup.cluster, now.wall);
+        if bytes.len() > self.max_bytes {
+            self.stats.sent(PacketKind::Hi, Verdict::Oversize, 0);
+            if !std::mem::replace(&mut self.oversize, true) {
+                tracing::warn!(
+                    bytes = bytes.len(),
+                    limit = self.max_bytes,
+                    "our packet is too large for the broker and is not sent"
+                );
+            }
+            return;
+        }
+        self.oversize = false;
+        self.sent = Some(record);
+        self.sent_at = now.moment;
+        self.outputs.push_back(Output::Send(Address::Packets, PacketKind::Hi, bytes));
+    }
+
+    fn send_goodbye(&mut self, record: &Record, now: Now) {
+        let bytes = packet::encode(record, Message::Goodbye, &self.setup.cluster, now.wall);
+        if bytes.len() > self.max_bytes {
+            self.stats.sent(PacketKind::Goodbye, Verdict::Oversize, 0);
+            return;
+        }
+        self.outputs.push_back(Output::Send(Address::Packets, PacketKind::Goodbye, bytes));
+    }
+
+    fn ask(&mut self, to: Address, taken: bool) {
+        let ask = Ask { asker: self.own, cluster: self.setup.cluster.clone(), taken };
+        self.outputs.push_back(Output::Send(to, PacketKind::Ask, packet::encode_ask(&ask)));
+    }
+
+    fn become_complete(&mut self) {
+        (self.next_ask, self.complete_at) = (None, None);
+        self.complete = true;
+        self.outputs.push_back(Output::Tell(PeerEvent::Warm));
+        self.outputs.push_back(Output::Serve(self.announced.listed));
+    }
+}
+
+// === Packets of others ===
+
+impl Broker {
+    fn handle_packet(&mut self, payload: &[u8]) {
+        let count = |kind, verdict| self.stats.received(kind, verdict, payload.len());
+        let Ok(incoming) = packet::decode(payload, self.exchange) else {
+            return count(PacketKind::Hi, Verdict::Garbage);
+        };
+        let kind = match incoming.message {
+            Message::Hi => PacketKind::Hi,
+            Message::Goodbye => PacketKind::Goodbye,
+        };
+        match self.verdict(&incoming) {
+            verdict @ (Verdict::Ok | Verdict::Trimmed) => count(kind, verdict),
+            refused => return count(kind, refused),
+        }
+        let record = incoming.record;
+        match (incoming.message, &record.origin) {
+            (Message::Hi, _) if !record.leaving => self.tell_alive(record, Duration::ZERO),
+            // The old name of a node that told its new one, or will: its id is what counts.
+            (Message::Goodbye, Origin::Node(_)) if !record.leaving => {}
+            (_, Origin::Node(_)) => self.outputs.push_back(Output::Tell(PeerEvent::Record(record))),
+            (_, origin) => self.outputs.push_back(Output::Tell(PeerEvent::Gone(origin.clone(), Gone::Left))),
+        }
+    }
+
+    fn verdict(&self, incoming: &Incoming) -> Verdict {
+        match &incoming.cluster {
+            Some(cluster) if *cluster != self.setup.cluster => Verdict::Foreign,
+            _ if incoming.record.origin == Origin::Node(self.own) => Verdict::Own,
+            _ if incoming.dropped > 0 => Verdict::Trimmed,
+            _ => Verdict::Ok,
+        }
+    }
+
+    fn tell_alive(&mut self, record: Arc<Record>, age: Duration) {
+        let origin = record.origin.clone();
+        self.outputs.push_back(Output::Tell(PeerEvent::Record(record)));
+        self.outputs.push_back(Output::Tell(PeerEvent::Seen(origin, age)));
+    }
+
+    fn handle_own_ask(&mut self, payload: &[u8], now: Moment) -> Verdict {
+        match packet::decode_ask(payload) {
+            Err(_) => Verdict::Garbage,
+            Ok(ask) if ask.cluster != self.setup.cluster => Verdict::Foreign,
+            Ok(_) => {
+                self.hurry_hi(now);
+                Verdict::Ok
+            }
+        }
+    }
+}
+
+const fn kind(topic: Topic) -> PacketKind {
+    match topic {
+        Topic::Packets => PacketKind::Hi,
+        Topic::Asks | Topic::OwnAsks => PacketKind::Ask,
+        Topic::Answers => PacketKind::Answer,
+    }
+}

@@ -1,0 +1,10 @@
+//! The contract suite: what every exchange must do, run on each of them, and what only one of them does.
+
+mod contract;
+mod dir;
+mod memory;
+#[cfg(feature = "nats")]
+mod nats;
+mod node;
+#[cfg(feature = "redis")]
+mod redis;

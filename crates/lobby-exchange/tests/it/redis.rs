@@ -1,0 +1,137 @@
+//! Redis under the contract, against a real redis-server; and the Go daemon's packets, passwords, TLS and frozen servers.
+
+use std::time::Duration;
+
+use lobby_core::{
+    catalog::Liveness,
+    stats::{PacketKind, Verdict},
+};
+use lobby_exchange::{
+    Exchange,
+    backoff::Backoff,
+    clock::Clock,
+    redis::{Config, Redis},
+};
+use lobby_testkit::{
+    eventually_async, expect,
+    server::{Server, redis},
+    tls::Ca,
+};
+
+use crate::{
+    contract::{self, Backend, KEEP_ALIVE, TTL, Wire},
+    node::{Node, SOON},
+};
+
+struct Broker(Server);
+
+fn config(server: &Server) -> Config {
+    let backoff = Backoff { first: Duration::from_millis(20), most: Duration::from_millis(200) };
+    Config { port: server.address.port(), keep_alive: KEEP_ALIVE, backoff, ..Config::default() }
+}
+
+fn open(config: Config) -> Redis {
+    Redis::try_new(config, Clock::start()).unwrap()
+}
+
+fn start() -> Broker {
+    Broker(redis::start(&[]))
+}
+
+impl Backend for Broker {
+    fn exchange(&self) -> impl Exchange {
+        open(config(&self.0))
+    }
+
+    fn take_down(&mut self) {
+        self.0.kill();
+    }
+
+    fn bring_back(&mut self) {
+        self.0.restart();
+    }
+}
+
+impl Wire for Broker {
+    async fn inject(&self, bytes: &[u8]) {
+        let client = ::redis::Client::open(format!("redis://{}", self.0.address)).unwrap();
+        let mut connection = client.get_multiplexed_async_connection().await.unwrap();
+        ::redis::cmd("PUBLISH").arg("lobby:discovery").arg(bytes).exec_async(&mut connection).await.unwrap();
+    }
+}
+
+contract::contract!(start());
+contract::wire_contract!(start());
+
+const GO: &str = r#"{"discovery":{"hostname":"old","labels":["service:ns"],"last_check":1},"message":"hi"}"#;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_warm_peer_hands_over_what_it_knows() {
+    let broker = start();
+    let peers = ["a", "b", "c"].map(|name| broker.node(name));
+    for peer in &peers {
+        peer.is_warm().await;
+    }
+    broker.inject(GO.as_bytes()).await;
+    peers[0].sees(&["a", "b", "c", "old"]).await;
+    let patient = Config { keep_alive: Duration::from_secs(3600), ..config(&broker.0) };
+    let late = Node::start(open(patient), broker.liveness(), "late");
+    late.is_warm().await;
+    late.sees(&["a", "b", "c", "late", "old"]).await;
+    let answers = || peers.iter().flat_map(|peer| peer.stats.sent_counts()).filter(|(kind, ..)| *kind == PacketKind::Answer);
+    assert_eq!(answers().map(|(.., n)| n).sum::<u64>(), 1, "the others saw that it was taken");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_question_to_one_node_is_answered_at_once() {
+    let broker = start();
+    let patient = || Config { keep_alive: Duration::from_secs(3600), ..config(&broker.0) };
+    let a = Node::start(open(patient()), broker.liveness(), "a");
+    a.is_up(true).await;
+    let b = Node::start(open(patient()), broker.liveness(), "b");
+    a.sees(&["a", "b"]).await;
+    let heard = || a.stats.received_count(PacketKind::Hi, Verdict::Ok);
+    let before = heard();
+    a.questions.send(b.id).await.unwrap();
+    eventually_async(SOON, || async { expect(heard() == before + 1, heard()) }).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn passwords_users_databases_and_tls() {
+    let ca = Ca::new();
+    let plain = redis::start(&["--requirepass", "secret", "--user", "agent", "on", ">s3cret", "+@all", "&*"]);
+    let tls = redis::start_tls(&ca, &["--requirepass", "secret"]);
+    let password = |text: &str| Some(text.to_owned());
+    let good = [
+        Config { password: password("secret"), db: 3, ..config(&plain) },
+        Config { user: Some("agent".into()), password: password("s3cret"), ..config(&plain) },
+        Config { password: password("secret"), tls: true, ca: Some(ca.root.clone()), host: "localhost".into(), ..config(&tls) },
+    ];
+    for config in good {
+        let node = Node::start(open(config), Liveness::Ttl(TTL), "n");
+        node.is_up(true).await;
+        node.leave().await;
+    }
+    let wrong = Node::start(open(Config { password: password("wrong"), ..config(&plain) }), Liveness::Ttl(TTL), "n");
+    let distrusting = Config { password: password("secret"), tls: true, host: "localhost".into(), ..config(&tls) };
+    let distrusting = Node::start(open(distrusting), Liveness::Ttl(TTL), "n");
+    eventually_async(SOON, || async { expect(tls.log().contains("Error accepting a client connection"), tls.log()) }).await;
+    for node in [wrong, distrusting] {
+        assert!(node.snapshot().links[0].state == lobby_core::port::LinkState::Connecting);
+    }
+}
+
+/// A server that is stopped keeps its connections open and says nothing: only a deadline finds out.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_frozen_server_is_a_lost_link() {
+    let mut broker = start();
+    let hidden = Node::start_as(broker.exchange(), broker.liveness(), "hidden", crate::node::random_id(), false);
+    let node = broker.node("a");
+    hidden.sees(&["a"]).await;
+    broker.0.process().signal(lobby_testkit::process::Signal::STOP);
+    node.is_up(false).await;
+    hidden.is_up(false).await;
+    broker.0.process().signal(lobby_testkit::process::Signal::CONT);
+    node.is_up(true).await;
+    hidden.sees(&["a"]).await;
+}
