@@ -1,0 +1,279 @@
+//! The HTTP client of a running lobbyd: every route of Lobby's REST API, and a watch over its list.
+//!
+//! ```no_run
+//! use lobby::client::{Client, Filter};
+//!
+//! # async fn demo() -> Result<(), lobby::client::ClientError> {
+//! let client = Client::new("http://127.0.0.1:1313")?;
+//! for packet in client.list(Filter::Labels(&["service:smtp"])).await?.value {
+//!     println!("{} was heard of at {}", packet.hostname, packet.last_check);
+//! }
+//! # Ok(())
+//! # }
+//! ```
+//! Asks one daemon and believes it; never tries again by itself, since the daemon on this machine either answers from
+//! memory or is not there. Answers of the Go daemon are read as well; they carry no revision.
+//! Not here: how answers are shown to people (`lobbyctl`), nor the server side (`lobby-http`).
+
+use std::time::Duration;
+
+pub use lobby_core::{
+    label::{Label, ParseLabelError},
+    wire::rest::Packet,
+};
+use reqwest::{Method, StatusCode, Url, header, redirect};
+use serde::de::DeserializeOwned;
+
+mod answer;
+mod error;
+mod watch;
+
+pub use self::{
+    answer::{Answer, Health, Link, Node, Presence, TargetGroup},
+    error::ClientError,
+    watch::{Change, Watch},
+};
+
+/// How long a connection may take. The daemon is on this machine or one network away.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// How long a whole exchange may take. Only `leave` is slow: up to two seconds.
+const TIMEOUT: Duration = Duration::from_secs(10);
+
+/// The longest answer that is read: a list of 10 000 servers with 200 labels each stays below it.
+const BODY_BYTES: usize = 128 << 20;
+
+/// Talks to one lobbyd. Cheap to clone; clones share their connections.
+#[derive(Clone, Debug)]
+pub struct Client {
+    http: reqwest::Client,
+    base: Url,
+    token: Option<header::HeaderValue>,
+}
+
+/// Which servers a list shows. A label with a comma in it cannot be asked for: the comma separates labels.
+#[derive(Clone, Copy, Debug)]
+pub enum Filter<'a> {
+    /// Every server.
+    All,
+    /// Servers that carry any of these labels. An empty list does not filter.
+    Labels(&'a [&'a str]),
+    /// Servers that carry a label beginning with any of these texts. An empty list does not filter.
+    Prefixes(&'a [&'a str]),
+}
+
+impl Client {
+    /// A client of the daemon at this address, such as `http://127.0.0.1:1313`.
+    ///
+    /// For `https` the system's certificates are trusted, and the process's rustls provider is used; ring is installed
+    /// if there is none yet.
+    ///
+    /// # Errors
+    /// [`ClientError::BadUrl`] if the text is not an `http` or `https` address, or TLS cannot be set up.
+    pub fn new(url: &str) -> Result<Self, ClientError> {
+        let bad = |why: String| ClientError::BadUrl { url: url.to_owned(), why };
+        let base: Url = url.parse().map_err(|err| bad(format!("{err}")))?;
+        if !matches!(base.scheme(), "http" | "https") || base.cannot_be_a_base() {
+            return Err(bad("expected http://HOST:PORT or https://HOST:PORT".into()));
+        }
+        if rustls::crypto::CryptoProvider::get_default().is_none() {
+            // Lost only to another thread that installs one at this moment, which is as good.
+            let _ = rustls::crypto::ring::default_provider().install_default();
+        }
+        // A redirect would carry the token elsewhere; no daemon sends one.
+        let mut http =
+            reqwest::Client::builder().connect_timeout(CONNECT_TIMEOUT).timeout(TIMEOUT).redirect(redirect::Policy::none());
+        if base.scheme() == "http" {
+            // Machines without root certificates can still talk to their own daemon.
+            http = http.tls_certs_only([]);
+        }
+        let http = http.build().map_err(|err| bad(error::innermost(&err)))?;
+        Ok(Self { http, base, token: None })
+    }
+
+    /// The same client, authenticated with the daemon's TOKEN.
+    ///
+    /// # Errors
+    /// [`ClientError::BadToken`] if the token has characters that a header cannot carry.
+    pub fn with_token(mut self, token: &str) -> Result<Self, ClientError> {
+        let mut value = header::HeaderValue::try_from(format!("Token {token}")).map_err(|_| ClientError::BadToken)?;
+        value.set_sensitive(true);
+        self.token = Some(value);
+        Ok(self)
+    }
+
+    /// The address of the daemon.
+    pub fn url(&self) -> &str {
+        self.base.as_str()
+    }
+
+    /// `GET /`: the whole packet of each server that the filter lets through.
+    ///
+    /// # Errors
+    /// See [`ClientError`]; the same holds for every request below.
+    pub async fn list(&self, filter: Filter<'_>) -> Result<Answer<Vec<Packet>>, ClientError> {
+        self.get(self.filtered(&[], filter)).await
+    }
+
+    /// `GET /v1/discoveries`: the same list, but with a filter each packet shows only its matching labels.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub async fn discoveries(&self, filter: Filter<'_>) -> Result<Answer<Vec<Packet>>, ClientError> {
+        self.get(self.filtered(&["v1", "discoveries"], filter)).await
+    }
+
+    /// `GET /v1/discovery`: the daemon's own packet.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub async fn discovery(&self) -> Result<Answer<Packet>, ClientError> {
+        self.get(self.route(&["v1", "discovery"])).await
+    }
+
+    /// `GET /v1/resolve`: the names of the hosts that carry exactly this label.
+    ///
+    /// ```no_run
+    /// # async fn demo() -> Result<(), lobby::client::ClientError> {
+    /// # let client = lobby::client::Client::new("http://127.0.0.1:1313")?;
+    /// let names = client.resolve("service:smtp").await?;
+    /// if names.warm == Some(false) && names.value.is_empty() {
+    ///     println!("the daemon has just started and does not know yet");
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub async fn resolve(&self, label: &str) -> Result<Answer<Vec<String>>, ClientError> {
+        let mut url = self.route(&["v1", "resolve"]);
+        url.query_pairs_mut().append_pair("label", label);
+        self.get(url).await
+    }
+
+    /// `GET /v1/prometheus/:name`: the scrape targets of one kind, as Prometheus reads them.
+    ///
+    /// # Errors
+    /// [`ClientError::Refused`] with status 503 while the daemon is not warm and knows no target.
+    pub async fn prometheus(&self, name: &str) -> Result<Answer<Vec<TargetGroup>>, ClientError> {
+        self.get(self.route(&["v1", "prometheus", name])).await
+    }
+
+    /// `POST /v1/labels`: adds runtime labels to the daemon's server. They are announced when this returns.
+    ///
+    /// ```no_run
+    /// # async fn demo() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let client = lobby::client::Client::new("http://127.0.0.1:1313")?;
+    /// client.add_labels(&["service:smtp".parse()?]).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// [`ClientError::Refused`] if a limit is exceeded or the labels cannot be saved; none was added then.
+    pub async fn add_labels(&self, labels: &[Label]) -> Result<(), ClientError> {
+        self.send_labels(Method::POST, labels).await
+    }
+
+    /// `DELETE /v1/labels`: removes runtime labels. Labels of other sources stay; unknown ones are no error.
+    ///
+    /// # Errors
+    /// [`ClientError::Refused`] if the change cannot be saved; none was removed then.
+    pub async fn remove_labels(&self, labels: &[Label]) -> Result<(), ClientError> {
+        self.send_labels(Method::DELETE, labels).await
+    }
+
+    /// `GET /v1/nodes`: every node the daemon knows, failed ones too, those of one host name apart.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub async fn nodes(&self) -> Result<Answer<Vec<Node>>, ClientError> {
+        self.get(self.route(&["v1", "nodes"])).await
+    }
+
+    /// `GET /v1/health`: whether the daemon serves, whether it is warm, and the state of its links.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub async fn health(&self) -> Result<Answer<Health>, ClientError> {
+        self.get(self.route(&["v1", "health"])).await
+    }
+
+    /// `PUT /v1/agent/reload`: the daemon reads its label sources again.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub async fn reload(&self) -> Result<(), ClientError> {
+        self.send(Method::PUT, self.route(&["v1", "agent", "reload"]), String::new()).await.map(drop)
+    }
+
+    /// `PUT /v1/agent/leave`: the daemon says goodbye to the fleet and ends.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub async fn leave(&self) -> Result<(), ClientError> {
+        self.send(Method::PUT, self.route(&["v1", "agent", "leave"]), String::new()).await.map(drop)
+    }
+
+    /// Follows the list; see [`Watch`].
+    pub fn watch(&self) -> Watch {
+        Watch::new(self.clone())
+    }
+
+    /// The address of a route. Segments are escaped.
+    fn route(&self, segments: &[&str]) -> Url {
+        let mut url = self.base.clone();
+        url.path_segments_mut().expect("`new` refuses addresses without a path").pop_if_empty().extend(segments);
+        url
+    }
+
+    fn filtered(&self, segments: &[&str], filter: Filter<'_>) -> Url {
+        let mut url = self.route(segments);
+        match filter {
+            Filter::All | Filter::Labels([]) | Filter::Prefixes([]) => {}
+            Filter::Labels(labels) => drop(url.query_pairs_mut().append_pair("labels", &labels.join(","))),
+            Filter::Prefixes(texts) => drop(url.query_pairs_mut().append_pair("prefixes", &texts.join(","))),
+        }
+        url
+    }
+
+    async fn send_labels(&self, method: Method, labels: &[Label]) -> Result<(), ClientError> {
+        let body = labels.iter().map(|label| format!("{label}\n")).collect();
+        self.send(method, self.route(&["v1", "labels"]), body).await.map(drop)
+    }
+
+    async fn get<T: DeserializeOwned>(&self, url: Url) -> Result<Answer<T>, ClientError> {
+        let Answer { value: body, revision, warm, age } = self.send(Method::GET, url.clone(), String::new()).await?;
+        let value = serde_json::from_slice(&body)
+            .map_err(|err| ClientError::Unexpected { url: url.into(), why: format!("not the JSON of a lobbyd: {err}") })?;
+        Ok(Answer { value, revision, warm, age })
+    }
+
+    /// One request; the body of a good answer, or the error that a bad one stands for.
+    async fn send(&self, method: Method, url: Url, body: String) -> Result<Answer<Vec<u8>>, ClientError> {
+        let lost =
+            |err: reqwest::Error| ClientError::NotReachable { url: self.base.to_string(), source: Box::new(err.without_url()) };
+        let mut request = self.http.request(method, url.clone()).body(body);
+        if let Some(token) = &self.token {
+            request = request.header(header::AUTHORIZATION, token);
+        }
+        let mut response = request.send().await.map_err(lost)?;
+        let status = response.status();
+        let mut answer = Answer::from_headers(response.headers());
+        while let Some(chunk) = response.chunk().await.map_err(lost)? {
+            if answer.value.len() + chunk.len() > BODY_BYTES {
+                return Err(ClientError::Unexpected { url: url.into(), why: format!("more than {BODY_BYTES} bytes") });
+            }
+            answer.value.extend_from_slice(&chunk);
+        }
+        match status {
+            StatusCode::OK => Ok(answer),
+            StatusCode::FORBIDDEN => Err(ClientError::Denied { message: error::message(&answer.value) }),
+            _ => Err(ClientError::Refused { status: status.as_u16(), message: error::message(&answer.value) }),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

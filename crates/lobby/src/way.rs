@@ -1,0 +1,177 @@
+//! The exchanges of one agent: from configuration to running tasks, each at one `match`.
+//!
+//! Adding an exchange to the agent is one variant here and one method of the builder.
+
+use std::{net::IpAddr, sync::Arc, time::Duration};
+
+use lobby_core::{
+    catalog::{ExchangeSpec, Liveness},
+    id::{ExchangeId, NodeId},
+    port::{Announcement, CatalogReader, PeerEvent, PeerLink, QUESTIONS},
+    stats::Stats,
+};
+use lobby_exchange::{Exchange, ExchangeError, clock::Clock, memory};
+use tokio::{
+    sync::{mpsc, watch},
+    task::JoinSet,
+};
+use tokio_util::sync::CancellationToken;
+
+use crate::agent::ExchangeInfo;
+
+/// One exchange as configured.
+pub(crate) enum Way {
+    Memory(memory::Memory),
+    #[cfg(feature = "gossip")]
+    Gossip(Box<lobby_exchange::gossip::Config>, OnTaken),
+    #[cfg(feature = "nats")]
+    Nats(Box<lobby_exchange::nats::Config>),
+    #[cfg(feature = "redis")]
+    Redis(Box<lobby_exchange::redis::Config>),
+}
+
+/// What to do when the gossip address is taken.
+#[cfg(feature = "gossip")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum OnTaken {
+    Fail,
+    UseFreePort,
+}
+
+/// Exchanges at work.
+pub(crate) struct Running {
+    pub(crate) tasks: JoinSet<Result<(), ExchangeError>>,
+    pub(crate) infos: Vec<ExchangeInfo>,
+    /// One for each exchange, in the order of their ids.
+    pub(crate) questions: Vec<mpsc::Sender<NodeId>>,
+}
+
+/// Binds the addresses and reads the files that the exchanges need.
+pub(crate) async fn bind(ways: Vec<Way>, clock: Clock) -> Result<Vec<Ready>, ExchangeError> {
+    let mut ready = Vec::new();
+    for way in ways {
+        ready.push(Ready::bind(way, clock).await?);
+    }
+    Ok(ready)
+}
+
+/// Starts every exchange as a task of its own.
+pub(crate) fn spawn(
+    ways: Vec<Ready>,
+    announced: &watch::Receiver<Announcement>,
+    reader: &CatalogReader,
+    events: &mpsc::Sender<(ExchangeId, PeerEvent)>,
+    stop: &CancellationToken,
+) -> Running {
+    let mut running = Running { tasks: JoinSet::new(), infos: Vec::new(), questions: Vec::new() };
+    for (idx, way) in ways.into_iter().enumerate() {
+        let id = ExchangeId(u8::try_from(idx).expect("fewer than 256 exchanges are configured"));
+        let (questions, asked) = mpsc::channel(QUESTIONS);
+        let stats = Arc::new(Stats::default());
+        running.questions.push(questions);
+        running.infos.push(ExchangeInfo { name: way.name(), address: way.address(), stats: stats.clone() });
+        let link = PeerLink::new(id, announced.clone(), asked, reader.clone(), stats, events.clone());
+        way.spawn(&mut running.tasks, link, stop.clone());
+    }
+    running
+}
+
+#[cfg(feature = "gossip")]
+async fn bind_gossip(
+    mut config: lobby_exchange::gossip::Config,
+    on_taken: OnTaken,
+    clock: Clock,
+) -> Result<lobby_exchange::gossip::Gossip, ExchangeError> {
+    use lobby_exchange::gossip::Gossip;
+    match Gossip::bind(config.clone(), clock).await {
+        Err(ExchangeError::Bind { address, source })
+            if on_taken == OnTaken::UseFreePort && source.kind() == std::io::ErrorKind::AddrInUse =>
+        {
+            tracing::warn!("gossip address {address} is taken, using a free port");
+            config.bind.set_port(0);
+            Gossip::bind(config, clock).await
+        }
+        result => result,
+    }
+}
+
+/// An exchange that has bound what it must bind.
+pub(crate) enum Ready {
+    Memory(memory::Memory),
+    #[cfg(feature = "gossip")]
+    Gossip(Box<lobby_exchange::gossip::Gossip>),
+    #[cfg(feature = "nats")]
+    Nats(Box<lobby_exchange::nats::Nats>),
+    #[cfg(feature = "redis")]
+    Redis(Box<lobby_exchange::redis::Redis>),
+}
+
+impl Ready {
+    async fn bind(way: Way, clock: Clock) -> Result<Self, ExchangeError> {
+        Ok(match way {
+            Way::Memory(memory) => Self::Memory(memory),
+            #[cfg(feature = "gossip")]
+            Way::Gossip(config, on_taken) => Self::Gossip(Box::new(bind_gossip(*config, on_taken, clock).await?)),
+            #[cfg(feature = "nats")]
+            Way::Nats(config) => Self::Nats(Box::new(lobby_exchange::nats::Nats::try_new(*config, clock)?)),
+            #[cfg(feature = "redis")]
+            Way::Redis(config) => Self::Redis(Box::new(lobby_exchange::redis::Redis::try_new(*config, clock)?)),
+        })
+    }
+
+    fn name(&self) -> &'static str {
+        match self {
+            Self::Memory(_) => "memory",
+            #[cfg(feature = "gossip")]
+            Self::Gossip(_) => "gossip",
+            #[cfg(feature = "nats")]
+            Self::Nats(_) => "nats",
+            #[cfg(feature = "redis")]
+            Self::Redis(_) => "redis",
+        }
+    }
+
+    /// The address it listens on, for exchanges that listen.
+    fn address(&self) -> Option<std::net::SocketAddr> {
+        match self {
+            #[cfg(feature = "gossip")]
+            Self::Gossip(gossip) => Some(gossip.local_addr()),
+            _ => None,
+        }
+    }
+
+    /// The address that the record tells, for exchanges that know one.
+    pub(crate) fn advertised(&self) -> Option<IpAddr> {
+        match self {
+            #[cfg(feature = "gossip")]
+            Self::Gossip(gossip) => Some(gossip.advertised().ip()),
+            _ => None,
+        }
+    }
+
+    /// What the catalog must know of it.
+    pub(crate) fn spec(&self, ttl: Duration) -> ExchangeSpec {
+        let liveness = match self {
+            Self::Memory(_) => Liveness::Reported,
+            #[cfg(feature = "gossip")]
+            Self::Gossip(_) => Liveness::Reported,
+            #[cfg(feature = "nats")]
+            Self::Nats(_) => Liveness::Ttl(ttl),
+            #[cfg(feature = "redis")]
+            Self::Redis(_) => Liveness::Ttl(ttl),
+        };
+        ExchangeSpec { name: self.name().into(), liveness }
+    }
+
+    fn spawn(self, tasks: &mut JoinSet<Result<(), ExchangeError>>, link: PeerLink, stop: CancellationToken) {
+        match self {
+            Self::Memory(memory) => tasks.spawn(memory.run(link, stop)),
+            #[cfg(feature = "gossip")]
+            Self::Gossip(gossip) => tasks.spawn(gossip.run(link, stop)),
+            #[cfg(feature = "nats")]
+            Self::Nats(nats) => tasks.spawn(nats.run(link, stop)),
+            #[cfg(feature = "redis")]
+            Self::Redis(redis) => tasks.spawn(redis.run(link, stop)),
+        };
+    }
+}

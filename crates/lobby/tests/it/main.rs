@@ -1,0 +1,3 @@
+//! Whole agents in one process, over the memory exchange.
+
+mod agents;
