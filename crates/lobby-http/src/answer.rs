@@ -1,0 +1,86 @@
+//! What every answer has in common: the headers that tell how good the picture is, the counting, the JSON form.
+//!
+//! [`around`] is the outermost layer: it takes the [`View`] that the whole answer is made from, asks the doors, and
+//! adds `X-Lobby-Revision`, `X-Lobby-Warm` and `X-Lobby-Age`.
+//! Not here: the bodies of lists with their cache (`body`, `rest`), the doors' rules (`access`).
+
+use axum::{
+    extract::{Request, State},
+    http::{HeaderMap, HeaderName, HeaderValue, Method, Uri, header},
+    middleware::Next,
+    response::{IntoResponse, Response},
+};
+use serde::Serialize;
+
+use crate::{
+    App, View, access,
+    counters::{Refusal, Route},
+    error::{ApiError, shown},
+};
+
+/// The content type of JSON bodies, spelt as the old daemon spells it.
+pub(crate) const JSON: HeaderValue = HeaderValue::from_static("application/json; charset=UTF-8");
+
+/// The content type of errors and of `OK`.
+pub(crate) const TEXT: HeaderValue = HeaderValue::from_static("text/plain; charset=UTF-8");
+
+const REVISION: HeaderName = HeaderName::from_static("x-lobby-revision");
+const WARM: HeaderName = HeaderName::from_static("x-lobby-warm");
+const AGE: HeaderName = HeaderName::from_static("x-lobby-age");
+
+/// The outermost layer of all routes.
+pub(crate) async fn around(State(app): State<App>, mut request: Request, next: Next) -> Response {
+    let route = Route::of(request.uri().path());
+    let reads = matches!(*request.method(), Method::GET | Method::HEAD);
+    let view = app.view();
+    let mut response = match access::doors(&app, &view, route, &request) {
+        Ok(()) => {
+            request.extensions_mut().insert(view.clone());
+            next.run(request).await
+        }
+        Err(err) => err.into_response(),
+    };
+    // Whoever has changed something sees the revision that shows it.
+    let view = if reads { view } else { app.view() };
+    view.describe(response.headers_mut());
+    app.counters().answered(route, response.status().as_u16());
+    if let Some(refusal) = response.extensions().get::<Refusal>() {
+        app.counters().refused(*refusal);
+    }
+    response
+}
+
+impl View {
+    fn describe(&self, headers: &mut HeaderMap) {
+        headers.insert(REVISION, self.snapshot.revision.0.into());
+        headers.insert(WARM, HeaderValue::from_static(if self.snapshot.warm { "true" } else { "false" }));
+        headers.insert(AGE, self.snapshot.age(self.now).as_secs().into());
+    }
+}
+
+/// Pretty JSON with two blanks and a line end, as bytes.
+pub(crate) fn pretty(value: &impl Serialize) -> Vec<u8> {
+    let mut bytes = serde_json::to_vec_pretty(value).expect("maps with text keys, lists, texts and numbers always serialise");
+    bytes.push(b'\n');
+    bytes
+}
+
+/// A JSON answer.
+pub(crate) fn json(value: &impl Serialize) -> Response {
+    ([(header::CONTENT_TYPE, JSON)], pretty(value)).into_response()
+}
+
+/// The answer to a change that was made.
+pub(crate) fn ok() -> Response {
+    ([(header::CONTENT_TYPE, TEXT)], "OK").into_response()
+}
+
+/// The answer of no route.
+pub(crate) async fn not_found(uri: Uri) -> ApiError {
+    ApiError::NotFound(shown(uri.path()))
+}
+
+/// The answer of a route that does not know the method.
+pub(crate) async fn wrong_method(method: Method) -> ApiError {
+    ApiError::WrongMethod(shown(method.as_str()))
+}

@@ -1,0 +1,142 @@
+//! What the HTTP side counts: requests by route and status, connections, refusals and missed deadlines.
+//!
+//! Plain atomics. Handlers and connections count, `/metrics` reads.
+
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+
+/// Declares an enum with all its values and their names in metrics.
+macro_rules! counted {
+    ($(#[$doc:meta])* $name:ident { $($(#[$vdoc:meta])* $variant:ident = $text:literal,)* }) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub(crate) enum $name { $($(#[$vdoc])* $variant,)* }
+
+        impl $name {
+            pub(crate) const ALL: &[Self] = &[$(Self::$variant,)*];
+
+            pub(crate) const fn as_str(self) -> &'static str {
+                match self { $(Self::$variant => $text,)* }
+            }
+        }
+    };
+}
+
+counted! {
+    /// A class of routes.
+    Route {
+        /// `/`, `/v1`, `/v1/`, `/v1/discoveries`.
+        List = "list",
+        /// `/v1/discovery`.
+        Discovery = "discovery",
+        /// `/v1/resolve`.
+        Resolve = "resolve",
+        /// `/v1/prometheus/:name`.
+        Prometheus = "prometheus",
+        /// `/v1/labels`.
+        Labels = "labels",
+        /// `/v1/nodes`.
+        Nodes = "nodes",
+        /// `/v1/health`.
+        Health = "health",
+        /// `/metrics`.
+        Metrics = "metrics",
+        /// `/v1/agent/…`.
+        Operator = "operator",
+        /// Everything else.
+        Other = "other",
+    }
+}
+
+counted! {
+    /// Why a request or a connection was refused or cut off.
+    Refusal {
+        /// 90 % of the connections were taken.
+        Crowded = "crowded",
+        /// All connections were taken.
+        Full = "full",
+        /// More than all connections were taken, so that not even an answer was given.
+        Dropped = "dropped",
+        /// The request head was too large.
+        HeaderTooLarge = "header_too_large",
+        /// The request head did not arrive in time.
+        HeaderTimeout = "header_timeout",
+        /// Not HTTP/1.
+        Malformed = "malformed",
+        /// The body was too large.
+        BodyTooLarge = "body_too_large",
+        /// The body did not arrive in time.
+        BodyTimeout = "body_timeout",
+        /// The client took nothing of its answer for too long.
+        WriteStall = "write_stall",
+        /// The token was missing or wrong.
+        Token = "token",
+        /// An operator verb by somebody who is not one.
+        Operator = "operator",
+        /// A request by a page of another site.
+        CrossSite = "cross_site",
+        /// A request by a page of another origin.
+        Origin = "origin",
+        /// A Host name that is not ours.
+        Host = "host",
+    }
+}
+
+/// Status classes 1xx to 5xx.
+const CLASSES: usize = 5;
+
+/// The counters of one [`crate::App`].
+#[derive(Debug, Default)]
+pub(crate) struct Counters {
+    requests: [[AtomicU64; CLASSES]; Route::ALL.len()],
+    refusals: [AtomicU64; Refusal::ALL.len()],
+    /// Connections closed because no further request came.
+    pub(crate) idle_closed: AtomicU64,
+    /// Connections accepted.
+    pub(crate) accepted: AtomicU64,
+    /// Failed calls of accept.
+    pub(crate) accept_errors: AtomicU64,
+    /// Connections open now.
+    pub(crate) open: AtomicUsize,
+}
+
+impl Route {
+    pub(crate) fn of(path: &str) -> Self {
+        match path {
+            "/" | "/v1" | "/v1/" | "/v1/discoveries" => Self::List,
+            "/v1/discovery" => Self::Discovery,
+            "/v1/resolve" => Self::Resolve,
+            "/v1/labels" => Self::Labels,
+            "/v1/nodes" => Self::Nodes,
+            "/v1/health" => Self::Health,
+            "/metrics" => Self::Metrics,
+            _ if path.starts_with("/v1/prometheus/") => Self::Prometheus,
+            _ if path.starts_with("/v1/agent/") => Self::Operator,
+            _ => Self::Other,
+        }
+    }
+}
+
+impl Counters {
+    pub(crate) fn answered(&self, route: Route, status: u16) {
+        let class = usize::from(status / 100).clamp(1, CLASSES) - 1;
+        self.requests[route as usize][class].fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn refused(&self, refusal: Refusal) {
+        self.refusals[refusal as usize].fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Answers that are not zero in number: route, hundreds of the status, count.
+    pub(crate) fn answers(&self) -> impl Iterator<Item = (Route, usize, u64)> {
+        let read = |route: &Route| {
+            let route = *route;
+            let row = self.requests[route as usize].iter().enumerate();
+            row.map(move |(class, count)| (route, class + 1, count.load(Ordering::Relaxed)))
+        };
+        Route::ALL.iter().flat_map(read).filter(|(_, _, count)| *count > 0)
+    }
+
+    pub(crate) fn refusals(&self) -> impl Iterator<Item = (Refusal, u64)> {
+        Refusal::ALL.iter().map(|refusal| (*refusal, self.refusals[*refusal as usize].load(Ordering::Relaxed)))
+    }
+}

@@ -1,0 +1,138 @@
+//! Every refusal: its status and its one line of plain text, in one place.
+//!
+//! A message names the field, its value and what would be accepted. Values are cut, since they come from outside.
+
+use axum::{
+    http::{HeaderValue, StatusCode, header},
+    response::{IntoResponse, Response},
+};
+use lobby_core::{label::ParseLabelError, port::CommandError};
+
+use crate::{answer, counters::Refusal, query::ParseQueryError};
+
+/// Most characters of a foreign value that a message repeats.
+const SHOWN: usize = 128;
+
+/// Why a request was not answered as asked. Nothing was changed.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ApiError {
+    /// The query string cannot be decoded.
+    #[error("query: {0}; expected percent-encoded UTF-8")]
+    Query(#[from] ParseQueryError),
+    /// A line of the body is not a label.
+    #[error("label {line:?}: {source}; expected one label a line")]
+    Label { line: String, source: ParseLabelError },
+    /// The body is not text.
+    #[error("body: not UTF-8; expected one label a line")]
+    NotText,
+    /// The body is larger than it may be.
+    #[error("body: too large; at most {0} bytes are accepted")]
+    BodyTooLarge(usize),
+    /// The body did not arrive in time.
+    #[error("body: not received in time")]
+    BodyTimeout,
+    /// The body ended early.
+    #[error("body: could not be read to its end")]
+    BodyBroken,
+    /// The node task refused.
+    #[error(transparent)]
+    Command(#[from] CommandError),
+    /// The catalog is not complete and the answer would be empty.
+    #[error("not warm: the first complete picture has not arrived yet, try again")]
+    NotWarm,
+    /// The token is missing or wrong.
+    #[error("{{\"message\": \"access denied\"}}")]
+    AccessDenied,
+    /// The caller may not use operator verbs.
+    #[error("operator verbs need TOKEN, the unix socket as root or the agent's user, or, without TOKEN, a loopback peer")]
+    NotOperator,
+    /// A web page of another site sent the request.
+    #[error("Sec-Fetch-Site: cross-site requests are refused")]
+    CrossSite,
+    /// A web page of another origin sent the request.
+    #[error("Origin {0:?}: only pages served under the request's own Host may send requests")]
+    ForeignOrigin(String),
+    /// The name under which we were called is not ours.
+    #[error("Host {0:?}: expected an IP address, localhost, the node's name, or a name in ALLOWED_HOSTS")]
+    UnknownHost(String),
+    /// No Host header, or several.
+    #[error("Host: expected exactly one such header")]
+    BadHost,
+    /// Nearly all connections are taken.
+    #[error("nearly all connections are taken, try again")]
+    Crowded,
+    /// No such route.
+    #[error("no route {0:?}")]
+    NotFound(String),
+    /// The route exists, but not with this method.
+    #[error("method {0} is not accepted here, see the header Allow")]
+    WrongMethod(String),
+}
+
+/// A foreign value, cut to what a message repeats.
+pub(crate) fn shown(value: &str) -> String {
+    value.chars().take(SHOWN).collect()
+}
+
+impl ApiError {
+    fn status(&self) -> StatusCode {
+        match self {
+            Self::Query(_) | Self::Label { .. } | Self::NotText | Self::BodyBroken | Self::BadHost => StatusCode::BAD_REQUEST,
+            Self::BodyTooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::BodyTimeout => StatusCode::REQUEST_TIMEOUT,
+            Self::Command(CommandError::TooManyLabels) => StatusCode::BAD_REQUEST,
+            Self::Command(CommandError::NotSaved(_) | CommandError::NotReloaded(_)) => StatusCode::INTERNAL_SERVER_ERROR,
+            Self::Command(CommandError::Stopping) | Self::NotWarm => StatusCode::SERVICE_UNAVAILABLE,
+            Self::AccessDenied | Self::NotOperator | Self::CrossSite | Self::ForeignOrigin(_) | Self::UnknownHost(_) => {
+                StatusCode::FORBIDDEN
+            }
+            Self::Crowded => StatusCode::TOO_MANY_REQUESTS,
+            Self::NotFound(_) => StatusCode::NOT_FOUND,
+            Self::WrongMethod(_) => StatusCode::METHOD_NOT_ALLOWED,
+        }
+    }
+
+    /// What `/metrics` counts it as, beside its status.
+    pub(crate) fn refusal(&self) -> Option<Refusal> {
+        Some(match self {
+            Self::BodyTooLarge(_) => Refusal::BodyTooLarge,
+            Self::BodyTimeout => Refusal::BodyTimeout,
+            Self::AccessDenied => Refusal::Token,
+            Self::NotOperator => Refusal::Operator,
+            Self::CrossSite => Refusal::CrossSite,
+            Self::ForeignOrigin(_) => Refusal::Origin,
+            Self::UnknownHost(_) | Self::BadHost => Refusal::Host,
+            Self::Crowded => Refusal::Crowded,
+            _ => return None,
+        })
+    }
+}
+
+impl IntoResponse for ApiError {
+    fn into_response(self) -> Response {
+        let mut text = self.to_string();
+        let content_type = match self {
+            Self::AccessDenied => answer::JSON,
+            _ => answer::TEXT,
+        };
+        text.push('\n');
+        let mut response = (self.status(), [(header::CONTENT_TYPE, content_type)], text).into_response();
+        let headers = response.headers_mut();
+        match self {
+            Self::Crowded | Self::NotWarm | Self::Command(CommandError::Stopping) => {
+                headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+            }
+            _ => {}
+        }
+        match self {
+            Self::Crowded | Self::BodyTooLarge(_) | Self::BodyTimeout | Self::BodyBroken => {
+                headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+            }
+            _ => {}
+        }
+        if let Some(refusal) = self.refusal() {
+            response.extensions_mut().insert(refusal);
+        }
+        response
+    }
+}

@@ -1,0 +1,72 @@
+//! Whether the agent serves, how good its picture is, and the state of its exchanges' links.
+//!
+//! ```text
+//! GET /v1/health    200 while the agent serves at all
+//! ```
+//! No token is needed; without a token that is set, only `ok` and `warm` are shown.
+
+use axum::{Extension, Router, extract::State, http::HeaderMap, response::Response, routing::get};
+use lobby_core::{catalog::Link, port::LinkState};
+use serde::Serialize;
+
+use crate::{App, View, access, answer};
+
+pub(crate) fn routes() -> Router<App> {
+    Router::new().route("/v1/health", get(health))
+}
+
+#[derive(Serialize)]
+struct Health<'a> {
+    ok: bool,
+    warm: bool,
+    #[serde(flatten)]
+    details: Option<Details<'a>>,
+}
+
+#[derive(Serialize)]
+struct Details<'a> {
+    revision: u64,
+    age: u64,
+    id: String,
+    node: &'a str,
+    exchanges: Vec<ExchangeHealth<'a>>,
+}
+
+#[derive(Serialize)]
+struct ExchangeHealth<'a> {
+    name: &'a str,
+    state: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    why: Option<&'a str>,
+    warm: bool,
+    given_up: bool,
+}
+
+async fn health(State(app): State<App>, Extension(view): Extension<View>, headers: HeaderMap) -> Response {
+    let snapshot = &view.snapshot;
+    let details = access::has_token(&app, &headers).then(|| Details {
+        revision: snapshot.revision.0,
+        age: snapshot.age(view.now).as_secs(),
+        id: snapshot.local.record.origin.node_id().map(|id| id.to_string()).unwrap_or_default(),
+        node: snapshot.local.record.name.as_str(),
+        exchanges: snapshot.links.iter().map(exchange_health).collect(),
+    });
+    answer::json(&Health { ok: true, warm: snapshot.warm, details })
+}
+
+fn exchange_health(link: &Link) -> ExchangeHealth<'_> {
+    let why = match &link.state {
+        LinkState::Down { why } => Some(&**why),
+        LinkState::Connecting | LinkState::Up => None,
+    };
+    ExchangeHealth { name: &link.name, state: state(&link.state), why, warm: link.warm, given_up: link.given_up }
+}
+
+/// A link's state in answers and metrics.
+pub(crate) const fn state(state: &LinkState) -> &'static str {
+    match state {
+        LinkState::Connecting => "connecting",
+        LinkState::Up => "up",
+        LinkState::Down { .. } => "down",
+    }
+}

@@ -1,0 +1,149 @@
+//! Everything an agent serves over HTTP: Lobby's REST, Prometheus targets, nodes, health, metrics.
+//!
+//! ```text
+//! listener ─► serve (limits, deadlines) ─► access (doors) ─► router ─► rest │ prometheus │ nodes │ health │ metrics │ operator
+//!                                                                        └── View: one snapshot and one reading of the clock
+//! ```
+//! [`router`] is a plain function, so that tests call it without a socket; [`serve()`] runs it on a listener.
+//! Handlers read the newest snapshot and never lock, never wait for the node task unless they tell it something.
+//! Each handler file lists its routes at the top. Paths are never normalised.
+//! Not here: what a list shows (`lobby_core::{select, wire::rest}`), flags and environment (`lobbyd`).
+
+use std::{fmt, sync::Arc};
+
+use arc_swap::{ArcSwap, ArcSwapOption};
+use axum::{Router, middleware};
+use lobby_core::{
+    catalog::Snapshot,
+    port::{CatalogReader, Commands},
+    stats::{AgentStats, Stats},
+    time::Now,
+};
+
+mod access;
+mod answer;
+mod body;
+mod counters;
+mod error;
+mod health;
+mod limits;
+mod metrics;
+mod nodes;
+mod operator;
+pub mod prometheus;
+pub mod query;
+mod rest;
+mod serve;
+
+pub use access::{Caller, Door};
+pub use limits::Limits;
+pub use serve::{Listener, serve};
+
+/// What the configuration says about the HTTP side.
+#[derive(Clone, Debug, Default)]
+pub struct Config {
+    /// TOKEN; an empty one counts as none.
+    pub token: Option<String>,
+    /// DISABLE_API: only `/metrics` and `/v1/health` are left.
+    pub disable_api: bool,
+    /// ALLOWED_HOSTS: `Host` names accepted on a loopback address, beside IP literals, `localhost` and the node's name.
+    pub allowed_hosts: Vec<String>,
+    /// OPERATOR_LOOPBACK: without a token, loopback peers may use the operator verbs.
+    pub operator_loopback: bool,
+    /// NODE_EXPORTER_PORT: the port of Prometheus targets that name none.
+    pub node_exporter_port: u16,
+    /// The version text of `lobby_build_info`.
+    pub version: String,
+    /// Sizes, counts and deadlines of connections.
+    pub limits: Limits,
+}
+
+/// Where the HTTP side reads from and what it tells.
+#[derive(Clone)]
+pub struct Handles {
+    /// The catalog.
+    pub reader: CatalogReader,
+    /// The node task.
+    pub commands: Commands,
+    /// What the agent counts.
+    pub agent: Arc<AgentStats>,
+    /// What each exchange counts, by its name.
+    pub exchanges: Vec<(Arc<str>, Arc<Stats>)>,
+    /// Both clocks.
+    pub clock: Arc<dyn Fn() -> Now + Send + Sync>,
+}
+
+/// The HTTP side of one agent. Cheap to clone; all listeners and the router share one.
+#[derive(Clone)]
+pub struct App {
+    state: Arc<State>,
+}
+
+/// What every handler reaches.
+struct State {
+    config: Config,
+    handles: Handles,
+    counters: counters::Counters,
+    lists: ArcSwapOption<rest::ListBody>,
+    targets: ArcSwap<prometheus::Bodies>,
+}
+
+/// One snapshot and one reading of the clock: everything in one answer comes from the same view.
+#[derive(Clone)]
+struct View {
+    snapshot: Arc<Snapshot>,
+    now: Now,
+}
+
+impl App {
+    /// The HTTP side of the agent behind `handles`.
+    pub fn new(mut config: Config, handles: Handles) -> Self {
+        config.token = config.token.filter(|token| !token.is_empty());
+        let state = State {
+            config,
+            handles,
+            counters: counters::Counters::default(),
+            lists: ArcSwapOption::empty(),
+            targets: ArcSwap::default(),
+        };
+        Self { state: Arc::new(state) }
+    }
+
+    fn config(&self) -> &Config {
+        &self.state.config
+    }
+
+    fn counters(&self) -> &counters::Counters {
+        &self.state.counters
+    }
+
+    fn view(&self) -> View {
+        View { snapshot: self.state.handles.reader.snapshot(), now: (self.state.handles.clock)() }
+    }
+}
+
+impl fmt::Debug for App {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("App").finish_non_exhaustive()
+    }
+}
+
+/// All routes with the doors in front of them.
+///
+/// A request without a [`Caller`] among its extensions is treated as a stranger's, who may least.
+pub fn router(app: App) -> Router {
+    let mut guarded = Router::new().merge(metrics::routes());
+    let mut router = Router::new().merge(health::routes());
+    if !app.config().disable_api {
+        guarded = guarded.merge(rest::routes()).merge(prometheus::routes()).merge(nodes::routes());
+        let gate = middleware::from_fn_with_state(app.clone(), access::operator);
+        router = router.merge(operator::routes().method_not_allowed_fallback(answer::wrong_method).layer(gate));
+    }
+    let gate = middleware::from_fn_with_state(app.clone(), access::token);
+    let guarded = guarded.method_not_allowed_fallback(answer::wrong_method).fallback(answer::not_found).layer(gate);
+    router
+        .method_not_allowed_fallback(answer::wrong_method)
+        .merge(guarded)
+        .layer(middleware::from_fn_with_state(app.clone(), answer::around))
+        .with_state(app)
+}

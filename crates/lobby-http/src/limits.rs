@@ -1,0 +1,43 @@
+//! Sizes, counts and deadlines of connections, with the numbers they have unless a configuration says otherwise.
+//!
+//! Each one has an answer of its own and a counter in `/metrics`.
+
+use std::time::Duration;
+
+/// What one connection, and all of them together, may take.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Most open connections over all listeners. From 90 % on, new connections get 429 (but for health and metrics),
+    /// at the bound 503.
+    pub connections: usize,
+    /// Longest request head: 431 above. At least 8 KiB.
+    pub header_bytes: usize,
+    /// How long a request head may take from its first byte: 408 after.
+    pub header_read: Duration,
+    /// How long a connection may wait for the next request; it is closed after.
+    pub idle: Duration,
+    /// Longest request body: 413 above.
+    pub body_bytes: usize,
+    /// How long a request body may take: 408 after.
+    pub body_read: Duration,
+    /// How long a client may take nothing of an answer; the connection is closed after.
+    pub write_stall: Duration,
+    /// How long requests in flight may take when the agent stops.
+    pub drain: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            connections: 16_384,
+            header_bytes: 16 << 10,
+            header_read: Duration::from_secs(10),
+            // Longer than the scrape intervals people use, so that a scraper keeps its connection.
+            idle: Duration::from_secs(75),
+            body_bytes: 1 << 20,
+            body_read: Duration::from_secs(10),
+            write_stall: Duration::from_secs(30),
+            drain: Duration::from_secs(1),
+        }
+    }
+}

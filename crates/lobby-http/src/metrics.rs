@@ -1,0 +1,165 @@
+//! Our own metrics in Prometheus' text form.
+//!
+//! ```text
+//! GET /metrics
+//! ```
+//! Everything is read from atomics and one snapshot at the time of the request; nothing is kept here.
+//! Not here: the counting (`counters`, `lobby_core::stats`), the text form (`metrics::text`).
+
+use std::sync::atomic::Ordering::Relaxed;
+
+use axum::{
+    Extension, Router,
+    extract::State,
+    http::{HeaderValue, header},
+    response::{IntoResponse, Response},
+    routing::get,
+};
+use lobby_core::{
+    catalog::NodeState,
+    port::LinkState,
+    stats::{AgentStats, Stats},
+};
+
+use crate::{App, View, counters::Counters, health};
+
+mod process;
+mod text;
+
+use text::{Kind::Counter, Kind::Gauge, Text};
+
+pub(crate) fn routes() -> Router<App> {
+    Router::new().route("/metrics", get(metrics))
+}
+
+async fn metrics(State(app): State<App>, Extension(view): Extension<View>) -> Response {
+    let mut text = Text::default();
+    build(&mut text, &app);
+    catalog(&mut text, &view);
+    links(&mut text, &view);
+    exchanges(&mut text, &app);
+    agent(&mut text, &app.state.handles.agent);
+    http(&mut text, app.counters(), app.config().limits.connections);
+    process::write(&mut text);
+    let content_type = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
+    ([(header::CONTENT_TYPE, content_type)], text.finish()).into_response()
+}
+
+fn build(text: &mut Text, app: &App) {
+    let mut family = text.family("lobby_build_info", Gauge, "The running version; always 1.");
+    family.sample(&[("version", &app.config().version)], 1);
+}
+
+fn catalog(text: &mut Text, view: &View) {
+    let snapshot = &view.snapshot;
+    text.family("lobby_revision", Gauge, "Rises with each change of what lists show.").value(snapshot.revision.0);
+    text.family("lobby_warm", Gauge, "1 once the first complete picture has arrived.").value(u8::from(snapshot.warm));
+    text.family("lobby_age_seconds", Gauge, "Seconds since the picture was last complete; 0 while it is.")
+        .value(snapshot.age(view.now).as_secs_f64());
+    text.family("lobby_hosts", Gauge, "Host names that lists show.").value(snapshot.hosts.len());
+    let mut counts = [[0_u32; 2]; 3];
+    for node in snapshot.nodes.values() {
+        counts[node.state as usize][usize::from(node.record.origin.node_id().is_none())] += 1;
+    }
+    let mut family =
+        text.family("lobby_nodes", Gauge, "Nodes in the catalog, by state, and whether they told an id or only a name.");
+    for state in [NodeState::Alive, NodeState::Suspect, NodeState::Failed] {
+        for (kind, count) in ["id", "bare"].into_iter().zip(counts[state as usize]) {
+            family.sample(&[("state", state.as_str()), ("kind", kind)], count);
+        }
+    }
+}
+
+fn links(text: &mut Text, view: &View) {
+    let links = &view.snapshot.links;
+    let mut family = text.family("lobby_exchange_link", Gauge, "1 for the state that the exchange's link is in.");
+    let down = LinkState::Down { why: "".into() };
+    for link in &**links {
+        for state in [&LinkState::Connecting, &LinkState::Up, &down].map(health::state) {
+            family.sample(&[("exchange", &link.name), ("state", state)], u8::from(state == health::state(&link.state)));
+        }
+    }
+    let mut family = text.family("lobby_exchange_warm", Gauge, "1 once the exchange's first complete picture has arrived.");
+    for link in &**links {
+        family.sample(&[("exchange", &link.name)], u8::from(link.warm));
+    }
+    let mut family =
+        text.family("lobby_exchange_given_up", Gauge, "1 when the exchange was not warm in time and no longer counts.");
+    for link in &**links {
+        family.sample(&[("exchange", &link.name)], u8::from(link.given_up));
+    }
+}
+
+fn exchanges(text: &mut Text, app: &App) {
+    let exchanges = &app.state.handles.exchanges;
+    let mut family = text.family("lobby_packets_received_total", Counter, "Packets received, by kind and what became of them.");
+    for (name, stats) in exchanges {
+        for (kind, verdict, count) in stats.received_counts() {
+            family.sample(&[("exchange", name), ("kind", kind.as_str()), ("verdict", verdict.as_str())], count);
+        }
+    }
+    let mut family = text.family("lobby_packets_sent_total", Counter, "Packets sent, by kind and what became of them.");
+    for (name, stats) in exchanges {
+        for (kind, verdict, count) in stats.sent_counts() {
+            family.sample(&[("exchange", name), ("kind", kind.as_str()), ("verdict", verdict.as_str())], count);
+        }
+    }
+    let mut each = |name, kind, help, read: fn(&Stats) -> u64| {
+        let mut family = text.family(name, kind, help);
+        for (exchange, stats) in exchanges {
+            family.sample(&[("exchange", exchange)], read(stats));
+        }
+    };
+    each("lobby_received_bytes_total", Counter, "Bytes of received packets.", |stats| stats.bytes().0);
+    each("lobby_sent_bytes_total", Counter, "Bytes of sent packets.", |stats| stats.bytes().1);
+    each("lobby_reconnects_total", Counter, "Connections lost and tried again.", Stats::reconnects);
+    let mut queues = |name, help, read: fn((u64, u64)) -> u64| {
+        let mut family = text.family(name, Gauge, help);
+        for (exchange, stats) in exchanges {
+            for (queue, depth, bound) in stats.depths() {
+                family.sample(&[("exchange", exchange), ("queue", queue.as_str())], read((depth, bound)));
+            }
+        }
+    };
+    queues("lobby_queue_depth", "How full a queue is.", |(depth, _)| depth);
+    queues("lobby_queue_bound", "How full a queue may be.", |(_, bound)| bound);
+}
+
+fn agent(text: &mut Text, stats: &AgentStats) {
+    let seconds = |micros: u64| micros as f64 / 1e6;
+    text.family("lobby_loop_turn_seconds", Gauge, "How long the last turn of the node task took: the lag of its loop.")
+        .value(seconds(stats.last_turn_us.load(Relaxed)));
+    text.family("lobby_loop_longest_turn_seconds", Gauge, "How long the longest turn of the node task took.")
+        .value(seconds(stats.longest_turn_us.load(Relaxed)));
+    text.family("lobby_events_stale_total", Counter, "Events of exchanges that brought nothing new.")
+        .value(stats.events_stale.load(Relaxed));
+    text.family("lobby_events_refused_total", Counter, "Events refused because the catalog is full.")
+        .value(stats.events_refused.load(Relaxed));
+    text.family("lobby_own_conflicts_total", Counter, "Records under our own id that we did not make.")
+        .value(stats.own_conflicts.load(Relaxed));
+    text.family("lobby_labels_refused", Gauge, "Labels of files and environment refused at the last reading.")
+        .value(stats.labels_refused.load(Relaxed));
+    let mut family = text.family("lobby_hook_runs_total", Counter, "Ended runs of CALLBACK and hooks, by result.");
+    family.sample(&[("result", "succeeded")], stats.hooks_succeeded.load(Relaxed));
+    family.sample(&[("result", "failed")], stats.hooks_failed.load(Relaxed));
+    family.sample(&[("result", "timed_out")], stats.hooks_timed_out.load(Relaxed));
+}
+
+fn http(text: &mut Text, counters: &Counters, bound: usize) {
+    let mut family = text.family("lobby_http_requests_total", Counter, "Requests answered, by class of route and of status.");
+    for (route, class, count) in counters.answers() {
+        family.sample(&[("route", route.as_str()), ("status", &format!("{class}xx"))], count);
+    }
+    let mut family =
+        text.family("lobby_http_refused_total", Counter, "Requests and connections refused or cut off at a limit or a door.");
+    for (refusal, count) in counters.refusals() {
+        family.sample(&[("reason", refusal.as_str())], count);
+    }
+    text.family("lobby_http_connections", Gauge, "Open connections.").value(counters.open.load(Relaxed));
+    text.family("lobby_http_connections_bound", Gauge, "How many connections may be open.").value(bound);
+    text.family("lobby_http_connections_accepted_total", Counter, "Connections accepted.").value(counters.accepted.load(Relaxed));
+    text.family("lobby_http_connections_idle_closed_total", Counter, "Connections closed because no further request came.")
+        .value(counters.idle_closed.load(Relaxed));
+    text.family("lobby_http_accept_errors_total", Counter, "Failed calls of accept, as without free file descriptors.")
+        .value(counters.accept_errors.load(Relaxed));
+}

@@ -1,0 +1,126 @@
+//! The query string: percent-decoded `key=value` pairs, as the old daemon reads them.
+//!
+//! A plus sign is a blank; of a repeated key the first value counts; unknown keys are ignored by the handlers.
+//! Not here: what `labels` and `prefixes` mean (`lobby_core::select`).
+
+use std::borrow::Cow;
+
+/// The decoded pairs of a query string, in their order.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Query<'a> {
+    pairs: Vec<(Cow<'a, str>, Cow<'a, str>)>,
+}
+
+/// Why a query string was refused. Show it to the client.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ParseQueryError {
+    /// A percent sign without two hexadecimal digits after it, in the value of this key.
+    #[error("bad percent-encoding in {0:?}")]
+    Encoding(String),
+    /// The decoded bytes are not UTF-8, in this pair.
+    #[error("not UTF-8 in {0:?}")]
+    NotUtf8(String),
+}
+
+/// Decodes a query string, given without its question mark.
+pub fn parse(text: &str) -> Result<Query<'_>, ParseQueryError> {
+    let pairs = text.split('&').filter(|pair| !pair.is_empty()).map(|pair| {
+        let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
+        Ok((decode(key)?, decode(value)?))
+    });
+    Ok(Query { pairs: pairs.collect::<Result<_, _>>()? })
+}
+
+impl Query<'_> {
+    /// The first value of a key.
+    pub fn get(&self, key: &str) -> Option<&str> {
+        self.pairs.iter().find(|(name, _)| name == key).map(|(_, value)| &**value)
+    }
+}
+
+fn decode(text: &str) -> Result<Cow<'_, str>, ParseQueryError> {
+    if !text.bytes().any(|byte| matches!(byte, b'%' | b'+')) {
+        return Ok(Cow::Borrowed(text));
+    }
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let [first, tail @ ..] = rest {
+        rest = tail;
+        bytes.push(match (first, tail) {
+            (b'+', _) => b' ',
+            (b'%', [high, low, tail @ ..]) if high.is_ascii_hexdigit() && low.is_ascii_hexdigit() => {
+                rest = tail;
+                digit(*high) << 4 | digit(*low)
+            }
+            (b'%', _) => return Err(ParseQueryError::Encoding(crate::error::shown(text))),
+            (byte, _) => *byte,
+        });
+    }
+    match String::from_utf8(bytes) {
+        Ok(text) => Ok(Cow::Owned(text)),
+        Err(_) => Err(ParseQueryError::NotUtf8(crate::error::shown(text))),
+    }
+}
+
+/// The value of a hexadecimal digit.
+const fn digit(byte: u8) -> u8 {
+    match byte {
+        b'0'..=b'9' => byte - b'0',
+        _ => (byte | 0x20) - b'a' + 10,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const CASES: &[(&str, &[(&str, &str)])] = &[
+        ("", &[]),
+        ("labels=a,b", &[("labels", "a,b")]),
+        ("labels=&prefixes=x%3A", &[("labels", ""), ("prefixes", "x:")]),
+        ("label=public_ip6:2a03::1", &[("label", "public_ip6:2a03::1")]),
+        ("label=a+b%20c%2b", &[("label", "a b c+")]),
+        ("label=%C5%BE", &[("label", "ž")]),
+        ("label", &[("label", "")]),
+        ("&&a=1&a=2", &[("a", "1"), ("a", "2")]),
+        ("a=b=c", &[("a", "b=c")]),
+    ];
+
+    #[test]
+    fn queries() {
+        for (text, want) in CASES {
+            let query = parse(text).unwrap();
+            let got: Vec<_> = query.pairs.iter().map(|(key, value)| (&**key, &**value)).collect();
+            assert_eq!(got, *want, "{text:?}");
+        }
+        assert_eq!(parse("a=1&a=2").unwrap().get("a"), Some("1"));
+    }
+
+    #[test]
+    fn bad_queries() {
+        assert_eq!(parse("a=%"), Err(ParseQueryError::Encoding("%".to_owned())));
+        assert_eq!(parse("a=%4"), Err(ParseQueryError::Encoding("%4".to_owned())));
+        assert_eq!(parse("a=%+1"), Err(ParseQueryError::Encoding("%+1".to_owned())));
+        assert_eq!(parse("a=%ff"), Err(ParseQueryError::NotUtf8("%ff".to_owned())));
+    }
+
+    fn encode(text: &str) -> String {
+        text.bytes().map(|byte| format!("%{byte:02X}")).collect()
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_panics(text in ".*") {
+            let _ = parse(&text);
+        }
+
+        #[test]
+        fn what_is_encoded_comes_back(key in ".*", value in ".*") {
+            let text = format!("{}={}", encode(&key), encode(&value));
+            let query = parse(&text).unwrap();
+            prop_assert_eq!(query.get(&key), Some(value.as_str()));
+        }
+    }
+}

@@ -1,0 +1,212 @@
+//! A made-up fleet, the app that serves it, and requests without a socket.
+
+use std::{
+    net::SocketAddr,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use axum::{
+    Router,
+    body::{Body, to_bytes},
+    http::{HeaderMap, Request, StatusCode, header},
+};
+use bytes::Bytes;
+use lobby_core::{
+    catalog::{Catalog, ExchangeSpec, Liveness, Snapshot},
+    id::{ExchangeId, Generation, NodeId, Origin, Revision, Version},
+    label::Label,
+    local::LocalRecord,
+    name::Name,
+    port::{CatalogReader, Command, Commands, Gone, LinkState, PeerEvent},
+    record::{Entry, Key, Record, Stamp, meta},
+    stats::{AgentStats, Stats},
+    time::{Moment, Now, WallSecond},
+};
+use lobby_http::{App, Caller, Config, Door, Handles, router};
+use tokio::sync::{mpsc, watch};
+use tower::ServiceExt;
+
+pub(crate) const GOSSIP: ExchangeId = ExchangeId(0);
+pub(crate) const NATS: ExchangeId = ExchangeId(1);
+
+/// The time at which everything is asked.
+pub(crate) const NOW: Now = Now { moment: Moment::from_micros(100_000_000), wall: WallSecond(1_630_612_478) };
+
+/// A catalog in the making.
+pub(crate) struct Fleet {
+    catalog: Catalog,
+}
+
+/// The app over a fleet.
+pub(crate) struct Served {
+    pub(crate) app: App,
+    pub(crate) router: Router,
+    pub(crate) snapshots: watch::Sender<Arc<Snapshot>>,
+    pub(crate) commands: Arc<Mutex<Vec<String>>>,
+    pub(crate) clock: Arc<Mutex<Now>>,
+    pub(crate) nats_stats: Arc<Stats>,
+}
+
+/// An answer, read to its end.
+pub(crate) struct Answer {
+    pub(crate) status: StatusCode,
+    pub(crate) headers: HeaderMap,
+    pub(crate) bytes: Bytes,
+}
+
+fn labels(texts: &[&str]) -> Vec<Label> {
+    texts.iter().map(|text| text.parse().unwrap()).collect()
+}
+
+fn record(origin: Origin, name: &str, texts: &[&str]) -> Arc<Record> {
+    let numbered = origin.node_id().is_some();
+    let stamp = Stamp { generation: Generation(7 * u64::from(numbered)), version: Version(3 * u64::from(numbered)) };
+    let entry = |value: &str| Entry { version: stamp.version, value: Some(Bytes::copy_from_slice(value.as_bytes())) };
+    let mut entries: Vec<_> = labels(texts).into_iter().map(|label| (Key::Label(label), entry(""))).collect();
+    if numbered {
+        entries.push((Key::meta(meta::ADDRESSES), entry("10.0.0.7,2a03::7")));
+        entries.push((Key::meta(meta::VERSION), entry("0.1.0")));
+        entries.push((Key::meta(meta::DATACENTER), entry("dc1")));
+    }
+    Arc::new(Record::from_parts(origin, name.parse().unwrap(), stamp, Version(0), false, entries).unwrap())
+}
+
+impl Fleet {
+    /// Only ourselves, `here`, with both links connecting and not warm.
+    pub(crate) fn cold(own_labels: &[&str], listed: bool) -> Self {
+        let name: Name = "here.example.com".parse().unwrap();
+        let mut own = LocalRecord::new(NodeId::from_bytes([1; 16]), Generation(5), name);
+        own.set_labels(labels(own_labels));
+        own.commit(NOW.moment);
+        let spec = |name: &str, liveness| ExchangeSpec { name: name.into(), liveness };
+        let exchanges = [spec("gossip", Liveness::Reported), spec("nats", Liveness::Ttl(Duration::from_secs(30)))];
+        let start = Now { moment: NOW.moment - Duration::from_secs(20), wall: WallSecond(NOW.wall.0 - 20) };
+        let catalog = Catalog::new(Revision(100), exchanges, own.record().clone(), listed, Duration::from_secs(60), start);
+        Self { catalog }
+    }
+
+    /// The same with both links up and warm.
+    pub(crate) fn new(own_labels: &[&str]) -> Self {
+        Self::cold(own_labels, true).warmed()
+    }
+
+    pub(crate) fn warmed(self) -> Self {
+        self.event(GOSSIP, PeerEvent::Link(LinkState::Up))
+            .event(NATS, PeerEvent::Link(LinkState::Up))
+            .event(GOSSIP, PeerEvent::Warm)
+            .event(NATS, PeerEvent::Warm)
+    }
+
+    pub(crate) fn event(mut self, exchange: ExchangeId, event: PeerEvent) -> Self {
+        self.catalog.apply(exchange, event, NOW);
+        self
+    }
+
+    /// A live node that gossip knows.
+    pub(crate) fn node(self, id: u8, name: &str, texts: &[&str]) -> Self {
+        let origin = Origin::Node(NodeId::from_bytes([id; 16]));
+        self.event(GOSSIP, PeerEvent::Record(record(origin.clone(), name, texts)))
+            .event(GOSSIP, PeerEvent::Seen(origin, Duration::ZERO))
+    }
+
+    /// A Go daemon on NATS, heard of three seconds ago.
+    pub(crate) fn bare(self, name: &str, texts: &[&str]) -> Self {
+        let origin = Origin::Bare(NATS, name.parse().unwrap());
+        self.event(NATS, PeerEvent::Record(record(origin.clone(), name, texts)))
+            .event(NATS, PeerEvent::Seen(origin, Duration::from_secs(3)))
+    }
+
+    pub(crate) fn failed(self, id: u8) -> Self {
+        self.event(GOSSIP, PeerEvent::Gone(Origin::Node(NodeId::from_bytes([id; 16])), Gone::Failed))
+    }
+
+    pub(crate) fn snapshot(&mut self) -> Arc<Snapshot> {
+        self.catalog.poll_snapshot().unwrap()
+    }
+
+    pub(crate) fn serve(mut self, config: Config) -> Served {
+        let (snapshots, receiver) = watch::channel(self.snapshot());
+        let (sender, mut asked) = mpsc::channel(8);
+        let commands = Arc::new(Mutex::new(Vec::new()));
+        let (log, clock) = (commands.clone(), Arc::new(Mutex::new(NOW)));
+        // Ends when the app, and with it the sender, is gone.
+        tokio::spawn(async move {
+            while let Some(command) = asked.recv().await {
+                let (text, answer) = match command {
+                    Command::AddLabels(labels, answer) => (format!("add {labels:?}"), answer),
+                    Command::RemoveLabels(labels, answer) => (format!("remove {labels:?}"), answer),
+                    Command::Reload(answer) => ("reload".to_owned(), answer),
+                    Command::Leave(answer) => ("leave".to_owned(), answer),
+                };
+                log.lock().unwrap().push(text);
+                let _ = answer.send(Ok(()));
+            }
+        });
+        let nats_stats = Arc::new(Stats::default());
+        let now = clock.clone();
+        let handles = Handles {
+            reader: CatalogReader::new(receiver),
+            commands: Commands::new(sender),
+            agent: Arc::new(AgentStats::default()),
+            exchanges: vec![("gossip".into(), Arc::default()), ("nats".into(), nats_stats.clone())],
+            clock: Arc::new(move || *now.lock().unwrap()),
+        };
+        let app = App::new(config, handles);
+        Served { router: router(app.clone()), app, snapshots, commands, clock, nats_stats }
+    }
+}
+
+/// A configuration as a loopback agent has it.
+pub(crate) fn config() -> Config {
+    Config { operator_loopback: true, node_exporter_port: 9100, version: "0.1.0".to_owned(), ..Config::default() }
+}
+
+/// A caller on a loopback listener.
+pub(crate) fn local() -> Caller {
+    from("127.0.0.1:50000", true)
+}
+
+pub(crate) fn from(peer: &str, loopback_only: bool) -> Caller {
+    let peer: SocketAddr = peer.parse().unwrap();
+    Caller { door: Door::Tcp { peer, loopback_only }, crowded: false }
+}
+
+impl Served {
+    pub(crate) async fn send(&self, caller: Caller, request: Request<Body>) -> Answer {
+        let mut request = request;
+        request.extensions_mut().insert(caller);
+        let response = self.router.clone().oneshot(request).await.unwrap();
+        let (parts, body) = response.into_parts();
+        Answer { status: parts.status, headers: parts.headers, bytes: to_bytes(body, usize::MAX).await.unwrap() }
+    }
+
+    pub(crate) async fn ask(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> Answer {
+        let mut request = Request::builder().method(method).uri(path);
+        if !headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("host")) {
+            request = request.header(header::HOST, "127.0.0.1:1313");
+        }
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        self.send(local(), request.body(Body::from(body.to_owned())).unwrap()).await
+    }
+
+    pub(crate) async fn get(&self, path: &str) -> Answer {
+        self.ask("GET", path, &[], "").await
+    }
+
+    pub(crate) fn told(&self) -> Vec<String> {
+        self.commands.lock().unwrap().clone()
+    }
+}
+
+impl Answer {
+    pub(crate) fn text(&self) -> &str {
+        std::str::from_utf8(&self.bytes).unwrap()
+    }
+
+    pub(crate) fn header(&self, name: &str) -> &str {
+        self.headers.get(name).map_or("", |value| value.to_str().unwrap())
+    }
+}

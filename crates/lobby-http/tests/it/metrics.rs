@@ -1,0 +1,86 @@
+//! `/metrics`: what is in it, and that it is a document Prometheus can read.
+
+use std::collections::HashSet;
+
+use lobby_core::{
+    port::{LinkState, PeerEvent},
+    stats::{PacketKind, Queue, Verdict},
+};
+
+use crate::fixture::{Fleet, NATS, config};
+
+#[tokio::test]
+async fn what_is_counted_is_shown() {
+    let served = Fleet::new(&[])
+        .node(2, "a", &[])
+        .bare("b", &[])
+        .node(3, "c", &[])
+        .failed(3)
+        .event(NATS, PeerEvent::Link(LinkState::Down { why: "x".into() }))
+        .serve(config());
+    served.nats_stats.received(PacketKind::Hi, Verdict::Garbage, 120);
+    served.nats_stats.sent(PacketKind::Hi, Verdict::Ok, 80);
+    served.nats_stats.reconnected();
+    served.nats_stats.depth(Queue::Events, 3, 4096);
+    served.get("/").await;
+    served.get("/none").await;
+    served.ask("GET", "/", &[("sec-fetch-site", "cross-site")], "").await;
+    let answer = served.get("/metrics").await;
+    assert_eq!(answer.header("content-type"), "text/plain; version=0.0.4; charset=utf-8");
+    for line in [
+        "lobby_build_info{version=\"0.1.0\"} 1",
+        "lobby_revision 101",
+        "lobby_warm 1",
+        "lobby_age_seconds 0",
+        "lobby_hosts 3",
+        "lobby_nodes{state=\"alive\",kind=\"id\"} 2",
+        "lobby_nodes{state=\"alive\",kind=\"bare\"} 1",
+        "lobby_nodes{state=\"failed\",kind=\"id\"} 1",
+        "lobby_exchange_link{exchange=\"nats\",state=\"down\"} 1",
+        "lobby_exchange_link{exchange=\"nats\",state=\"up\"} 0",
+        "lobby_exchange_warm{exchange=\"gossip\"} 1",
+        "lobby_packets_received_total{exchange=\"nats\",kind=\"hi\",verdict=\"garbage\"} 1",
+        "lobby_packets_sent_total{exchange=\"nats\",kind=\"hi\",verdict=\"ok\"} 1",
+        "lobby_received_bytes_total{exchange=\"nats\"} 120",
+        "lobby_sent_bytes_total{exchange=\"nats\"} 80",
+        "lobby_reconnects_total{exchange=\"nats\"} 1",
+        "lobby_queue_depth{exchange=\"nats\",queue=\"events\"} 3",
+        "lobby_queue_bound{exchange=\"nats\",queue=\"events\"} 4096",
+        "lobby_labels_refused 0",
+        "lobby_hook_runs_total{result=\"timed_out\"} 0",
+        "lobby_http_requests_total{route=\"list\",status=\"2xx\"} 1",
+        "lobby_http_requests_total{route=\"list\",status=\"4xx\"} 1",
+        "lobby_http_requests_total{route=\"other\",status=\"4xx\"} 1",
+        "lobby_http_refused_total{reason=\"cross_site\"} 1",
+        "lobby_http_connections_bound 16384",
+    ] {
+        assert!(answer.text().lines().any(|other| other == line), "{line} is not in\n{}", answer.text());
+    }
+}
+
+/// Every family has HELP and TYPE first, its samples in one block, no sample twice, and a number at the end of each.
+#[tokio::test]
+async fn the_document_is_well_formed() {
+    let served = Fleet::new(&[]).node(2, "a", &[]).serve(config());
+    served.get("/").await;
+    let answer = served.get("/metrics").await;
+    let (mut families, mut samples) = (HashSet::new(), HashSet::new());
+    let mut family = "";
+    let mut lines = answer.text().lines();
+    while let Some(line) = lines.next() {
+        if let Some(rest) = line.strip_prefix("# HELP ") {
+            family = rest.split(' ').next().unwrap();
+            assert!(families.insert(family), "{family} twice");
+            let kind = lines.next().unwrap().strip_prefix("# TYPE ").unwrap().split_once(' ').unwrap();
+            assert!(kind == (family, "counter") || kind == (family, "gauge"), "{kind:?}");
+            assert_eq!(family.ends_with("_total"), kind.1 == "counter", "{family}");
+            continue;
+        }
+        let (sample, value) = line.rsplit_once(' ').unwrap();
+        assert_eq!(sample.split('{').next().unwrap(), family);
+        assert!(family.starts_with("lobby_"));
+        assert!(samples.insert(sample), "{sample} twice");
+        value.parse::<f64>().unwrap();
+    }
+    assert!(families.len() > 30, "{families:?}");
+}
