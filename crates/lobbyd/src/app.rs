@@ -1,0 +1,189 @@
+//! Wires the parts together, runs them until a signal, and stops them in order.
+//!
+//! Order of a start: data folder, agent (its exchanges bind their addresses), HTTP listeners, ready line. Order of a
+//! stop: goodbye on every exchange while the API still answers, then the API.
+
+use std::{
+    io::{IsTerminal, Write},
+    net::SocketAddr,
+    os::unix::fs::{FileTypeExt, PermissionsExt},
+    path::Path,
+    sync::Arc,
+};
+
+use anyhow::Context;
+use lobby::{ExchangeError, Lobby, StartError};
+use lobby_core::name::Name;
+use lobby_http::{App, Handles, Limits, Listener};
+use tokio::net::{TcpListener, UnixListener};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    config::{Config, Driver, Http},
+    data_dir,
+    signal::{Asked, Signals},
+};
+
+/// Descriptors that are not HTTP connections: gossip, brokers, files, commands.
+const SPARE_DESCRIPTORS: usize = 256;
+
+/// Runs the daemon to its end.
+pub(crate) async fn run(config: Config) -> anyhow::Result<()> {
+    let mut signals = Signals::listen().context("listening to signals")?;
+    let data = data_dir::open(config.data_dir.as_deref(), config.dev)?;
+    let id = data.store.id.to_string();
+    let name = match (config.hostname, config.dev) {
+        (Some(name), _) => Some(name),
+        (None, true) => Some(dev_name(&id)?),
+        (None, false) => None,
+    };
+    let mut builder = Lobby::builder()
+        .store(data.store)
+        .label_sources(config.labels)
+        .datacenter(config.datacenter.to_string())
+        .listed(config.register)
+        .ttl(config.ttl)
+        .warm_max(config.warm_max);
+    if let Some(name) = name {
+        builder = builder.name(name);
+    }
+    for hook in config.hooks {
+        builder = builder.hook(hook);
+    }
+    for driver in config.drivers {
+        builder = match driver {
+            Driver::Gossip(gossip) if gossip.default_addr => builder.gossip_or_free_port(gossip.config),
+            Driver::Gossip(gossip) => builder.gossip(gossip.config),
+            Driver::Nats(nats) => builder.nats(*nats),
+            Driver::Redis(redis) => builder.redis(*redis),
+        };
+    }
+    let mut lobby = builder.start().await.map_err(hint)?;
+
+    let (tcp, unix) = listen(&config.http).await?;
+    let addr = tcp.local_addr().context("reading the address of the API")?;
+    let stop_http = CancellationToken::new();
+    let app = http_app(config.http, &lobby);
+    let tcp = tokio::spawn(lobby_http::serve(Listener::Tcp(tcp), app.clone(), stop_http.clone().cancelled_owned()));
+    let unix = unix.map(|unix| tokio::spawn(lobby_http::serve(Listener::Unix(unix), app, stop_http.clone().cancelled_owned())));
+
+    tell_ready(&lobby, addr);
+    let asked = loop {
+        tokio::select! {
+            asked = signals.next() => match asked {
+                Asked::Reload => reload(&lobby).await,
+                asked => break Ok(asked),
+            },
+            ended = lobby.ended() => break ended.map(|()| Asked::Leave),
+        }
+    };
+    // Without systemd there is nobody to tell.
+    let _ = sd_notify::notify(&[sd_notify::NotifyState::Stopping]);
+    match asked {
+        Ok(Asked::Restart) => lobby.abandon(),
+        _ => lobby.leave().await,
+    }
+    stop_http.cancel();
+    for server in std::iter::once(tcp).chain(unix) {
+        server.await.context("the API ended badly")?;
+    }
+    drop(data.temporary);
+    asked.map(|_| ()).map_err(anyhow::Error::from)
+}
+
+/// Several throw-away agents on one machine are several hosts.
+fn dev_name(id: &str) -> anyhow::Result<Name> {
+    let machine = lobby::hostname().context("the machine's host name cannot be used, set HOSTNAME")?;
+    format!("{machine}-{}", &id[..4]).parse().context("the machine's host name cannot be used, set HOSTNAME")
+}
+
+/// What people can do about a start that failed.
+fn hint(err: StartError) -> anyhow::Error {
+    match err {
+        StartError::Exchange(ExchangeError::Bind { .. }) => {
+            anyhow::Error::from(err).context("gossip cannot listen, set GOSSIP_ADDR to another address")
+        }
+        err => err.into(),
+    }
+}
+
+async fn listen(http: &Http) -> anyhow::Result<(TcpListener, Option<UnixListener>)> {
+    let tcp = TcpListener::bind(http.addr)
+        .await
+        .with_context(|| format!("the API cannot listen on {}, set HOST or PORT", http.addr))?;
+    let Some((path, mode)) = &http.socket else { return Ok((tcp, None)) };
+    let unix = bind_unix(path, *mode).with_context(|| format!("the API cannot listen on SOCKET {}", path.display()))?;
+    Ok((tcp, Some(unix)))
+}
+
+/// Binds the unix socket. One left over by a process that is gone is replaced, one in use is not.
+fn bind_unix(path: &Path, mode: u32) -> std::io::Result<UnixListener> {
+    let left_over = path.symlink_metadata().is_ok_and(|file| file.file_type().is_socket())
+        && std::os::unix::net::UnixStream::connect(path).is_err();
+    if left_over {
+        std::fs::remove_file(path)?;
+    }
+    let listener = UnixListener::bind(path)?;
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode))?;
+    Ok(listener)
+}
+
+fn http_app(http: Http, lobby: &Lobby) -> App {
+    let clock = lobby.clock();
+    let handles = Handles {
+        reader: lobby.reader(),
+        commands: lobby.commands(),
+        agent: lobby.stats(),
+        exchanges: lobby.exchanges().iter().map(|exchange| (exchange.name.into(), exchange.stats.clone())).collect(),
+        clock: Arc::new(move || clock.now()),
+    };
+    let mut limits = Limits::default();
+    if let Some(descriptors) = lobby::rlimit::current() {
+        let room = usize::try_from(descriptors).unwrap_or(usize::MAX).saturating_sub(SPARE_DESCRIPTORS);
+        limits.connections = limits.connections.min(room.max(64));
+    }
+    let config = lobby_http::Config {
+        token: http.token,
+        disable_api: http.disable_api,
+        allowed_hosts: http.allowed_hosts,
+        operator_loopback: http.operator_loopback,
+        node_exporter_port: http.node_exporter_port,
+        version: env!("CARGO_PKG_VERSION").into(),
+        limits,
+    };
+    App::new(config, handles)
+}
+
+/// Tells machines (one line of JSON on stdout), systemd, and people on a terminal that everything listens.
+fn tell_ready(lobby: &Lobby, http: SocketAddr) {
+    let snapshot = lobby.reader().snapshot();
+    let gossip = lobby.exchanges().iter().find_map(|exchange| exchange.address);
+    let mut line = serde_json::json!({
+        "ready": true,
+        "node": snapshot.local.record.name.as_str(),
+        "id": lobby.id().to_string(),
+        "http": http.to_string(),
+    });
+    if let Some(gossip) = gossip {
+        line["gossip"] = gossip.to_string().into();
+    }
+    let mut stdout = std::io::stdout();
+    // Whoever started us may not read what we print.
+    let _ = writeln!(stdout, "{line}").and_then(|()| stdout.flush());
+    let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
+    if std::io::stderr().is_terminal() {
+        eprintln!("\n  {} is up: http://{http}/", snapshot.local.record.name);
+        if let Some(gossip) = gossip {
+            eprintln!("  another agent on this machine:  lobbyd --dev --join {gossip}");
+        }
+        eprintln!("  who is there:                   lobbyctl --port {} nodes", http.port());
+        eprintln!("  add a label:                    lobbyctl --port {} labels add service:web\n", http.port());
+    }
+}
+
+async fn reload(lobby: &Lobby) {
+    match lobby.commands().reload().await {
+        Ok(()) => tracing::info!("labels were read again"),
+        Err(err) => tracing::warn!("cannot reload: {err}"),
+    }
+}

@@ -1,0 +1,259 @@
+//! The configuration: from text (`raw`) to types that cannot be wrong.
+//!
+//! Everything that can be said about a configuration without touching the network is said here, so `--check-config`
+//! and a start find the same mistakes. A mistake names the setting, its value, where it was given and what is accepted.
+//! Not here: the table of settings (`setting`), flags (`cli`), what is done with it (`app`).
+
+use std::{
+    fmt::Display,
+    net::{IpAddr, Ipv4Addr, SocketAddr},
+    path::PathBuf,
+    time::Duration,
+};
+
+use lobby::{LabelsConfig, hook::Hook, nats, redis};
+use lobby_core::{label::Label, name::Name};
+
+mod exchange;
+mod hook;
+pub(crate) mod raw;
+pub(crate) mod setting;
+#[cfg(test)]
+mod tests;
+
+use raw::{Origin, Raw};
+
+/// Why a configuration cannot be used. Exit status 64.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ConfigError {
+    /// A value is not what the setting takes.
+    #[error("{name} = {value:?} ({origin}) is not usable: expected {expected}")]
+    Value { name: String, value: String, origin: String, expected: String },
+    /// Two settings do not go together.
+    #[error("{0}")]
+    Together(String),
+    /// The file is not TOML, or not of the expected shape.
+    #[error("{file}: {why}")]
+    File { file: String, why: String },
+    /// The file has a key that is no setting.
+    #[error("{file}: `{key}` is no setting; did you mean `{nearest}`?")]
+    UnknownKey { file: String, key: String, nearest: String },
+}
+
+/// One of the ways for records to travel.
+#[derive(Debug)]
+pub(crate) enum Driver {
+    Gossip(Box<Gossip>),
+    Nats(Box<nats::Config>),
+    Redis(Box<redis::Config>),
+}
+
+/// Gossip, and whether its address was chosen by somebody.
+#[derive(Debug)]
+pub(crate) struct Gossip {
+    pub(crate) config: lobby::gossip::Config,
+    /// The address is the default: when it is taken, a free port does as well.
+    pub(crate) default_addr: bool,
+}
+
+/// The HTTP API.
+#[derive(Debug)]
+pub(crate) struct Http {
+    pub(crate) addr: SocketAddr,
+    pub(crate) socket: Option<(PathBuf, u32)>,
+    pub(crate) token: Option<String>,
+    pub(crate) disable_api: bool,
+    pub(crate) allowed_hosts: Vec<String>,
+    pub(crate) operator_loopback: bool,
+    pub(crate) node_exporter_port: u16,
+}
+
+/// How the log looks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum LogFormat {
+    Text,
+    Json,
+}
+
+/// The whole configuration.
+pub(crate) struct Config {
+    pub(crate) hostname: Option<Name>,
+    pub(crate) register: bool,
+    pub(crate) datacenter: Name,
+    pub(crate) data_dir: Option<PathBuf>,
+    pub(crate) warm_max: Duration,
+    pub(crate) labels: LabelsConfig,
+    pub(crate) ttl: Duration,
+    pub(crate) drivers: Vec<Driver>,
+    pub(crate) http: Http,
+    pub(crate) hooks: Vec<Hook>,
+    pub(crate) log: String,
+    pub(crate) log_format: LogFormat,
+    /// A throw-away agent: temporary folder, free ports where none is given, a name of its own.
+    pub(crate) dev: bool,
+    pub(crate) warnings: Vec<String>,
+}
+
+impl Config {
+    /// Checks and converts everything.
+    pub(crate) fn from_raw(mut raw: Raw, dev: bool) -> Result<Self, ConfigError> {
+        if dev {
+            for (name, value) in [("PORT", "0"), ("GOSSIP_ADDR", "127.0.0.1:0")] {
+                if raw.value(name).1 == Origin::Default {
+                    let setting = setting::by_name(name).expect("these settings are in the table");
+                    raw.set(setting, value.into(), Origin::Flag);
+                }
+            }
+        }
+        let mut warnings = std::mem::take(&mut raw.warnings);
+        // A throw-away agent reads no labels of the machine, and keeps those it is given in its own folder.
+        let own_labels_only = dev && raw.value("LABELS_PATH").1 == Origin::Default;
+        for setting in setting::SETTINGS.iter().filter(|setting| setting.kind.is_later()) {
+            let (value, origin) = raw.value(setting.name);
+            // "off" is how it is.
+            if origin != Origin::Default && value != "off" {
+                warnings.push(format!("{} is set, but does nothing in this version", setting.name));
+            }
+        }
+        let read = Read { raw: &raw };
+        let host: IpAddr = if read.text("HOST") == "localhost" {
+            Ipv4Addr::LOCALHOST.into()
+        } else {
+            read.parse("HOST", "an IP address or localhost")?
+        };
+        let mut hooks: Vec<_> = hook::callback(&read)?.into_iter().collect();
+        for table in &raw.hooks {
+            hooks.push(hook::from_table(table)?);
+        }
+        Ok(Self {
+            hostname: read.optional("HOSTNAME", "a name of at most 128 bytes without blanks")?,
+            register: read.truth("REGISTER")?,
+            datacenter: read.parse("DATACENTER", "a name of at most 128 bytes without blanks")?,
+            data_dir: read.path("DATA_DIR"),
+            warm_max: read.seconds("WARM_MAX")?,
+            labels: labels(&read, own_labels_only, &mut warnings)?,
+            ttl: read.positive_seconds("TTL")?,
+            drivers: exchange::drivers(&read)?,
+            http: Http {
+                addr: SocketAddr::new(host, read.parse("PORT", "a port from 0 to 65535")?),
+                socket: read.path("SOCKET").map(|path| socket(&read, path)).transpose()?,
+                token: read.some_text("TOKEN"),
+                disable_api: read.truth("DISABLE_API")?,
+                allowed_hosts: read.list("ALLOWED_HOSTS"),
+                operator_loopback: read.truth("OPERATOR_LOOPBACK")?,
+                node_exporter_port: read.parse("NODE_EXPORTER_PORT", "a port from 0 to 65535")?,
+            },
+            hooks,
+            log: read.text("LOG").to_owned(),
+            log_format: match read.text("LOG_FORMAT") {
+                "text" => LogFormat::Text,
+                "json" => LogFormat::Json,
+                _ => return Err(read.refuse("LOG_FORMAT", "text or json")),
+            },
+            dev,
+            warnings,
+        })
+    }
+}
+
+fn labels(read: &Read<'_>, without_folder: bool, warnings: &mut Vec<String>) -> Result<LabelsConfig, ConfigError> {
+    let mut fixed = Vec::new();
+    for label in Label::split_list(read.text("LABELS")) {
+        match label {
+            Ok(label) => fixed.push(label),
+            Err((item, err)) => {
+                warnings.push(format!("LABELS: {:?} is skipped: {err}", item.chars().take(64).collect::<String>()))
+            }
+        }
+    }
+    let runtime_filename = read.text("RUNTIME_LABELS_FILENAME").to_owned();
+    if runtime_filename.contains('/') || runtime_filename.starts_with('.') || runtime_filename.ends_with('~') {
+        return Err(
+            read.refuse("RUNTIME_LABELS_FILENAME", "a file name that starts with no dot, ends with no ~ and has no slash")
+        );
+    }
+    let folder = read.path("LABELS_PATH").filter(|_| !without_folder);
+    Ok(LabelsConfig { fixed, folder, runtime_filename, read_fixed: None })
+}
+
+/// `PATH` or `PATH:MODE`.
+fn socket(read: &Read<'_>, path: PathBuf) -> Result<(PathBuf, u32), ConfigError> {
+    let text = read.text("SOCKET");
+    let Some((before, mode)) = text.rsplit_once(':') else { return Ok((path, 0o660)) };
+    match u32::from_str_radix(mode, 8) {
+        Ok(mode) if mode <= 0o777 && !before.is_empty() => Ok((before.into(), mode)),
+        _ => Err(read.refuse("SOCKET", "a path, or a path, a colon and an octal mode such as 0660")),
+    }
+}
+
+/// Reads typed values and says what is wrong with them.
+struct Read<'a> {
+    raw: &'a Raw,
+}
+
+impl Read<'_> {
+    fn text(&self, name: &'static str) -> &str {
+        self.raw.value(name).0
+    }
+
+    fn is_default(&self, name: &'static str) -> bool {
+        self.raw.value(name).1 == Origin::Default
+    }
+
+    fn some_text(&self, name: &'static str) -> Option<String> {
+        Some(self.text(name)).filter(|text| !text.is_empty()).map(str::to_owned)
+    }
+
+    fn path(&self, name: &'static str) -> Option<PathBuf> {
+        self.some_text(name).map(PathBuf::from)
+    }
+
+    fn list(&self, name: &'static str) -> Vec<String> {
+        let items = self.text(name).split(',').map(str::trim);
+        items.filter(|item| !item.is_empty()).map(str::to_owned).collect()
+    }
+
+    fn parse<T: std::str::FromStr>(&self, name: &'static str, expected: &str) -> Result<T, ConfigError> {
+        self.text(name).parse().map_err(|_| self.refuse(name, expected))
+    }
+
+    fn optional<T: std::str::FromStr>(&self, name: &'static str, expected: &str) -> Result<Option<T>, ConfigError> {
+        if self.text(name).is_empty() { Ok(None) } else { self.parse(name, expected).map(Some) }
+    }
+
+    /// Words as Go's ParseBool takes them, and a few more.
+    fn truth(&self, name: &'static str) -> Result<bool, ConfigError> {
+        match self.text(name).to_ascii_lowercase().as_str() {
+            "1" | "t" | "true" | "yes" | "on" => Ok(true),
+            "0" | "f" | "false" | "no" | "off" => Ok(false),
+            _ => Err(self.refuse(name, "true or false")),
+        }
+    }
+
+    fn seconds(&self, name: &'static str) -> Result<Duration, ConfigError> {
+        let expected = "seconds, from 0 to 86400, fractions allowed";
+        let seconds: f64 = self.parse(name, expected)?;
+        if !(0.0..=86_400.0).contains(&seconds) {
+            return Err(self.refuse(name, expected));
+        }
+        Ok(Duration::from_secs_f64(seconds))
+    }
+
+    fn positive_seconds(&self, name: &'static str) -> Result<Duration, ConfigError> {
+        let duration = self.seconds(name)?;
+        if duration < Duration::from_millis(10) { Err(self.refuse(name, "seconds, at least 0.01")) } else { Ok(duration) }
+    }
+
+    fn refuse(&self, name: &'static str, expected: impl Display) -> ConfigError {
+        let (value, origin) = self.raw.value(name);
+        let setting = setting::by_name(name).expect("only settings of the table are read");
+        let value = if setting.kind.is_secret() { "<hidden>" } else { value };
+        let origin = match origin {
+            Origin::Default => "the default".into(),
+            Origin::File => format!("`{}` in the file", setting.path),
+            Origin::Environment(name) => format!("the variable {name}"),
+            Origin::Flag => format!("the flag --{}", setting.flag()),
+        };
+        ConfigError::Value { name: name.into(), value: value.into(), origin, expected: expected.to_string() }
+    }
+}

@@ -1,0 +1,131 @@
+//! DRIVER and the settings of each exchange.
+
+use std::net::{IpAddr, SocketAddr};
+
+use lobby::{gossip, nats, redis};
+
+use super::{ConfigError, Driver, Gossip, Read};
+
+/// Most keys a node accepts: one primary and four that are coming or going.
+const KEYS: usize = 5;
+
+/// The exchanges that DRIVER names, or the default.
+pub(super) fn drivers(read: &Read<'_>) -> Result<Vec<Driver>, ConfigError> {
+    let default = if read.text("NATS_URL").is_empty() { "gossip" } else { "nats" };
+    let mut names: Vec<_> = read.list("DRIVER").iter().map(|name| name.to_ascii_lowercase()).collect();
+    if names.is_empty() {
+        names.push(default.into());
+    }
+    // Checked whether used or not: a mistake in an idle setting is a mistake that waits.
+    let redis = redis(read)?;
+    let mut drivers = Vec::new();
+    for (idx, name) in names.iter().enumerate() {
+        if names[..idx].contains(name) {
+            return Err(read.refuse("DRIVER", "each exchange once"));
+        }
+        drivers.push(match name.as_str() {
+            "gossip" => Driver::Gossip(Box::new(gossip(read)?)),
+            "nats" => Driver::Nats(Box::new(nats(read)?)),
+            "redis" => Driver::Redis(Box::new(redis.clone())),
+            _ => return Err(read.refuse("DRIVER", "a comma list of gossip, nats and redis")),
+        });
+    }
+    Ok(drivers)
+}
+
+fn gossip(read: &Read<'_>) -> Result<Gossip, ConfigError> {
+    let bind: SocketAddr = read.parse("GOSSIP_ADDR", "IP:PORT, such as 0.0.0.0:1314")?;
+    let join = read.list("GOSSIP_JOIN");
+    let keys = keys(read)?;
+    let is_loopback = bind.ip().is_loopback();
+    if !is_loopback && keys.is_empty() && !read.truth("GOSSIP_INSECURE")? {
+        return Err(ConfigError::Together(format!(
+            "GOSSIP_ADDR = {bind} is not a loopback address: set GOSSIP_KEY (lobbyctl keygen makes one), or GOSSIP_INSECURE=true \
+             in a network where nobody else can send packets"
+        )));
+    }
+    if let Some(seed) = join.iter().find(|seed| is_loopback && is_off_host(seed)) {
+        return Err(ConfigError::Together(format!(
+            "GOSSIP_JOIN names {seed:?}, which is another machine, but GOSSIP_ADDR = {bind} can only be reached from this one: \
+             set GOSSIP_ADDR, for example to 0.0.0.0:{}",
+            bind.port()
+        )));
+    }
+    let config = gossip::Config {
+        bind,
+        advertise: advertise(read)?,
+        join,
+        keys,
+        cluster: read.text("CLUSTER").to_owned(),
+        profile: read.parse("GOSSIP_PROFILE", "lan, wan or fast")?,
+    };
+    Ok(Gossip { config, default_addr: read.is_default("GOSSIP_ADDR") })
+}
+
+fn keys(read: &Read<'_>) -> Result<Vec<gossip::Key>, ConfigError> {
+    let refuse = || read.refuse("GOSSIP_KEY", format!("up to {KEYS} keys, each base64 of 32 bytes, as lobbyctl keygen prints"));
+    let list = read.list("GOSSIP_KEY");
+    if list.len() > KEYS {
+        return Err(refuse());
+    }
+    list.iter().map(|key| key.parse().map_err(|_| refuse())).collect()
+}
+
+/// `IP` or `IP:PORT`; port 0 stands for the one we listen on.
+fn advertise(read: &Read<'_>) -> Result<Option<SocketAddr>, ConfigError> {
+    let text = read.text("GOSSIP_ADVERTISE");
+    if text.is_empty() {
+        return Ok(None);
+    }
+    let with_port = text.parse().ok();
+    let addr = with_port.or_else(|| text.parse::<IpAddr>().ok().map(|ip| SocketAddr::new(ip, 0)));
+    match addr.filter(|addr| !addr.ip().is_unspecified()) {
+        Some(addr) => Ok(Some(addr)),
+        None => Err(read.refuse("GOSSIP_ADVERTISE", "an IP address that others reach, with or without a port")),
+    }
+}
+
+/// Whether a seed is on another machine: everything but a loopback address and localhost.
+fn is_off_host(seed: &str) -> bool {
+    let ip = seed.parse::<SocketAddr>().map(|addr| addr.ip()).or_else(|_| seed.parse::<IpAddr>());
+    let name = seed.rsplit_once(':').map_or(seed, |(name, _)| name);
+    ip.map_or(!name.eq_ignore_ascii_case("localhost"), |ip| !ip.is_loopback())
+}
+
+fn nats(read: &Read<'_>) -> Result<nats::Config, ConfigError> {
+    let urls = read.list("NATS_URL");
+    if urls.is_empty() {
+        return Err(ConfigError::Together("DRIVER names nats: set NATS_URL, for example to nats://127.0.0.1:4222".into()));
+    }
+    Ok(nats::Config {
+        urls,
+        channel: read.text("NATS_DISCOVERY_CHANNEL").to_owned(),
+        cluster: read.text("CLUSTER").to_owned(),
+        keep_alive: read.positive_seconds("KEEP_ALIVE")?,
+        user: read.some_text("NATS_USER"),
+        password: read.some_text("NATS_PASSWORD"),
+        token: read.some_text("NATS_TOKEN"),
+        creds: read.path("NATS_CREDS"),
+        nkey: read.some_text("NATS_NKEY"),
+        ca: read.path("NATS_CA"),
+        cert: read.path("NATS_CERT"),
+        key: read.path("NATS_KEY"),
+        ..nats::Config::default()
+    })
+}
+
+fn redis(read: &Read<'_>) -> Result<redis::Config, ConfigError> {
+    Ok(redis::Config {
+        host: read.text("REDIS_HOST").to_owned(),
+        port: read.parse("REDIS_PORT", "a port from 0 to 65535")?,
+        db: read.parse("REDIS_DB", "the number of a database")?,
+        channel: read.text("REDIS_CHANNEL").to_owned(),
+        cluster: read.text("CLUSTER").to_owned(),
+        keep_alive: read.positive_seconds("KEEP_ALIVE")?,
+        user: read.some_text("REDIS_USER"),
+        password: read.some_text("REDIS_PASSWORD"),
+        tls: read.truth("REDIS_TLS")?,
+        ca: read.path("REDIS_CA"),
+        ..redis::Config::default()
+    })
+}

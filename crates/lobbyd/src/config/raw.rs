@@ -1,0 +1,172 @@
+//! Where values come from: file < environment < flags, all as text, each with its origin.
+//!
+//! ```text
+//! file.toml ─┐
+//! environment├─► Raw (name → text, origin) ─► Config (typed)
+//! flags ─────┘
+//! ```
+//! Unknown keys of the file are errors that name the nearest known one; so are unknown flags (clap says it).
+
+use std::{collections::BTreeMap, path::Path};
+
+use toml::{Table, Value};
+
+use super::{
+    ConfigError,
+    setting::{GROUPS, Kind, SETTINGS, Setting, by_name},
+};
+
+/// Where a value was given.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Origin {
+    /// Not given: the default.
+    Default,
+    /// In the file.
+    File,
+    /// In this environment variable.
+    Environment(String),
+    /// As a flag.
+    Flag,
+}
+
+/// All values that were given.
+#[derive(Debug, Default)]
+pub(crate) struct Raw {
+    values: BTreeMap<&'static str, (String, Origin)>,
+    /// The `[[hook]]` blocks of the file.
+    pub(crate) hooks: Vec<Table>,
+    /// Things worth a warning.
+    pub(crate) warnings: Vec<String>,
+}
+
+impl Raw {
+    /// Sets a value; later calls win.
+    pub(crate) fn set(&mut self, setting: &'static Setting, value: String, origin: Origin) {
+        self.values.insert(setting.name, (value, origin));
+    }
+
+    /// The value, or the default, and where it came from. Empty text counts as not given, as in the old daemon.
+    pub(crate) fn value(&self, name: &'static str) -> (&str, Origin) {
+        match self.values.get(name) {
+            Some((value, origin)) if !value.trim().is_empty() => (value.trim(), origin.clone()),
+            _ => (by_name(name).map_or("", |setting| setting.default), Origin::Default),
+        }
+    }
+
+    /// Reads the file's text.
+    pub(crate) fn read_file(&mut self, path: &Path, text: &str) -> Result<(), ConfigError> {
+        let file = || path.display().to_string();
+        let table: Table = text.parse().map_err(|err| ConfigError::File { file: file(), why: format!("{err}") })?;
+        for (group, value) in table {
+            if group == "hook" {
+                self.hooks = tables(value)
+                    .ok_or_else(|| ConfigError::File { file: file(), why: "hooks are written as [[hook]] blocks".into() })?;
+                continue;
+            }
+            let known: Vec<_> = GROUPS.iter().map(|(group, _)| *group).chain(["hook"]).collect();
+            if !known.contains(&group.as_str()) {
+                return Err(ConfigError::UnknownKey { file: file(), nearest: nearest(&group, &known), key: group });
+            }
+            let Value::Table(keys) = value else {
+                return Err(ConfigError::File { file: file(), why: format!("`{group}` is a table: write [{group}]") });
+            };
+            for (key, value) in keys {
+                let in_group = || SETTINGS.iter().filter(|setting| setting.group() == group);
+                let Some(setting) = in_group().find(|setting| setting.key() == key) else {
+                    let known: Vec<_> = in_group().map(Setting::key).collect();
+                    let nearest = format!("{group}.{}", nearest(&key, &known));
+                    return Err(ConfigError::UnknownKey { file: file(), key: format!("{group}.{key}"), nearest });
+                };
+                let text = text_of(value).ok_or_else(|| ConfigError::File {
+                    file: file(),
+                    why: format!("`{}` takes a text, a number, a truth value or a list of texts", setting.path),
+                })?;
+                self.set(setting, text, Origin::File);
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads the environment. LOBBY_NAME wins over NAME; LOBBY_ with an unknown rest is a warning.
+    pub(crate) fn read_environment(&mut self, variables: impl Iterator<Item = (String, String)>) {
+        let mut variables: Vec<_> = variables.collect();
+        variables.sort_by_key(|(name, _)| name.starts_with("LOBBY_"));
+        for (name, value) in variables {
+            let short = name.strip_prefix("LOBBY_");
+            match by_name(short.unwrap_or(&name)) {
+                Some(setting) => self.set(setting, value, Origin::Environment(name)),
+                None => {
+                    // LOBBY_CONFIG names the file, LOBBY_SIM_… and LOBBY_TEST_… belong to the tests.
+                    let ours = ["CONFIG", "SIM_", "TEST_"];
+                    if let Some(short) = short.filter(|short| !ours.iter().any(|start| short.starts_with(start))) {
+                        let known: Vec<_> = SETTINGS.iter().map(|setting| setting.name).collect();
+                        self.warnings.push(format!("{name} is no setting; did you mean LOBBY_{}?", nearest(short, &known)));
+                    }
+                }
+            }
+        }
+    }
+
+    /// The settings as `--print-config` shows them: a file that would give the same, secrets hidden.
+    pub(crate) fn print(&self) -> String {
+        let mut text = String::new();
+        for (group, heading) in GROUPS {
+            text.push_str(&format!("[{group}] # {heading}\n"));
+            for setting in SETTINGS.iter().filter(|setting| setting.group() == *group) {
+                let (value, origin) = self.value(setting.name);
+                let shown = match setting.kind {
+                    Kind::Secret | Kind::LaterSecret if !value.is_empty() => "<hidden>".into(),
+                    Kind::Url => without_password(value),
+                    _ => value.to_owned(),
+                };
+                let from = match origin {
+                    Origin::Default => "default".into(),
+                    Origin::File => "file".into(),
+                    Origin::Environment(name) => name,
+                    Origin::Flag => format!("--{}", setting.flag()),
+                };
+                text.push_str(&format!("{} = {} # {from}\n", setting.key(), Value::String(shown)));
+            }
+            text.push('\n');
+        }
+        text
+    }
+}
+
+/// A list of addresses without what stands before their `@`.
+fn without_password(value: &str) -> String {
+    let hide = |item: &str| match item.rsplit_once('@') {
+        Some((before, host)) => {
+            let scheme = before.split_once("://").map_or(String::new(), |(scheme, _)| format!("{scheme}://"));
+            format!("{scheme}<hidden>@{host}")
+        }
+        None => item.to_owned(),
+    };
+    value.split(',').map(hide).collect::<Vec<_>>().join(",")
+}
+
+fn tables(value: Value) -> Option<Vec<Table>> {
+    let Value::Array(items) = value else { return None };
+    items.into_iter().map(|item| if let Value::Table(table) = item { Some(table) } else { None }).collect()
+}
+
+/// A value of the file as the text that a variable would hold.
+pub(crate) fn text_of(value: Value) -> Option<String> {
+    match value {
+        Value::String(text) => Some(text),
+        Value::Integer(number) => Some(number.to_string()),
+        Value::Boolean(truth) => Some(truth.to_string()),
+        Value::Array(items) => {
+            let items: Option<Vec<_>> = items.into_iter().map(|item| item.as_str().map(str::to_owned)).collect();
+            Some(items?.join(","))
+        }
+        Value::Float(_) | Value::Datetime(_) | Value::Table(_) => None,
+    }
+}
+
+/// The known key that looks most like this one.
+pub(crate) fn nearest(key: &str, known: &[&str]) -> String {
+    let key = key.to_ascii_lowercase();
+    let alike = |known: &&&str| (strsim::jaro_winkler(&key, &known.to_ascii_lowercase()) * 1e6) as u64;
+    known.iter().max_by_key(alike).copied().unwrap_or_default().to_owned()
+}

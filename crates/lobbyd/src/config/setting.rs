@@ -1,0 +1,279 @@
+//! Every setting of lobbyd, as data: names, default, what it means.
+//!
+//! Flags, environment, file, `--help`, `--print-config` and docs/configuration.md are all made from this one table, so
+//! they cannot disagree. The environment variable is the name (LOBBY_NAME works too and wins), the flag is the name in
+//! lower case with dashes, the key in the file is `group.key`.
+//! Not here: what values mean to the program (`config`).
+
+/// One setting.
+#[derive(Debug)]
+pub(crate) struct Setting {
+    /// The environment variable.
+    pub(crate) name: &'static str,
+    /// Table and key in the file.
+    pub(crate) path: &'static str,
+    /// What to write for the value in help texts.
+    pub(crate) value: &'static str,
+    /// The default as text; empty when there is none.
+    pub(crate) default: &'static str,
+    /// What it means, one sentence or two.
+    pub(crate) help: &'static str,
+    /// How its value may be shown and whether it does something yet.
+    pub(crate) kind: Kind,
+}
+
+/// What to mind about a setting.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// An ordinary setting.
+    Plain,
+    /// Never shown.
+    Secret,
+    /// A list of addresses, each of which may have a password before its `@`.
+    Url,
+    /// Belongs to a feature that is not built yet: accepted with a warning.
+    Later,
+    /// A secret of a feature that is not built yet.
+    LaterSecret,
+}
+
+impl Kind {
+    pub(crate) const fn is_secret(self) -> bool {
+        matches!(self, Self::Secret | Self::LaterSecret)
+    }
+
+    pub(crate) const fn is_later(self) -> bool {
+        matches!(self, Self::Later | Self::LaterSecret)
+    }
+}
+
+impl Setting {
+    /// The long flag, without dashes in front.
+    pub(crate) fn flag(&self) -> String {
+        self.name.to_ascii_lowercase().replace('_', "-")
+    }
+
+    /// The table in the file.
+    pub(crate) fn group(&self) -> &'static str {
+        self.path.split_once('.').map_or("", |(group, _)| group)
+    }
+
+    /// The key in its table.
+    pub(crate) fn key(&self) -> &'static str {
+        self.path.split_once('.').map_or(self.path, |(_, key)| key)
+    }
+}
+
+/// The setting of that name.
+pub(crate) fn by_name(name: &str) -> Option<&'static Setting> {
+    SETTINGS.iter().find(|setting| setting.name == name)
+}
+
+/// Groups in the order of help and documentation, with their headings.
+pub(crate) const GROUPS: &[(&str, &str)] = &[
+    ("agent", "This agent"),
+    ("labels", "Labels"),
+    ("http", "HTTP"),
+    ("exchange", "Exchanges"),
+    ("gossip", "Gossip"),
+    ("nats", "NATS"),
+    ("redis", "Redis"),
+    ("callback", "Callback"),
+    ("prometheus", "Prometheus"),
+    ("log", "Log"),
+    ("hold", "Hold (later)"),
+    ("consul", "Consul (later)"),
+    ("tls", "TLS and named tokens (later)"),
+    ("dns", "DNS (later)"),
+    ("checks", "Checks (later)"),
+];
+
+const fn plain(
+    name: &'static str,
+    path: &'static str,
+    value: &'static str,
+    default: &'static str,
+    help: &'static str,
+) -> Setting {
+    Setting { name, path, value, default, help, kind: Kind::Plain }
+}
+
+const fn secret(name: &'static str, path: &'static str, value: &'static str, help: &'static str) -> Setting {
+    Setting { name, path, value, default: "", help, kind: Kind::Secret }
+}
+
+const fn later(
+    name: &'static str,
+    path: &'static str,
+    value: &'static str,
+    default: &'static str,
+    help: &'static str,
+) -> Setting {
+    Setting { name, path, value, default, help, kind: Kind::Later }
+}
+
+/// Every setting, grouped.
+pub(crate) const SETTINGS: &[Setting] = &[
+    plain(
+        "HOSTNAME",
+        "agent.hostname",
+        "NAME",
+        "",
+        "Name of this node; without it the machine's host name, followed while the daemon runs.",
+    ),
+    plain("REGISTER", "agent.register", "BOOL", "true", "Whether others list this node. If false, the daemon only listens."),
+    plain("CLUSTER", "agent.cluster", "NAME", "lobby", "Cluster name; packets of other clusters are dropped and counted."),
+    plain("DATACENTER", "agent.datacenter", "NAME", "dc1", "Data centre of this node."),
+    plain(
+        "DATA_DIR",
+        "agent.data_dir",
+        "FOLDER",
+        "",
+        "Where identity and generation are kept. Default: /var/lib/lobby if it can be written, else $XDG_STATE_HOME/lobby or ~/.local/state/lobby, a numbered folder below it for each daemon of the machine.",
+    ),
+    plain("WARM_MAX", "agent.warm_max", "SECONDS", "60", "How long an exchange may take to be warm before it stops counting."),
+    later("AGENT_GRACE", "agent.grace", "SECONDS", "10", "How long others keep a restarting agent."),
+    plain("LABELS", "labels.labels", "LIST", "", "Labels of this node, separated by commas."),
+    plain(
+        "LABELS_PATH",
+        "labels.path",
+        "FOLDER",
+        "/etc/lobby/labels",
+        "Folder of label files, one label a line; followed while the daemon runs.",
+    ),
+    plain(
+        "RUNTIME_LABELS_FILENAME",
+        "labels.runtime_filename",
+        "NAME",
+        "_runtime",
+        "File in LABELS_PATH that keeps the labels added through the API.",
+    ),
+    plain("HOST", "http.host", "IP", "127.0.0.1", "Address that the API listens on."),
+    plain("PORT", "http.port", "PORT", "1313", "Port that the API listens on; 0 takes a free one."),
+    plain("SOCKET", "http.socket", "PATH[:MODE]", "", "Unix socket for the API, with its mode in octal (default 0660)."),
+    secret("TOKEN", "http.token", "TEXT", "Token that API requests must carry; empty: none."),
+    plain("DISABLE_API", "http.disable_api", "BOOL", "false", "Serves only /metrics and /v1/health."),
+    plain(
+        "ALLOWED_HOSTS",
+        "http.allowed_hosts",
+        "LIST",
+        "",
+        "Host names accepted in requests besides our own while listening on loopback.",
+    ),
+    plain(
+        "OPERATOR_LOOPBACK",
+        "http.operator_loopback",
+        "BOOL",
+        "true",
+        "Whether operator verbs are allowed from loopback while no TOKEN is set.",
+    ),
+    plain(
+        "DRIVER",
+        "exchange.driver",
+        "LIST",
+        "",
+        "Exchanges, several at once: gossip, nats, redis. Default: nats if NATS_URL is set, else gossip.",
+    ),
+    plain("KEEP_ALIVE", "exchange.keep_alive", "SECONDS", "5", "How often the record is sent to a broker when nothing changes."),
+    plain("TTL", "exchange.ttl", "SECONDS", "30", "How long a node of a broker stays without being heard of."),
+    plain(
+        "CLEAN_EVERY",
+        "exchange.clean_every",
+        "SECONDS",
+        "15",
+        "Kept for old unit files: nodes expire at their deadline, not at a sweep.",
+    ),
+    Setting {
+        name: "EXCHANGE_KEY",
+        path: "exchange.key",
+        value: "LIST",
+        default: "",
+        help: "Authenticates NATS and Redis packets.",
+        kind: Kind::LaterSecret,
+    },
+    plain(
+        "GOSSIP_ADDR",
+        "gossip.addr",
+        "IP:PORT",
+        "127.0.0.1:1314",
+        "Address of gossip, UDP and TCP. Not loopback: needs GOSSIP_KEY or GOSSIP_INSECURE.",
+    ),
+    plain(
+        "GOSSIP_ADVERTISE",
+        "gossip.advertise",
+        "IP[:PORT]",
+        "",
+        "Address that peers use; without it the one that routes outward.",
+    ),
+    plain("GOSSIP_JOIN", "gossip.join", "LIST", "", "Agents to join, host:port or DNS names, tried for ever."),
+    secret(
+        "GOSSIP_KEY",
+        "gossip.key",
+        "LIST",
+        "Keys, base64 of 32 bytes; the first one encrypts, all decrypt (lobbyctl keygen).",
+    ),
+    plain(
+        "GOSSIP_INSECURE",
+        "gossip.insecure",
+        "BOOL",
+        "false",
+        "Allows gossip without a key on an address that is not loopback.",
+    ),
+    plain("GOSSIP_PROFILE", "gossip.profile", "NAME", "lan", "Timing: lan, wan or fast."),
+    Setting {
+        name: "NATS_URL",
+        path: "nats.url",
+        value: "LIST",
+        default: "",
+        help: "NATS servers: nats://host:4222, tls://…, with user:password@ or token@.",
+        kind: Kind::Url,
+    },
+    plain("NATS_DISCOVERY_CHANNEL", "nats.discovery_channel", "SUBJECT", "lobby.discovery", "Subject of the discovery packets."),
+    plain("NATS_USER", "nats.user", "TEXT", "", "User name."),
+    secret("NATS_PASSWORD", "nats.password", "TEXT", "Password."),
+    secret("NATS_TOKEN", "nats.token", "TEXT", "Token."),
+    plain("NATS_CREDS", "nats.creds", "FILE", "", "Credentials file."),
+    plain("NATS_NKEY", "nats.nkey", "FILE", "", "File with an nkey seed."),
+    plain("NATS_CA", "nats.ca", "FILE", "", "Certificates that the server's is checked against, instead of the system's."),
+    plain("NATS_CERT", "nats.cert", "FILE", "", "Client certificate."),
+    plain("NATS_KEY", "nats.key", "FILE", "", "Key of the client certificate."),
+    plain("REDIS_HOST", "redis.host", "HOST", "127.0.0.1", "Redis server."),
+    plain("REDIS_PORT", "redis.port", "PORT", "6379", "Its port."),
+    plain("REDIS_DB", "redis.db", "NUMBER", "0", "Its database."),
+    plain("REDIS_CHANNEL", "redis.channel", "NAME", "lobby:discovery", "Channel of the discovery packets."),
+    plain("REDIS_USER", "redis.user", "TEXT", "", "User name."),
+    secret("REDIS_PASSWORD", "redis.password", "TEXT", "Password."),
+    plain("REDIS_TLS", "redis.tls", "BOOL", "false", "Whether to connect with TLS."),
+    plain("REDIS_CA", "redis.ca", "FILE", "", "Certificates that the server's is checked against, instead of the system's."),
+    plain(
+        "CALLBACK",
+        "callback.command",
+        "COMMAND",
+        "",
+        "Program and arguments, split at blanks, run on changes with all packets on stdin.",
+    ),
+    plain("CALLBACK_COOLDOWN", "callback.cooldown", "SECONDS", "15", "Least time between the end of a run and the next."),
+    plain("CALLBACK_FIRST_RUN_DELAY", "callback.first_run_delay", "SECONDS", "30", "Least time from the start to the first run."),
+    plain(
+        "CALLBACK_TIMEOUT",
+        "callback.timeout",
+        "SECONDS",
+        "60",
+        "A run that takes longer is killed with everything it started.",
+    ),
+    plain("NODE_EXPORTER_PORT", "prometheus.node_exporter_port", "PORT", "9100", "Port of targets whose labels name none."),
+    plain("LOG", "log.filter", "FILTER", "info", "What is logged: error, warn, info, debug, trace, or a filter by module."),
+    plain("LOG_FORMAT", "log.format", "NAME", "text", "text or json."),
+    later("HOLD_THRESHOLD", "hold.threshold", "PERCENT", "50", "Share of nodes that must fall silent at once for a hold."),
+    later("HOLD_WINDOW", "hold.window", "SECONDS", "10", "Within what time."),
+    later("HOLD_MAX", "hold.max", "SECONDS", "60", "How long a hold lasts at most."),
+    later("CONSUL_ADDR", "consul.addr", "IP:PORT", "", "A second listener for Consul clients."),
+    later("TLS_CERT", "tls.cert", "FILE", "", "Certificate of the API."),
+    later("TLS_KEY", "tls.key", "FILE", "", "Its key."),
+    later("TLS_CLIENT_CA", "tls.client_ca", "FILE", "", "Certificates that clients' are checked against."),
+    later("TOKENS_FILE", "tls.tokens_file", "FILE", "", "Named tokens and what they may do."),
+    later("DNS_ADDR", "dns.addr", "IP:PORT", "127.0.0.1:8600", "Address of DNS, or off."),
+    later("DNS_DOMAINS", "dns.domains", "LIST", "lobby,consul", "Domains that are answered."),
+    later("DNS_FORWARD", "dns.forward", "LIST", "", "Servers for all other names."),
+    later("ENABLE_SCRIPT_CHECKS", "checks.enable_script_checks", "BOOL", "false", "Whether checks may run programs."),
+];

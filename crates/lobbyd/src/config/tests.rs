@@ -1,0 +1,224 @@
+//! Every layer, every refusal, and the reference in docs/ compared with the table.
+
+use std::path::Path;
+
+use super::{raw::Raw, setting::SETTINGS, *};
+
+fn environment(variables: &[(&str, &str)]) -> Raw {
+    let mut raw = Raw::default();
+    raw.read_environment(variables.iter().map(|(name, value)| (name.to_string(), value.to_string())));
+    raw
+}
+
+fn config(variables: &[(&str, &str)]) -> Config {
+    Config::from_raw(environment(variables), false).unwrap()
+}
+
+fn refused(variables: &[(&str, &str)]) -> String {
+    Config::from_raw(environment(variables), false).err().unwrap().to_string()
+}
+
+fn file(text: &str) -> Result<Config, ConfigError> {
+    let mut raw = Raw::default();
+    raw.read_file(Path::new("lobby.toml"), text)?;
+    Config::from_raw(raw, false)
+}
+
+#[test]
+fn nothing_set_gives_gossip_on_loopback() {
+    let config = config(&[]);
+    assert_eq!(config.http.addr, "127.0.0.1:1313".parse().unwrap());
+    assert!(matches!(&config.drivers[..], [Driver::Gossip(gossip)] if gossip.default_addr));
+    assert_eq!(config.warnings, Vec::<String>::new());
+}
+
+#[test]
+fn a_nats_url_alone_gives_nats_as_in_the_old_daemon() {
+    let config = config(&[("NATS_URL", "tls://nats.example.com:4222"), ("LABELS", "service:ns, ,ns:primary")]);
+    assert!(matches!(&config.drivers[..], [Driver::Nats(_)]));
+    assert_eq!(config.labels.fixed.len(), 2);
+}
+
+#[test]
+fn drivers_are_named_in_any_case_and_several_at_once() {
+    let config = config(&[("DRIVER", "Gossip,NATS, redis"), ("NATS_URL", "nats://127.0.0.1:4222")]);
+    assert!(matches!(&config.drivers[..], [Driver::Gossip(_), Driver::Nats(_), Driver::Redis(_)]));
+}
+
+#[test]
+fn file_then_environment_then_flags() {
+    let mut raw = Raw::default();
+    raw.read_file(Path::new("f"), "[http]\nport = 1\nhost = \"127.0.0.2\"\ntoken = \"f\"\n").unwrap();
+    raw.read_environment([("PORT".to_owned(), "2".to_owned()), ("HOST".to_owned(), "127.0.0.3".to_owned())].into_iter());
+    raw.set(setting::by_name("PORT").unwrap(), "3".into(), Origin::Flag);
+    let config = Config::from_raw(raw, false).unwrap();
+    assert_eq!(config.http.addr, "127.0.0.3:3".parse().unwrap());
+    assert_eq!(config.http.token.as_deref(), Some("f"));
+}
+
+#[test]
+fn the_prefixed_variable_wins_and_a_misspelt_one_is_a_warning() {
+    let config = config(&[("LOBBY_PORT", "7"), ("PORT", "8"), ("LOBBY_GOSIP_ADDR", "x")]);
+    assert_eq!(config.http.addr.port(), 7);
+    assert_eq!(config.warnings, ["LOBBY_GOSIP_ADDR is no setting; did you mean LOBBY_GOSSIP_ADDR?"]);
+}
+
+#[test]
+fn refusals_name_the_setting_its_value_and_what_is_accepted() {
+    for (variables, words) in [
+        (&[("PORT", "99999")][..], &["PORT", "99999", "0 to 65535"][..]),
+        (&[("HOST", "example")], &["HOST", "example", "IP address"]),
+        (&[("REGISTER", "maybe")], &["REGISTER", "maybe", "true or false"]),
+        (&[("TTL", "0")], &["TTL", "at least"]),
+        (&[("KEEP_ALIVE", "-1")], &["KEEP_ALIVE", "-1", "seconds"]),
+        (&[("WARM_MAX", "NaN")], &["WARM_MAX", "NaN", "seconds"]),
+        (&[("DRIVER", "etcd")], &["DRIVER", "etcd", "gossip"]),
+        (&[("DRIVER", "nats")], &["NATS_URL"]),
+        (&[("HOSTNAME", "a b")], &["HOSTNAME", "a b", "without blanks"]),
+        (&[("LOG_FORMAT", "xml")], &["LOG_FORMAT", "xml", "text or json"]),
+        (&[("GOSSIP_PROFILE", "moon")], &["GOSSIP_PROFILE", "moon", "lan, wan or fast"]),
+        (&[("GOSSIP_ADDR", "here")], &["GOSSIP_ADDR", "here", "IP:PORT"]),
+        (&[("GOSSIP_ADDR", "0.0.0.0:1314")], &["GOSSIP_ADDR", "GOSSIP_KEY", "GOSSIP_INSECURE"]),
+        (&[("GOSSIP_JOIN", "192.0.2.7:1314")], &["GOSSIP_JOIN", "192.0.2.7", "GOSSIP_ADDR"]),
+        (&[("GOSSIP_KEY", "c2hvcnQ=")], &["GOSSIP_KEY", "<hidden>", "32 bytes"]),
+        (&[("SOCKET", "/run/lobby.sock:9z")], &["SOCKET", "octal"]),
+        (&[("RUNTIME_LABELS_FILENAME", "../x")], &["RUNTIME_LABELS_FILENAME", "../x"]),
+    ] {
+        let message = refused(variables);
+        for word in words {
+            assert!(message.contains(word), "{variables:?}: {message}");
+        }
+    }
+}
+
+#[test]
+fn a_refused_secret_is_not_shown() {
+    let message = refused(&[("GOSSIP_KEY", "supersecret")]);
+    assert!(!message.contains("supersecret"), "{message}");
+}
+
+#[test]
+fn settings_of_later_features_are_accepted_with_a_warning() {
+    let config = config(&[("CONSUL_ADDR", "127.0.0.1:8500"), ("EXCHANGE_KEY", "x")]);
+    assert_eq!(config.warnings.len(), 2, "{:?}", config.warnings);
+}
+
+#[test]
+fn an_unknown_key_is_refused_at_every_level_and_the_nearest_is_named() {
+    for (text, nearest) in [
+        ("[htp]\nport = 1\n", "`http`"),
+        ("[http]\nprot = 1\n", "`http.port`"),
+        ("port = 1\n", ""),
+        ("[[hook]]\ncommand = \"x\"\ncoldown = 1\n", "`hook.cooldown`"),
+    ] {
+        let message = file(text).err().unwrap().to_string();
+        assert!(message.contains("is no setting") && message.contains(nearest), "{message}");
+    }
+    for setting in SETTINGS {
+        let misspelt = format!("[{}]\n{}x = \"1\"\n", setting.group(), setting.key());
+        assert!(matches!(file(&misspelt), Err(ConfigError::UnknownKey { .. })), "{}", setting.name);
+    }
+}
+
+#[test]
+fn hooks_of_the_file_have_their_own_times_and_filter() {
+    let text = "[[hook]]\ncommand = [\"a\", \"b c\"]\ncooldown = 0.5\nlabels = [\"x\", \"y\"]\n[[hook]]\nname = \"n\"\ncommand = \"d e\"\n";
+    let hooks = file(text).unwrap().hooks;
+    assert_eq!(hooks[0].command, ["a", "b c"]);
+    assert_eq!(hooks[0].cooldown, Duration::from_millis(500));
+    assert_eq!(hooks[1].command, ["d", "e"]);
+    assert_eq!(hooks[1].first_delay, Duration::from_secs(30));
+    for bad in ["[[hook]]\n", "[[hook]]\ncommand = \"x\"\ntimeout = 0\n", "[hook]\ncommand = \"x\"\n"] {
+        assert!(file(bad).is_err(), "{bad}");
+    }
+}
+
+#[test]
+fn dev_takes_free_ports_where_none_is_given() {
+    let config = Config::from_raw(environment(&[("PORT", "1400")]), true).unwrap();
+    assert_eq!(config.http.addr.port(), 1400);
+    assert_eq!(config.labels.folder, None, "labels of the machine are none of its own");
+    assert!(matches!(&config.drivers[..], [Driver::Gossip(gossip)] if gossip.config.bind.port() == 0));
+}
+
+#[test]
+fn what_is_printed_is_a_file_that_gives_the_same_and_hides_secrets() {
+    let variables = [("TOKEN", "s3cret"), ("NATS_URL", "nats://user:pa55@h:4222,h2"), ("LABELS", "a:1,b:\"2\"")];
+    let printed = environment(&variables).print();
+    assert!(!printed.contains("s3cret") && !printed.contains("pa55"), "{printed}");
+    assert!(printed.contains("nats://<hidden>@h:4222,h2"), "{printed}");
+    let config = file(&printed).unwrap();
+    assert_eq!(config.labels.fixed.len(), 2);
+}
+
+#[test]
+fn every_example_is_a_good_configuration() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples");
+    let mut n_examples = 0;
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.extension().is_some_and(|extension| extension == "toml") {
+            let text = std::fs::read_to_string(&path).unwrap();
+            file(&text).unwrap_or_else(|err| panic!("{}: {err}", path.display()));
+            n_examples += 1;
+        }
+    }
+    assert!(n_examples >= 3);
+}
+
+/// Set LOBBY_TEST_UPDATE=1 to write the file anew.
+#[test]
+fn the_reference_in_docs_is_this_table() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/configuration.md");
+    let want = reference();
+    if std::env::var_os("LOBBY_TEST_UPDATE").is_some() {
+        std::fs::write(&path, &want).unwrap();
+    }
+    let got = std::fs::read_to_string(&path).unwrap_or_default();
+    assert!(got == want, "docs/configuration.md is not what the table gives: run this test with LOBBY_TEST_UPDATE=1");
+}
+
+fn reference() -> String {
+    let mut text = String::from(
+        "# Configuration\n\n\
+         This page is made from the table in the code and compared with it by a test.\n\n\
+         Every setting is an environment variable (`NAME`, or `LOBBY_NAME`, which wins), a flag (`--name`, in lower case \
+         with dashes; `-name` works too) and a key of the TOML file named by `--config` or `LOBBY_CONFIG`. Flags win over \
+         the environment, the environment over the file. An empty value counts as not given. Unknown flags and keys are \
+         errors that name the nearest known one.\n\n\
+         `lobbyd --check-config` says what is wrong (exit status 64), `lobbyd --print-config` prints every value and where \
+         it comes from, without secrets. `lobbyd --dev` starts a throw-away agent: temporary folder, free ports where none \
+         is given, a name of its own.\n",
+    );
+    for (group, heading) in setting::GROUPS {
+        text.push_str(&format!(
+            "\n## {heading}\n\n| variable | flag | in the file | default | meaning |\n|---|---|---|---|---|\n"
+        ));
+        for setting in SETTINGS.iter().filter(|setting| setting.group() == *group) {
+            let default = if setting.default.is_empty() { String::new() } else { format!("`{}`", setting.default) };
+            let later = if setting.kind.is_later() { " Not built yet: accepted with a warning." } else { "" };
+            let help = setting.help.replace('|', "\\|");
+            let (name, flag, path, value) = (setting.name, setting.flag(), setting.path, setting.value.replace('|', "\\|"));
+            text.push_str(&format!("| `{name}` | `--{flag} {value}` | `{path}` | {default} | {help}{later} |\n"));
+        }
+    }
+    text.push_str(HOOKS);
+    text
+}
+
+const HOOKS: &str = "
+## Hooks
+
+Beside CALLBACK, the file may hold any number of `[[hook]]` blocks, each with its own times and filter. One failing or
+hanging hook does not stop the others. The list of packets, compact JSON, is on the command's stdin.
+
+| key | default | meaning |
+|---|---|---|
+| `command` | | Program and arguments: one text, split at blanks, or a list of texts. No shell. |
+| `name` | the program | Name in the log. |
+| `cooldown` | `15` | Least seconds between the end of a run and the next. |
+| `first_run_delay` | `30` | Least seconds from the start of the agent to the first run. |
+| `timeout` | `60` | A run that takes longer is killed with everything it started. |
+| `labels` | | Only hosts with any of these labels, a comma list or a list of texts. |
+| `prefixes` | | Only hosts with a label that starts with any of these. |
+";

@@ -1,0 +1,14 @@
+//! The real binaries against real servers. Every daemon is on free loopback ports with folders of its own.
+
+mod brokers;
+mod cluster;
+mod ctl;
+mod fleet;
+mod go_peer;
+mod hooks;
+mod hostile;
+mod labels;
+mod mixed;
+mod process;
+mod prometheus;
+mod unit_file;
