@@ -1,0 +1,193 @@
+//! What can be typed: options, verbs, and the help text.
+//!
+//! The Go tools take long options with one dash; those are rewritten before clap sees them.
+//! Not here: what a verb does (`cmd/<verb>.rs`).
+
+use std::ffi::OsString;
+
+use clap::{Parser, Subcommand};
+use lobby::client::{Client, ClientError, Label};
+
+/// The help text in groups, which clap does not know for verbs; a test holds it to the verbs that exist.
+const HELP: &str = "\
+{about}
+
+{usage-heading} lobbyctl [OPTIONS] COMMAND
+
+The fleet:
+  resolve LABEL                 names of the servers that carry exactly this label
+  discoveries                   every server and its labels
+  discoveries labels LABEL…     servers with any of these labels
+  discoveries search PREFIX…    servers with a label that begins so
+  nodes                         every node with its state, failed ones too
+  watch                         what changes, as it happens
+
+The daemon's own server:
+  discovery                     its packet
+  labels add LABEL…             add labels at run time
+  labels del LABEL…             delete labels that were added at run time
+
+The daemon:
+  status                        whether it serves, is warm, and its links are up
+  reload                        read the label sources again
+  leave                         say goodbye to the fleet and end
+  keygen                        print a new key (asks no daemon)
+
+Options:
+{options}
+
+Exit status: 0 done, 1 failed, 64 wrong usage, 69 no daemon answers.
+";
+
+/// Asks and tells a running lobbyd.
+#[derive(Debug, Parser)]
+#[command(name = "lobbyctl", version, help_template = HELP)]
+pub(crate) struct Cli {
+    /// How to talk to the daemon: http or https
+    #[arg(long, env = "PROTO", default_value = "http", value_parser = ["http", "https"], ignore_case = true, global = true)]
+    proto: String,
+    /// Where the daemon listens
+    #[arg(long, env = "HOST", default_value = "127.0.0.1", global = true)]
+    host: String,
+    /// Its port
+    #[arg(long, env = "PORT", default_value_t = 1313, global = true)]
+    port: u16,
+    /// The daemon's TOKEN; the environment is the safer place for it
+    #[arg(long, env = "TOKEN", hide_env_values = true, default_value = "", hide_default_value = true, global = true)]
+    token: String,
+    /// Print JSON: one value, or one per line for `watch`
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// The verbs.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Names of the servers that carry exactly this label
+    Resolve {
+        /// The whole label, such as service:smtp
+        label: Label,
+    },
+    /// The packet of the daemon's own server
+    Discovery,
+    /// Every server and its labels
+    Discoveries {
+        #[command(subcommand)]
+        only: Option<Only>,
+    },
+    /// Add or delete labels at run time
+    Labels {
+        #[command(subcommand)]
+        change: LabelChange,
+    },
+    /// Every node with its state, failed ones too
+    Nodes,
+    /// What changes, as it happens; begins with what is there
+    Watch,
+    /// Whether the daemon serves, is warm, and its links are up
+    Status,
+    /// Read the label sources again
+    Reload,
+    /// Say goodbye to the fleet and end the daemon
+    Leave,
+    /// Print a new key for GOSSIP_KEY or EXCHANGE_KEY; asks no daemon
+    Keygen,
+}
+
+/// Which servers.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Only {
+    /// Servers with any of these labels; shows the matching labels only
+    Labels {
+        /// Whole labels
+        #[arg(required = true)]
+        labels: Vec<Label>,
+    },
+    /// Servers with a label that begins with any of these; shows the matching labels only
+    Search {
+        /// Beginnings of labels, such as service:
+        #[arg(required = true)]
+        prefixes: Vec<String>,
+    },
+}
+
+/// What to do with labels.
+#[derive(Debug, Subcommand)]
+pub(crate) enum LabelChange {
+    /// Add labels at run time
+    Add {
+        /// Labels, usually NAME:VALUE
+        #[arg(required = true)]
+        labels: Vec<Label>,
+    },
+    /// Delete labels that were added at run time
+    Del {
+        /// Whole labels
+        #[arg(required = true)]
+        labels: Vec<Label>,
+    },
+}
+
+impl Cli {
+    /// The client of the daemon that the options name.
+    pub(crate) fn client(&self) -> Result<Client, ClientError> {
+        let Self { proto, host, port, token, .. } = self;
+        let bare_ip6 = host.contains(':') && !host.starts_with('[');
+        let host = if bare_ip6 { format!("[{host}]") } else { host.clone() };
+        let client = Client::new(&format!("{}://{host}:{port}", proto.to_lowercase()))?;
+        if token.is_empty() { Ok(client) } else { client.with_token(token) }
+    }
+}
+
+/// Rewrites the old tools' `-host H` and `-host=H` to `--host H`, up to a `--`.
+pub(crate) fn double_dashed(args: impl Iterator<Item = OsString>) -> Vec<OsString> {
+    const LONG: &[&str] = &["proto", "host", "port", "token", "json", "help", "version"];
+    let mut options = true;
+    let rewrite = |arg: OsString| {
+        options &= arg != "--";
+        let name = arg.to_str().and_then(|text| text.strip_prefix('-')).map(|text| text.split('=').next().unwrap_or(text));
+        if options && name.is_some_and(|name| LONG.contains(&name)) {
+            let mut dashed = OsString::from("-");
+            dashed.push(arg);
+            return dashed;
+        }
+        arg
+    };
+    args.map(rewrite).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_grammar_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn the_help_names_every_verb() {
+        for verb in Cli::command().get_subcommands() {
+            assert!(HELP.contains(&format!("\n  {}", verb.get_name())), "{}", verb.get_name());
+        }
+    }
+
+    #[test]
+    fn long_options_may_have_one_dash() {
+        let args = ["lobbyctl", "-host", "h", "-port=1", "-h", "--json", "-x", "--", "-host"];
+        let got = double_dashed(args.iter().map(OsString::from));
+        assert_eq!(got, ["lobbyctl", "--host", "h", "--port=1", "-h", "--json", "-x", "--", "-host"]);
+    }
+
+    #[test]
+    fn the_address_takes_ipv6() {
+        for (host, want) in [("::1", "http://[::1]:7/"), ("[::1]", "http://[::1]:7/"), ("h", "http://h:7/")] {
+            let cli = Cli::try_parse_from(["lobbyctl", "--host", host, "--port", "7", "--proto", "http", "nodes"]).unwrap();
+            assert_eq!(cli.client().unwrap().url(), want);
+        }
+    }
+}

@@ -1,0 +1,43 @@
+//! How a failure ends: one clear line on stderr, perhaps a hint, and an exit status.
+//!
+//! The numbers are those of sysexits.h where it has one.
+
+use std::{io, process::ExitCode};
+
+use lobby::client::ClientError;
+
+/// Wrong usage or an address that is none.
+pub(crate) const USAGE: u8 = 64;
+
+/// No daemon answers.
+const UNAVAILABLE: u8 = 69;
+
+/// Tells the failure and returns the exit status. A reader that has had enough (`| head`) is not a failure.
+pub(crate) fn report(err: &anyhow::Error) -> ExitCode {
+    if err.downcast_ref::<io::Error>().is_some_and(|err| err.kind() == io::ErrorKind::BrokenPipe) {
+        return ExitCode::SUCCESS;
+    }
+    let Some(client) = err.downcast_ref::<ClientError>() else {
+        eprintln!("lobbyctl: {err:#}");
+        return ExitCode::FAILURE;
+    };
+    let (status, hint) = match client {
+        ClientError::NotReachable { .. } => {
+            (UNAVAILABLE, Some("start it with `lobbyd`, or name another with --host and --port (HOST, PORT)"))
+        }
+        ClientError::BadUrl { .. } | ClientError::BadToken => (USAGE, None),
+        ClientError::Denied { .. } => (1, Some("if the daemon has a TOKEN, give it with --token or in TOKEN")),
+        ClientError::Refused { status: 404, .. } => {
+            (1, Some("the daemon may be older than this lobbyctl, or its API is disabled"))
+        }
+        _ => (1, None),
+    };
+    match client {
+        ClientError::NotReachable { .. } => eprintln!("lobbyctl: {client}: {}", client.cause()),
+        _ => eprintln!("lobbyctl: {client}"),
+    }
+    if let Some(hint) = hint {
+        eprintln!("hint: {hint}");
+    }
+    status.into()
+}

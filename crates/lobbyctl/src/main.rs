@@ -1,0 +1,39 @@
+//! lobbyctl: asks and tells a running lobbyd from the command line.
+//!
+//! ```text
+//! arguments ─► cli ─► cmd/<verb> ─► lobby::client ─► lobbyd
+//!                        └─► output (text or JSON) ─► stdout;  failure ─► stderr and exit status
+//! ```
+//! Everything that goes over HTTP is `lobby::client`; here is only what people and scripts see.
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+mod cli;
+mod cmd;
+mod failure;
+mod output;
+
+use crate::{cli::Cli, output::Output};
+
+fn main() -> ExitCode {
+    let cli = match Cli::try_parse_from(cli::double_dashed(std::env::args_os())) {
+        Ok(cli) => cli,
+        Err(err) => {
+            // Nothing is left to tell if even this cannot be printed.
+            let _ = err.print();
+            return if err.use_stderr() { failure::USAGE.into() } else { ExitCode::SUCCESS };
+        }
+    };
+    match run(cli) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(err) => failure::report(&err),
+    }
+}
+
+fn run(cli: Cli) -> anyhow::Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let out = Output::new(cli.json);
+    runtime.block_on(cmd::run(&cli, out))
+}

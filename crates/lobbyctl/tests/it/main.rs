@@ -1,0 +1,9 @@
+//! Tests of lobbyctl as a program, and the house rules of the whole repository.
+//!
+//! The house rules live here because this crate builds in seconds and needs no server.
+
+mod canned;
+mod layers;
+mod papers;
+mod program;
+mod tidy;
