@@ -24,15 +24,14 @@ use crate::{
 };
 
 mod peer;
+mod remembered;
 mod snapshot;
 #[cfg(test)]
 mod tests;
 
 use peer::Peer;
+use remembered::Remembered;
 pub use snapshot::{Heard, Host, Link, Node, NodeState, Presence, Snapshot};
-
-/// How long a failed node, or the stamp of one that left, is remembered.
-const REMEMBER: Duration = Duration::from_secs(3600);
 
 /// How long the other exchanges have to contradict one that lost a node.
 const QUESTION: Duration = Duration::from_secs(1);
@@ -72,7 +71,6 @@ pub enum Outcome {
 enum Timer {
     Expire(Origin, ExchangeId),
     Verdict(Origin),
-    Reap(Origin),
     WarmMax,
 }
 
@@ -95,14 +93,16 @@ struct LinkInfo {
 /// The one mutable catalog of an agent.
 pub struct Catalog {
     revision: Revision,
-    started: Moment,
     incomplete_since: Option<Moment>,
     own_id: NodeId,
     local: Arc<Node>,
     listed: bool,
     links: Vec<LinkInfo>,
     peers: HashMap<Origin, Peer>,
-    departed: BTreeMap<Origin, Stamp>,
+    /// Peers that no exchange holds alive.
+    failed: Remembered<()>,
+    /// The last stamps of nodes that said goodbye, so that an older record does not bring them back.
+    departed: Remembered<Stamp>,
     timers: BTreeMap<(Moment, u64), Timer>,
     n_timers: u64,
     questions: Vec<(ExchangeId, NodeId)>,
@@ -131,14 +131,14 @@ impl Catalog {
         };
         let mut catalog = Self {
             revision,
-            started: now.moment,
-            incomplete_since: None,
+            incomplete_since: Some(now.moment),
             own_id: own.origin.node_id().expect("our own record has a node id"),
             local: own_node(own.clone()),
             listed,
             links: exchanges.into_iter().map(info).collect(),
             peers: HashMap::new(),
-            departed: BTreeMap::new(),
+            failed: Remembered::default(),
+            departed: Remembered::default(),
             timers: BTreeMap::new(),
             n_timers: 0,
             questions: Vec::new(),
@@ -166,7 +166,7 @@ impl Catalog {
             self.nodes.remove(&origin);
             self.rename(&origin, Some(&old_name), None);
         }
-        self.touch(Dirty::Lists);
+        self.touch(Dirty::Aside);
     }
 
     /// Takes in what an exchange says.
@@ -182,11 +182,12 @@ impl Catalog {
                     return Outcome::Stale;
                 }
                 link.warm = true;
+                link.given_up = false;
                 self.touch(Dirty::Aside);
                 self.note_completeness(now.moment);
                 Outcome::Applied
             }
-            PeerEvent::Record(record) => self.set_record(record),
+            PeerEvent::Record(record) => self.set_record(record, now.moment),
             PeerEvent::Seen(origin, age) => self.seen(exchange, origin, age, now),
             PeerEvent::Suspect(origin) => self.judge(exchange, origin, NodeState::Suspect, now.moment),
             PeerEvent::Gone(origin, Gone::Failed) => self.judge(exchange, origin, NodeState::Failed, now.moment),
@@ -201,7 +202,8 @@ impl Catalog {
 
     /// When [`Self::handle_deadline`] wants to be called next.
     pub fn next_deadline(&self) -> Option<Moment> {
-        self.timers.keys().next().map(|(at, _)| *at)
+        let timer = self.timers.keys().next().map(|(at, _)| *at);
+        [timer, self.failed.next_deadline(), self.departed.next_deadline()].into_iter().flatten().min()
     }
 
     /// Does what is due.
@@ -209,10 +211,10 @@ impl Catalog {
         while let Some(entry) = self.timers.first_entry()
             && entry.key().0 <= now.moment
         {
+            let number = entry.key().1;
             match entry.remove() {
-                Timer::Expire(origin, exchange) => self.expire(origin, exchange, now.moment),
+                Timer::Expire(origin, exchange) => self.expire(origin, exchange, number, now.moment),
                 Timer::Verdict(origin) => self.verdict(&origin, now.moment),
-                Timer::Reap(origin) => self.reap(&origin, now.moment),
                 Timer::WarmMax => {
                     for info in &mut self.links {
                         info.link.given_up = !info.link.warm;
@@ -222,6 +224,10 @@ impl Catalog {
                 }
             }
         }
+        while let Some(origin) = self.failed.pop_due(now.moment) {
+            self.remove(&origin);
+        }
+        while self.departed.pop_due(now.moment).is_some() {}
     }
 
     /// One exchange as the catalog sees it.
@@ -274,26 +280,19 @@ impl Catalog {
     }
 
     fn note_completeness(&mut self, now: Moment) {
-        let complete = self.is_warm() && self.links.iter().all(|info| info.link.given_up || info.up_since.is_some());
-        self.incomplete_since = match (complete, self.incomplete_since) {
-            (true, _) => None,
-            (false, None) if self.revision_unpublished() => Some(self.started),
-            (false, since) => Some(since.unwrap_or(now)),
-        };
-    }
-
-    /// Nothing was shown yet, so the incompleteness began with the start.
-    fn revision_unpublished(&self) -> bool {
-        self.nodes.is_empty() && self.hosts.is_empty()
+        let complete = self.is_warm() && self.links.iter().all(|info| info.up_since.is_some());
+        self.incomplete_since = if complete { None } else { self.incomplete_since.or(Some(now)) };
     }
 
     fn touch(&mut self, dirty: Dirty) {
         self.dirty = self.dirty.max(dirty);
     }
 
-    fn arm(&mut self, at: Moment, timer: Timer) {
+    /// Arms a timer and returns its number.
+    fn arm(&mut self, at: Moment, timer: Timer) -> u64 {
         self.n_timers += 1;
         self.timers.insert((at, self.n_timers), timer);
+        self.n_timers
     }
 }
 

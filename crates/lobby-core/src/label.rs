@@ -44,6 +44,17 @@ impl Label {
     }
 }
 
+/// How many of these labels, from the first on, one node may have: [`limits::LABELS`] of them and
+/// [`limits::LABELS_BYTES`] bytes together.
+pub fn kept(labels: &[Label]) -> usize {
+    let mut bytes = 0;
+    let fits = |label: &&Label| {
+        bytes += label.as_str().len();
+        bytes <= limits::LABELS_BYTES
+    };
+    labels.iter().take(limits::LABELS).take_while(fits).count()
+}
+
 impl FromStr for Label {
     type Err = ParseLabelError;
 
@@ -112,6 +123,14 @@ mod tests {
         labels.sort();
         let labels: Vec<_> = labels.iter().map(Label::as_str).collect();
         assert_eq!(labels.join(" "), "2 3 4 location:prague ns:primary public_ip4:1 public_ip6:2a03::1 service:ns");
+    }
+
+    #[test]
+    fn a_node_has_so_many_labels_and_so_many_bytes_of_them() {
+        let labels = |n: usize, width: usize| (0..n).map(|n| format!("{n:0width$}").parse().unwrap()).collect::<Vec<Label>>();
+        assert_eq!(kept(&labels(5000, 8)), limits::LABELS);
+        assert_eq!(kept(&labels(5000, 1024)), limits::LABELS_BYTES / 1024);
+        assert_eq!(kept(&labels(10, 8)), 10);
     }
 
     #[test]

@@ -10,6 +10,9 @@ pub const LABEL_BYTES: usize = 1024;
 /// Most labels one node may carry.
 pub const LABELS: usize = 4096;
 
+/// Most bytes of all labels of one node together: half a record, so that what the local API accepts fits everywhere.
+pub const LABELS_BYTES: usize = RECORD_BYTES / 2;
+
 /// Longest name (node, service, meta key) in bytes.
 pub const NAME_BYTES: usize = 128;
 

@@ -14,7 +14,7 @@ use bytes::Bytes;
 
 use crate::{
     id::{Generation, NodeId, Origin, Version},
-    label::Label,
+    label::{self, Label},
     limits,
     name::Name,
     record::{Entry, Key, Record, Stamp},
@@ -48,23 +48,24 @@ impl LocalRecord {
         &self.record
     }
 
-    /// Replaces all labels. Of more than [`limits::LABELS`] the first in sorted order are kept; the number of
-    /// those left out is returned, for the caller to log and count.
+    /// Replaces all labels. Of more than a node may have the first in sorted order are kept; the number of those left
+    /// out is returned, for the caller to log and count.
     pub fn set_labels(&mut self, labels: impl IntoIterator<Item = Label>) -> usize {
         let mut labels: Vec<_> = labels.into_iter().collect();
         labels.sort();
         labels.dedup();
-        let left_out = labels.len().saturating_sub(limits::LABELS);
-        labels.truncate(limits::LABELS);
+        let left_out = labels.len() - label::kept(&labels);
+        labels.truncate(labels.len() - left_out);
         self.wanted.retain(|key, _| !matches!(key, Key::Label(_)));
         self.wanted.extend(labels.into_iter().map(|label| (Key::Label(label), Bytes::new())));
         left_out
     }
 
-    /// Sets one meta entry, cut to [`limits::META_BYTES`] at a character border.
+    /// Sets one meta entry: without control characters, cut to [`limits::META_BYTES`] at a character border.
     pub fn set_meta(&mut self, name: &str, value: &str) {
-        let value = &value[..value.floor_char_boundary(limits::META_BYTES)];
-        self.wanted.insert(Key::meta(name), Bytes::copy_from_slice(value.as_bytes()));
+        let mut value: String = value.chars().filter(|c| !c.is_control()).collect();
+        value.truncate(value.floor_char_boundary(limits::META_BYTES));
+        self.wanted.insert(Key::meta(name), value.into());
     }
 
     /// Renames the node.

@@ -242,6 +242,17 @@ impl Key {
         Self::Meta(name.parse().expect("names of meta entries are constants that parse"))
     }
 
+    /// Whether an entry of this key may have this value: labels have none, meta entries a line of text.
+    pub fn takes(&self, value: &[u8]) -> bool {
+        match self {
+            Self::Label(_) => value.is_empty(),
+            Self::Meta(_) => {
+                value.len() <= limits::META_BYTES && std::str::from_utf8(value).is_ok_and(|text| !text.contains(char::is_control))
+            }
+            Self::Other(..) => true,
+        }
+    }
+
     /// The number of the kind and the text of the key, as they travel and are hashed.
     pub(crate) fn parts(&self) -> (u8, &[u8]) {
         match self {

@@ -13,7 +13,6 @@ pub(super) struct Peer {
     views: Vec<View>,
     /// Until when the other exchanges may contradict one that lost the node.
     asked_since: Option<Moment>,
-    failed_since: Option<Moment>,
 }
 
 /// What one exchange makes of the node.
@@ -22,8 +21,8 @@ struct View {
     exchange: ExchangeId,
     state: NodeState,
     last: Moment,
-    /// An `Expire` timer is on its way.
-    armed: bool,
+    /// The number of the `Expire` timer on its way. Others are left over from an earlier life of the node.
+    armed: Option<u64>,
 }
 
 impl Peer {
@@ -34,7 +33,7 @@ impl Peer {
 
     fn view(&mut self, exchange: ExchangeId) -> &mut View {
         let idx = self.views.iter().position(|view| view.exchange == exchange).unwrap_or_else(|| {
-            self.views.push(View { exchange, state: NodeState::Failed, last: Moment::ZERO, armed: false });
+            self.views.push(View { exchange, state: NodeState::Failed, last: Moment::ZERO, armed: None });
             self.views.len() - 1
         });
         &mut self.views[idx]
@@ -42,7 +41,7 @@ impl Peer {
 }
 
 impl Catalog {
-    pub(super) fn set_record(&mut self, record: Arc<Record>) -> Outcome {
+    pub(super) fn set_record(&mut self, record: Arc<Record>, now: Moment) -> Outcome {
         let origin = record.origin.clone();
         if origin == Origin::Node(self.own_id) {
             return Outcome::Ours;
@@ -61,16 +60,14 @@ impl Catalog {
             return Outcome::Stale;
         }
         if record.leaving {
-            self.note_departure(&origin, record.stamp);
+            self.departed.insert(origin.clone(), record.stamp, now);
             self.remove(&origin);
             return Outcome::Applied;
         }
-        if !self.has_room_for(&origin) {
-            return Outcome::Refused;
-        }
+        let Some(peer) = self.peer(&origin, now) else { return Outcome::Refused };
+        peer.record = Some(record);
         self.departed.remove(&origin);
-        self.peers.entry(origin.clone()).or_default().record = Some(record);
-        self.show(&origin, Dirty::Lists);
+        self.show(&origin);
         Outcome::Applied
     }
 
@@ -83,24 +80,19 @@ impl Catalog {
         if matches!(liveness, Liveness::Ttl(ttl) if age >= ttl) {
             return Outcome::Stale;
         }
-        if !self.has_room_for(&origin) {
-            return Outcome::Refused;
-        }
-        let peer = self.peers.entry(origin.clone()).or_default();
-        let old = peer.state();
+        let Some(peer) = self.peer(&origin, now.moment) else { return Outcome::Refused };
         let view = peer.view(exchange);
         let changed = view.state != NodeState::Alive;
         view.state = NodeState::Alive;
         view.last = view.last.max(last);
-        let (arm, last) = (!view.armed, view.last);
-        view.armed = view.armed || matches!(liveness, Liveness::Ttl(_));
-        peer.failed_since = None;
+        let (unarmed, last) = (view.armed.is_none(), view.last);
         peer.heard.at(Now { moment: last, wall: crate::time::WallSecond(now.wall.0.saturating_sub(age.as_secs())) });
-        if let (true, Liveness::Ttl(ttl)) = (arm, liveness) {
-            self.arm(last + ttl, Timer::Expire(origin.clone(), exchange));
+        if let (true, Liveness::Ttl(ttl)) = (unarmed, liveness) {
+            self.arm_expiry(last + ttl, &origin, exchange);
         }
         if changed {
-            self.show(&origin, if old.is_listed() { Dirty::Aside } else { Dirty::Lists });
+            self.failed.remove(&origin);
+            self.show(&origin);
         }
         Outcome::Applied
     }
@@ -116,7 +108,7 @@ impl Catalog {
         if state == NodeState::Failed {
             self.question_or_fail(&origin, exchange, now);
         }
-        self.show(&origin, Dirty::Aside);
+        self.show(&origin);
         Outcome::Applied
     }
 
@@ -153,18 +145,27 @@ impl Catalog {
             view.state = NodeState::Failed;
         }
         peer.asked_since = None;
-        peer.failed_since = Some(now);
-        self.arm(now + REMEMBER, Timer::Reap(origin.clone()));
-        self.show(origin, Dirty::Lists);
+        self.failed.insert(origin.clone(), (), now);
+        self.show(origin);
     }
 
-    pub(super) fn expire(&mut self, origin: Origin, exchange: ExchangeId, now: Moment) {
+    fn arm_expiry(&mut self, at: Moment, origin: &Origin, exchange: ExchangeId) {
+        let number = self.arm(at, Timer::Expire(origin.clone(), exchange));
+        if let Some(peer) = self.peers.get_mut(origin) {
+            peer.view(exchange).armed = Some(number);
+        }
+    }
+
+    pub(super) fn expire(&mut self, origin: Origin, exchange: ExchangeId, number: u64, now: Moment) {
         let info = &self.links[usize::from(exchange.0)];
         let Liveness::Ttl(ttl) = info.liveness else { return };
         let Some(peer) = self.peers.get_mut(&origin) else { return };
         let view = peer.view(exchange);
+        if view.armed != Some(number) {
+            return;
+        }
+        view.armed = None;
         if !view.state.is_listed() {
-            view.armed = false;
             return;
         }
         let due = match info.up_since {
@@ -173,46 +174,38 @@ impl Catalog {
             None => now + ttl,
         };
         if due > now {
-            self.arm(due, Timer::Expire(origin, exchange));
+            self.arm_expiry(due, &origin, exchange);
             return;
         }
-        view.armed = false;
         view.state = NodeState::Failed;
         self.question_or_fail(&origin, exchange, now);
-        self.show(&origin, Dirty::Aside);
-    }
-
-    pub(super) fn reap(&mut self, origin: &Origin, now: Moment) {
-        let Some(peer) = self.peers.get(origin) else {
-            self.departed.remove(origin);
-            return;
-        };
-        if peer.failed_since.is_some_and(|since| since + REMEMBER <= now) {
-            self.remove(origin);
-        }
+        self.show(&origin);
     }
 
     pub(super) fn remove(&mut self, origin: &Origin) -> Outcome {
         let Some(peer) = self.peers.remove(origin) else { return Outcome::Stale };
-        let name = peer.record.map(|record| record.name.clone());
-        let listed = self.nodes.remove(origin).is_some_and(|node| node.state.is_listed());
-        self.rename(origin, name.as_ref(), None);
-        self.touch(if listed { Dirty::Lists } else { Dirty::Aside });
+        self.failed.remove(origin);
+        self.nodes.remove(origin);
+        self.rename(origin, peer.record.as_ref().map(|record| &record.name), None);
+        self.touch(Dirty::Aside);
         Outcome::Applied
     }
 
-    fn note_departure(&mut self, origin: &Origin, stamp: Stamp) {
-        if self.departed.len() < limits::NODES {
-            self.departed.insert(origin.clone(), stamp);
+    /// The peer, made if there is room. A full catalog gives up the node that has been dead for longest, if any.
+    fn peer(&mut self, origin: &Origin, now: Moment) -> Option<&mut Peer> {
+        if !self.peers.contains_key(origin) {
+            if self.peers.len() >= limits::NODES {
+                let oldest = self.failed.pop_oldest()?;
+                self.remove(&oldest);
+            }
+            // Until somebody has heard of it, it is as good as dead and forgotten like the dead.
+            self.failed.insert(origin.clone(), (), now);
         }
-    }
-
-    fn has_room_for(&self, origin: &Origin) -> bool {
-        self.peers.len() < limits::NODES || self.peers.contains_key(origin)
+        Some(self.peers.entry(origin.clone()).or_default())
     }
 
     /// Brings the maps that snapshots share up to date with one peer.
-    fn show(&mut self, origin: &Origin, dirty: Dirty) {
+    fn show(&mut self, origin: &Origin) {
         let Some(peer) = self.peers.get(origin) else { return };
         let Some(record) = &peer.record else { return };
         let alive = |view: &View| view.state == NodeState::Alive;
@@ -226,11 +219,9 @@ impl Catalog {
             watched: peer.views.iter().any(|view| alive(view) && reported(view)),
         });
         let name = record.name.clone();
-        let listed = node.state.is_listed();
         let old = self.nodes.insert(origin.clone(), node);
-        let was_listed = old.as_ref().is_some_and(|old| old.state.is_listed());
         self.rename(origin, old.as_ref().map(|old| &old.record.name), Some(&name));
-        self.touch(if listed || was_listed { dirty } else { Dirty::Aside });
+        self.touch(Dirty::Aside);
     }
 
     /// Moves a node from one host name to another and merges both names anew.
@@ -251,6 +242,7 @@ impl Catalog {
         }
     }
 
+    /// Makes the host of this name anew. It is a change only if lists show it differently.
     fn merge(&mut self, name: &Name) {
         let origins = self.names.get(name).into_iter().flatten();
         let mut nodes: Vec<_> =
@@ -258,10 +250,14 @@ impl Catalog {
         if nodes.iter().any(|node| node.record.origin.node_id().is_some()) {
             nodes.retain(|node| node.record.origin.node_id().is_some());
         }
-        if nodes.is_empty() {
-            self.hosts.remove(name);
-        } else {
-            self.hosts.insert(name.clone(), Arc::new(Host::new(name.clone(), nodes)));
+        let new = (!nodes.is_empty()).then(|| Arc::new(Host::new(name.clone(), nodes)));
+        let shown = new.as_ref().map(|host| host.rendered.clone());
+        let old = match new {
+            Some(host) => self.hosts.insert(name.clone(), host),
+            None => self.hosts.remove(name),
+        };
+        if old.as_ref().map(|host| &host.rendered) != shown.as_ref() {
+            self.touch(Dirty::Lists);
         }
     }
 }

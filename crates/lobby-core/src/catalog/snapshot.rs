@@ -106,7 +106,7 @@ pub struct Host {
     /// Union of their labels, sorted.
     pub labels: Vec<Label>,
     /// The start of the rendered packet, up to the number of `last_check`.
-    pub(crate) rendered: Box<str>,
+    pub(crate) rendered: Arc<str>,
 }
 
 impl NodeState {
@@ -127,8 +127,10 @@ impl NodeState {
 
 impl Heard {
     pub(crate) fn at(&self, now: Now) {
-        self.moment.fetch_max(now.moment.as_micros(), Ordering::Relaxed);
-        self.wall.fetch_max(now.wall.0, Ordering::Relaxed);
+        let moment = now.moment.as_micros();
+        if self.moment.fetch_max(moment, Ordering::Relaxed) <= moment {
+            self.wall.store(now.wall.0, Ordering::Relaxed);
+        }
     }
 
     /// The moment it was last heard of.

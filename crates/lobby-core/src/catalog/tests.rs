@@ -9,6 +9,8 @@ use crate::{
     time::WallSecond,
 };
 
+mod bounds;
+
 const GOSSIP: ExchangeId = ExchangeId(0);
 const NATS: ExchangeId = ExchangeId(1);
 const TTL: Duration = Duration::from_secs(30);
@@ -304,26 +306,41 @@ fn an_unlisted_own_node_is_in_no_list() {
 }
 
 #[test]
-fn a_full_catalog_refuses_strangers_and_keeps_its_own() {
+fn a_restart_with_the_same_labels_is_no_change() {
     let mut scene = Scene::new();
-    for n in 0..limits::NODES {
-        scene.catalog.apply(NATS, PeerEvent::Record(bare(&format!("n{n}"), &[])), scene.now);
-    }
-    assert_eq!(scene.tell(NATS, PeerEvent::Record(bare("stranger", &[]))), Outcome::Refused);
-    let stranger = Origin::Bare(NATS, "stranger".parse().unwrap());
-    assert_eq!(scene.tell(NATS, PeerEvent::Seen(stranger, Duration::ZERO)), Outcome::Refused);
-    let known = Origin::Bare(NATS, "n7".parse().unwrap());
-    assert_eq!(scene.tell(NATS, PeerEvent::Seen(known, Duration::ZERO)), Outcome::Applied);
+    let first = record(1, 1, "a", &["x"]);
+    scene.hear(GOSSIP, &first);
+    let revision = scene.last.revision;
+    let mut again = (*first).clone();
+    again.stamp = Stamp { generation: Generation(2), version: Version(1) };
+    scene.hear(GOSSIP, &Arc::new(again));
+    assert_eq!(scene.last.revision, revision);
+    assert_eq!(scene.last.nodes[&Origin::Node(id(1))].record.stamp.generation, Generation(2));
 }
 
 #[test]
-fn a_failed_node_is_forgotten_after_an_hour() {
+fn an_exchange_that_was_given_up_counts_again_once_it_is_warm() {
+    let spec = ExchangeSpec { name: "nats".into(), liveness: Liveness::Ttl(TTL) };
+    let own = record(0, 1, "own", &[]);
+    let mut catalog = Catalog::new(Revision(1), [spec], own, false, Duration::from_secs(60), at(0));
+    catalog.handle_deadline(at(60_000));
+    assert_eq!(catalog.poll_snapshot().unwrap().age(at(70_000)).as_secs(), 70, "a link that never came up completes nothing");
+    catalog.apply(ExchangeId(0), PeerEvent::Link(LinkState::Up), at(3_600_000));
+    catalog.apply(ExchangeId(0), PeerEvent::Warm, at(3_600_000));
+    assert_eq!(catalog.poll_snapshot().unwrap().age(at(3_600_500)).as_secs(), 0);
+    catalog.apply(ExchangeId(0), PeerEvent::Link(LinkState::Down { why: "cut".into() }), at(3_601_000));
+    assert_eq!(catalog.poll_snapshot().unwrap().age(at(3_602_000)).as_secs(), 1, "counted from the loss of the link");
+}
+
+#[test]
+fn a_wall_clock_that_is_set_back_sets_last_check_back() {
     let mut scene = Scene::new();
-    scene.hear(NATS, &record(1, 1, "a", &[]));
-    scene.wait(30_000);
-    assert_eq!(scene.last.nodes.len(), 2);
-    scene.wait(3_600_000);
-    assert_eq!(scene.last.nodes.len(), 1);
+    let go = bare("go", &[]);
+    scene.now.wall = WallSecond(9_000_000);
+    scene.hear(NATS, &go);
+    scene.now = at(5_000);
+    scene.hear(NATS, &go);
+    assert_eq!(scene.last.hosts["go"].last_check(scene.now), scene.now.wall);
 }
 
 #[test]

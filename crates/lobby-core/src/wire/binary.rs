@@ -236,7 +236,13 @@ fn read_tail(reader: &mut Reader<'_>, version: Version) -> Result<Tail, DecodeEr
         let version = Version(version.0.checked_sub(reader.varint()?).ok_or(DecodeError::Range)?);
         let value = match reader.u8()? {
             0 => None,
-            1 => Some(Bytes::copy_from_slice(reader.bytes(limits::RECORD_BYTES)?)),
+            1 => {
+                let value = reader.bytes(limits::RECORD_BYTES)?;
+                if !key.takes(value) {
+                    return Err(DecodeError::Text);
+                }
+                Some(Bytes::copy_from_slice(value))
+            }
             _ => return Err(DecodeError::Range),
         };
         entries.push((key, Entry { version, value }));

@@ -17,8 +17,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::{
     id::{ExchangeId, Generation, NodeId, Origin, Version},
-    label::Label,
-    limits,
+    label::{self, Label},
     name::Name,
     record::{Entry, Key, Record, Stamp},
     time::WallSecond,
@@ -271,8 +270,9 @@ fn incoming(wire: WireEnvelope<'_>, exchange: ExchangeId) -> Result<Incoming, De
         wire.discovery.labels.iter().filter_map(|text| checked(text.parse().ok(), &mut dropped)).collect();
     labels.sort();
     labels.dedup();
-    dropped += labels.len().saturating_sub(limits::LABELS);
-    labels.truncate(limits::LABELS);
+    let kept = label::kept(&labels);
+    dropped += labels.len() - kept;
+    labels.truncate(kept);
 
     let (origin, stamp, leaving, meta, cluster, hash) = match wire.lobby {
         Some(lobby) => {
@@ -286,9 +286,9 @@ fn incoming(wire: WireEnvelope<'_>, exchange: ExchangeId) -> Result<Incoming, De
     let entry = |value| Entry { version: stamp.version, value: Some(value) };
     let mut entries: Vec<_> = labels.into_iter().map(|label| (Key::Label(label), entry(Bytes::new()))).collect();
     for (name, value) in meta {
-        let valid = name.parse().ok().filter(|_| value.len() <= limits::META_BYTES);
-        if let Some(name) = checked(valid, &mut dropped) {
-            entries.push((Key::Meta(name), entry(value.into())));
+        let key = name.parse().ok().map(Key::Meta).filter(|key| key.takes(value.as_bytes()));
+        if let Some(key) = checked(key, &mut dropped) {
+            entries.push((key, entry(value.into())));
         }
     }
     let record = Record::from_parts(origin, name, stamp, stamp.version, leaving, entries).ok_or(DecodePacketError::Bounds)?;
