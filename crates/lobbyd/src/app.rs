@@ -1,10 +1,10 @@
 //! Wires the parts together, runs them until a signal, and stops them in order.
 //!
-//! Order of a start: data folder, agent (its exchanges bind their addresses), HTTP listeners, ready line. Order of a
+//! Order of a start: data folder, HTTP listeners, agent (its exchanges bind their addresses), ready line. Order of a
 //! stop: goodbye on every exchange while the API still answers, then the API.
 
 use std::{
-    io::{IsTerminal, Write},
+    io::{ErrorKind, IsTerminal, Write},
     net::SocketAddr,
     os::unix::fs::{FileTypeExt, PermissionsExt},
     path::Path,
@@ -13,7 +13,7 @@ use std::{
 
 use anyhow::Context;
 use lobby::{ExchangeError, Lobby, StartError};
-use lobby_core::name::Name;
+use lobby_core::{name::Name, port::Commands};
 use lobby_http::{App, Handles, Limits, Listener};
 use tokio::net::{TcpListener, UnixListener};
 use tokio_util::sync::CancellationToken;
@@ -58,9 +58,9 @@ pub(crate) async fn run(config: Config) -> anyhow::Result<()> {
             Driver::Redis(redis) => builder.redis(*redis),
         };
     }
-    let mut lobby = builder.start().await.map_err(hint)?;
-
+    // Bound before anybody is told of us, answered after: a port that is taken must not look like a short visit.
     let (tcp, unix) = listen(&config.http).await?;
+    let mut lobby = builder.start().await.map_err(hint)?;
     let addr = tcp.local_addr().context("reading the address of the API")?;
     let stop_http = CancellationToken::new();
     let app = http_app(config.http, &lobby);
@@ -71,7 +71,8 @@ pub(crate) async fn run(config: Config) -> anyhow::Result<()> {
     let asked = loop {
         tokio::select! {
             asked = signals.next() => match asked {
-                Asked::Reload => reload(&lobby).await,
+                // On its own: a hung file system must not keep us from hearing the next signal.
+                Asked::Reload => drop(tokio::spawn(reload(lobby.commands()))),
                 asked => break Ok(asked),
             },
             ended = lobby.ended() => break ended.map(|()| Asked::Leave),
@@ -119,7 +120,7 @@ async fn listen(http: &Http) -> anyhow::Result<(TcpListener, Option<UnixListener
 /// Binds the unix socket. One left over by a process that is gone is replaced, one in use is not.
 fn bind_unix(path: &Path, mode: u32) -> std::io::Result<UnixListener> {
     let left_over = path.symlink_metadata().is_ok_and(|file| file.file_type().is_socket())
-        && std::os::unix::net::UnixStream::connect(path).is_err();
+        && std::os::unix::net::UnixStream::connect(path).is_err_and(|err| err.kind() == ErrorKind::ConnectionRefused);
     if left_over {
         std::fs::remove_file(path)?;
     }
@@ -181,8 +182,8 @@ fn tell_ready(lobby: &Lobby, http: SocketAddr) {
     }
 }
 
-async fn reload(lobby: &Lobby) {
-    match lobby.commands().reload().await {
+async fn reload(commands: Commands) {
+    match commands.reload().await {
         Ok(()) => tracing::info!("labels were read again"),
         Err(err) => tracing::warn!("cannot reload: {err}"),
     }

@@ -87,7 +87,7 @@ impl Cli {
     pub(crate) fn read_flags(&self, raw: &mut Raw) {
         for setting in SETTINGS {
             if let Some(values) = self.matches.get_many::<String>(setting.name) {
-                raw.set(setting, values.cloned().collect::<Vec<_>>().join(","), Origin::Flag);
+                raw.set(setting, &values.cloned().collect::<Vec<_>>().join(","), Origin::Flag);
             }
         }
     }

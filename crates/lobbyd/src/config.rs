@@ -13,6 +13,7 @@ use std::{
 
 use lobby::{LabelsConfig, hook::Hook, nats, redis};
 use lobby_core::{label::Label, name::Name};
+use tracing_subscriber::EnvFilter;
 
 mod exchange;
 mod hook;
@@ -101,7 +102,7 @@ impl Config {
             for (name, value) in [("PORT", "0"), ("GOSSIP_ADDR", "127.0.0.1:0")] {
                 if raw.value(name).1 == Origin::Default {
                     let setting = setting::by_name(name).expect("these settings are in the table");
-                    raw.set(setting, value.into(), Origin::Flag);
+                    raw.set(setting, value, Origin::Flag);
                 }
             }
         }
@@ -116,6 +117,14 @@ impl Config {
             }
         }
         let read = Read { raw: &raw };
+        if let Err(err) = EnvFilter::try_new(read.text("LOG")) {
+            return Err(read.refuse("LOG", format!("a filter such as info or lobby_http=debug,warn ({err})")));
+        }
+        read.seconds("CLEAN_EVERY")?;
+        let (ttl, keep_alive) = (read.positive_seconds("TTL")?, read.positive_seconds("KEEP_ALIVE")?);
+        if ttl <= keep_alive {
+            warnings.push("TTL is not longer than KEEP_ALIVE: nodes of a broker will expire between two packets".into());
+        }
         let host: IpAddr = if read.text("HOST") == "localhost" {
             Ipv4Addr::LOCALHOST.into()
         } else {
@@ -132,7 +141,7 @@ impl Config {
             data_dir: read.path("DATA_DIR"),
             warm_max: read.seconds("WARM_MAX")?,
             labels: labels(&read, own_labels_only, &mut warnings)?,
-            ttl: read.positive_seconds("TTL")?,
+            ttl,
             drivers: exchange::drivers(&read)?,
             http: Http {
                 addr: SocketAddr::new(host, read.parse("PORT", "a port from 0 to 65535")?),

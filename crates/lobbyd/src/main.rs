@@ -4,7 +4,7 @@
 //! clean stop, 64 for a bad configuration, 1 for everything else.
 //! Not here: any logic. What runs is in the crate `lobby`, what is answered in `lobby-http`.
 
-use std::{process::ExitCode, sync::Arc};
+use std::{io::Write, process::ExitCode, sync::Arc};
 
 mod app;
 mod cli;
@@ -15,6 +15,7 @@ mod signal;
 
 use cli::{Cli, Mode};
 use config::{Config, ConfigError, raw::Raw};
+use lobby_core::label::Label;
 
 const BAD_CONFIGURATION: u8 = 64;
 
@@ -33,19 +34,19 @@ fn main() -> ExitCode {
     };
     let mode = cli.mode;
     let printed = (mode == Mode::Print).then(|| raw.print());
+    let started_with = raw.clone();
     let config = match Config::from_raw(raw, cli.dev) {
         Ok(mut config) => {
-            let read = move || read_configuration(&cli).and_then(|raw| Config::from_raw(raw, cli.dev));
-            config.labels.read_fixed = Some(Arc::new(move || Ok(read().map_err(|err| err.to_string())?.labels.fixed)));
+            config.labels.read_fixed = Some(Arc::new(move || reread_labels(&cli, &started_with).map_err(|err| err.to_string())));
             config
         }
         Err(err) => return bad_configuration(&err),
     };
     match mode {
-        Mode::Print => print!("{}", printed.unwrap_or_default()),
+        Mode::Print => say(&printed.unwrap_or_default()),
         Mode::Check => {
             config.warnings.iter().for_each(|warning| eprintln!("lobbyd: warning: {warning}"));
-            println!("the configuration is good");
+            say("the configuration is good\n");
         }
         Mode::Run => return run(config),
     }
@@ -69,11 +70,23 @@ fn read_configuration(cli: &Cli) -> Result<Raw, ConfigError> {
     Ok(raw)
 }
 
-fn run(config: Config) -> ExitCode {
-    if let Err(err) = log::start(&config.log, config.log_format) {
-        let err = ConfigError::Together(format!("LOG = {:?} is not usable: {err}", config.log));
-        return bad_configuration(&err);
+/// The configured labels as they are now. Everything else that has changed is named: it needs a restart.
+fn reread_labels(cli: &Cli, started_with: &Raw) -> Result<Vec<Label>, ConfigError> {
+    let raw = read_configuration(cli)?;
+    let mut changed = raw.differences(started_with);
+    changed.retain(|name| *name != "LABELS");
+    let config = Config::from_raw(raw, cli.dev)?;
+    if !changed.is_empty() {
+        tracing::warn!("changed, but in use only after a restart: {}", changed.join(", "));
     }
+    for warning in &config.warnings {
+        tracing::warn!("{warning}");
+    }
+    Ok(config.labels.fixed)
+}
+
+fn run(config: Config) -> ExitCode {
+    log::start(&config.log, config.log_format);
     for warning in &config.warnings {
         tracing::warn!("{warning}");
     }
@@ -93,6 +106,11 @@ fn run(config: Config) -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// Prints to whoever still listens.
+fn say(text: &str) {
+    let _ = std::io::stdout().write_all(text.as_bytes());
 }
 
 fn bad_configuration(err: &ConfigError) -> ExitCode {

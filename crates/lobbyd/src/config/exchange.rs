@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use lobby::{gossip, nats, redis};
+use lobby::{ExchangeError, clock::Clock, gossip, nats, redis};
 
 use super::{ConfigError, Driver, Gossip, Read};
 
@@ -18,6 +18,7 @@ pub(super) fn drivers(read: &Read<'_>) -> Result<Vec<Driver>, ConfigError> {
     }
     // Checked whether used or not: a mistake in an idle setting is a mistake that waits.
     let redis = redis(read)?;
+    redis::Redis::try_new(redis.clone(), Clock::start()).map_err(|err| unusable(&err))?;
     let mut drivers = Vec::new();
     for (idx, name) in names.iter().enumerate() {
         if names[..idx].contains(name) {
@@ -97,7 +98,7 @@ fn nats(read: &Read<'_>) -> Result<nats::Config, ConfigError> {
     if urls.is_empty() {
         return Err(ConfigError::Together("DRIVER names nats: set NATS_URL, for example to nats://127.0.0.1:4222".into()));
     }
-    Ok(nats::Config {
+    let config = nats::Config {
         urls,
         channel: read.text("NATS_DISCOVERY_CHANNEL").to_owned(),
         cluster: read.text("CLUSTER").to_owned(),
@@ -111,7 +112,14 @@ fn nats(read: &Read<'_>) -> Result<nats::Config, ConfigError> {
         cert: read.path("NATS_CERT"),
         key: read.path("NATS_KEY"),
         ..nats::Config::default()
-    })
+    };
+    // Reads the files that it names, does not connect.
+    nats::Nats::try_new(config.clone(), Clock::start()).map_err(|err| unusable(&err))?;
+    Ok(config)
+}
+
+fn unusable(err: &ExchangeError) -> ConfigError {
+    ConfigError::Together(err.to_string())
 }
 
 fn redis(read: &Read<'_>) -> Result<redis::Config, ConfigError> {

@@ -51,7 +51,10 @@ pub(super) fn from_table(table: &Table) -> Result<Hook, ConfigError> {
     };
     let command: Vec<String> = match table.get("command") {
         Some(Value::String(text)) => text.split_whitespace().map(str::to_owned).collect(),
-        Some(Value::Array(items)) => items.iter().filter_map(|item| item.as_str().map(str::to_owned)).collect(),
+        // One item that is no text spoils the command, rather than vanishing from it.
+        Some(Value::Array(items)) => {
+            items.iter().map(|item| item.as_str().map(str::to_owned)).collect::<Option<_>>().unwrap_or_default()
+        }
         _ => Vec::new(),
     };
     let Some(program) = command.first().cloned() else {

@@ -30,7 +30,7 @@ pub(crate) enum Origin {
 }
 
 /// All values that were given.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Raw {
     values: BTreeMap<&'static str, (String, Origin)>,
     /// The `[[hook]]` blocks of the file.
@@ -40,23 +40,37 @@ pub(crate) struct Raw {
 }
 
 impl Raw {
-    /// Sets a value; later calls win.
-    pub(crate) fn set(&mut self, setting: &'static Setting, value: String, origin: Origin) {
-        self.values.insert(setting.name, (value, origin));
+    /// Sets a value; later calls win. Empty text counts as not given, as in the old daemon, so it wins over nothing.
+    pub(crate) fn set(&mut self, setting: &'static Setting, value: &str, origin: Origin) {
+        let value = value.trim();
+        if !value.is_empty() {
+            self.values.insert(setting.name, (value.to_owned(), origin));
+        }
     }
 
-    /// The value, or the default, and where it came from. Empty text counts as not given, as in the old daemon.
+    /// The value, or the default, and where it came from.
     pub(crate) fn value(&self, name: &'static str) -> (&str, Origin) {
         match self.values.get(name) {
-            Some((value, origin)) if !value.trim().is_empty() => (value.trim(), origin.clone()),
-            _ => (by_name(name).map_or("", |setting| setting.default), Origin::Default),
+            Some((value, origin)) => (value, origin.clone()),
+            None => (by_name(name).map_or("", |setting| setting.default), Origin::Default),
         }
+    }
+
+    /// The settings whose values differ, hooks among them.
+    pub(crate) fn differences(&self, other: &Self) -> Vec<&'static str> {
+        let differs = |setting: &&Setting| self.value(setting.name).0 != other.value(setting.name).0;
+        let hooks = (self.hooks != other.hooks).then_some("hook");
+        SETTINGS.iter().filter(differs).map(|setting| setting.name).chain(hooks).collect()
     }
 
     /// Reads the file's text.
     pub(crate) fn read_file(&mut self, path: &Path, text: &str) -> Result<(), ConfigError> {
         let file = || path.display().to_string();
-        let table: Table = text.parse().map_err(|err| ConfigError::File { file: file(), why: format!("{err}") })?;
+        // Without the offending line, which may hold a secret.
+        let table: Table = text.parse().map_err(|err: toml::de::Error| {
+            let line = err.span().map_or(1, |span| text[..span.start].lines().count().max(1));
+            ConfigError::File { file: file(), why: format!("line {line}: {}", err.message()) }
+        })?;
         for (group, value) in table {
             if group == "hook" {
                 self.hooks = tables(value)
@@ -81,7 +95,7 @@ impl Raw {
                     file: file(),
                     why: format!("`{}` takes a text, a number, a truth value or a list of texts", setting.path),
                 })?;
-                self.set(setting, text, Origin::File);
+                self.set(setting, &text, Origin::File);
             }
         }
         Ok(())
@@ -94,7 +108,7 @@ impl Raw {
         for (name, value) in variables {
             let short = name.strip_prefix("LOBBY_");
             match by_name(short.unwrap_or(&name)) {
-                Some(setting) => self.set(setting, value, Origin::Environment(name)),
+                Some(setting) => self.set(setting, &value, Origin::Environment(name)),
                 None => {
                     // LOBBY_CONFIG names the file, LOBBY_SIM_… and LOBBY_TEST_… belong to the tests.
                     let ours = ["CONFIG", "SIM_", "TEST_"];
@@ -129,20 +143,20 @@ impl Raw {
             }
             text.push('\n');
         }
+        for hook in &self.hooks {
+            text.push_str(&format!("[[hook]]\n{hook}\n"));
+        }
         text
     }
 }
 
-/// A list of addresses without what stands before their `@`.
+/// A list of addresses without what stands before their `@`. A password may hold a comma, so the list is not split at those.
 fn without_password(value: &str) -> String {
-    let hide = |item: &str| match item.rsplit_once('@') {
-        Some((before, host)) => {
-            let scheme = before.split_once("://").map_or(String::new(), |(scheme, _)| format!("{scheme}://"));
-            format!("{scheme}<hidden>@{host}")
-        }
-        None => item.to_owned(),
+    let hide = |part: &str| match part.rsplit_once('@') {
+        Some((_, host)) => format!("<hidden>@{host}"),
+        None => part.to_owned(),
     };
-    value.split(',').map(hide).collect::<Vec<_>>().join(",")
+    value.split("://").map(hide).collect::<Vec<_>>().join("://")
 }
 
 fn tables(value: Value) -> Option<Vec<Table>> {
@@ -155,12 +169,13 @@ pub(crate) fn text_of(value: Value) -> Option<String> {
     match value {
         Value::String(text) => Some(text),
         Value::Integer(number) => Some(number.to_string()),
+        Value::Float(number) => Some(number.to_string()),
         Value::Boolean(truth) => Some(truth.to_string()),
         Value::Array(items) => {
             let items: Option<Vec<_>> = items.into_iter().map(|item| item.as_str().map(str::to_owned)).collect();
             Some(items?.join(","))
         }
-        Value::Float(_) | Value::Datetime(_) | Value::Table(_) => None,
+        Value::Datetime(_) | Value::Table(_) => None,
     }
 }
 

@@ -233,7 +233,7 @@ pub(crate) const SETTINGS: &[Setting] = &[
     secret("NATS_PASSWORD", "nats.password", "TEXT", "Password."),
     secret("NATS_TOKEN", "nats.token", "TEXT", "Token."),
     plain("NATS_CREDS", "nats.creds", "FILE", "", "Credentials file."),
-    plain("NATS_NKEY", "nats.nkey", "FILE", "", "File with an nkey seed."),
+    secret("NATS_NKEY", "nats.nkey", "SEED", "An nkey seed, or a file that holds one."),
     plain("NATS_CA", "nats.ca", "FILE", "", "Certificates that the server's is checked against, instead of the system's."),
     plain("NATS_CERT", "nats.cert", "FILE", "", "Client certificate."),
     plain("NATS_KEY", "nats.key", "FILE", "", "Key of the client certificate."),

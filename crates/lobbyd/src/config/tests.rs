@@ -50,10 +50,31 @@ fn file_then_environment_then_flags() {
     let mut raw = Raw::default();
     raw.read_file(Path::new("f"), "[http]\nport = 1\nhost = \"127.0.0.2\"\ntoken = \"f\"\n").unwrap();
     raw.read_environment([("PORT".to_owned(), "2".to_owned()), ("HOST".to_owned(), "127.0.0.3".to_owned())].into_iter());
-    raw.set(setting::by_name("PORT").unwrap(), "3".into(), Origin::Flag);
+    raw.set(setting::by_name("PORT").unwrap(), "3", Origin::Flag);
     let config = Config::from_raw(raw, false).unwrap();
     assert_eq!(config.http.addr, "127.0.0.3:3".parse().unwrap());
     assert_eq!(config.http.token.as_deref(), Some("f"));
+}
+
+#[test]
+fn an_empty_value_wins_over_nothing() {
+    let mut raw = Raw::default();
+    raw.read_file(Path::new("f"), "[http]\ntoken = \"s3cret\"\n").unwrap();
+    raw.read_environment([("TOKEN".to_owned(), " ".to_owned()), ("LOBBY_TOKEN".to_owned(), String::new())].into_iter());
+    raw.set(setting::by_name("TOKEN").unwrap(), "", Origin::Flag);
+    assert_eq!(Config::from_raw(raw, false).unwrap().http.token.as_deref(), Some("s3cret"));
+}
+
+#[test]
+fn a_file_that_is_no_toml_is_refused_without_showing_its_secrets() {
+    let message = file("[http]\nport = 1\ntoken = \"s3cret\n").err().unwrap().to_string();
+    assert!(message.contains("line 3") && !message.contains("s3cret"), "{message}");
+}
+
+#[test]
+fn a_reload_tells_what_needs_a_restart() {
+    let (old, new) = (environment(&[("PORT", "1"), ("LABELS", "a")]), environment(&[("PORT", "2"), ("LABELS", "b")]));
+    assert_eq!(new.differences(&old), ["LABELS", "PORT"]);
 }
 
 #[test]
@@ -75,6 +96,10 @@ fn refusals_name_the_setting_its_value_and_what_is_accepted() {
         (&[("DRIVER", "etcd")], &["DRIVER", "etcd", "gossip"]),
         (&[("DRIVER", "nats")], &["NATS_URL"]),
         (&[("HOSTNAME", "a b")], &["HOSTNAME", "a b", "without blanks"]),
+        (&[("LOG", "a=b=c")], &["LOG", "a=b=c"]),
+        (&[("CLEAN_EVERY", "abc")], &["CLEAN_EVERY", "abc", "seconds"]),
+        (&[("NATS_URL", "nats://[bad")], &["NATS_URL"]),
+        (&[("NATS_URL", "tls://h"), ("NATS_CA", "/nonexistent.pem")], &["NATS_CA"]),
         (&[("LOG_FORMAT", "xml")], &["LOG_FORMAT", "xml", "text or json"]),
         (&[("GOSSIP_PROFILE", "moon")], &["GOSSIP_PROFILE", "moon", "lan, wan or fast"]),
         (&[("GOSSIP_ADDR", "here")], &["GOSSIP_ADDR", "here", "IP:PORT"]),
@@ -128,7 +153,12 @@ fn hooks_of_the_file_have_their_own_times_and_filter() {
     assert_eq!(hooks[0].cooldown, Duration::from_millis(500));
     assert_eq!(hooks[1].command, ["d", "e"]);
     assert_eq!(hooks[1].first_delay, Duration::from_secs(30));
-    for bad in ["[[hook]]\n", "[[hook]]\ncommand = \"x\"\ntimeout = 0\n", "[hook]\ncommand = \"x\"\n"] {
+    for bad in [
+        "[[hook]]\n",
+        "[[hook]]\ncommand = [\"x\", 5]\n",
+        "[[hook]]\ncommand = \"x\"\ntimeout = 0\n",
+        "[hook]\ncommand = \"x\"\n",
+    ] {
         assert!(file(bad).is_err(), "{bad}");
     }
 }
@@ -143,12 +173,14 @@ fn dev_takes_free_ports_where_none_is_given() {
 
 #[test]
 fn what_is_printed_is_a_file_that_gives_the_same_and_hides_secrets() {
-    let variables = [("TOKEN", "s3cret"), ("NATS_URL", "nats://user:pa55@h:4222,h2"), ("LABELS", "a:1,b:\"2\"")];
+    let variables =
+        [("TOKEN", "s3cret"), ("NATS_URL", "nats://user:pa55@h:4222,h2"), ("NATS_NKEY", "SUSEED"), ("LABELS", "a:1,b:\"2\"")];
     let printed = environment(&variables).print();
-    assert!(!printed.contains("s3cret") && !printed.contains("pa55"), "{printed}");
+    assert!(!printed.contains("s3cret") && !printed.contains("pa55") && !printed.contains("SUSEED"), "{printed}");
     assert!(printed.contains("nats://<hidden>@h:4222,h2"), "{printed}");
-    let config = file(&printed).unwrap();
-    assert_eq!(config.labels.fixed.len(), 2);
+    let mut raw = Raw::default();
+    raw.read_file(Path::new("printed"), &printed).unwrap();
+    assert_eq!(raw.value("LABELS").0, "a:1,b:\"2\"");
 }
 
 #[test]
