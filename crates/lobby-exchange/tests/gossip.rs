@@ -193,7 +193,9 @@ async fn a_large_record_comes_by_stream() {
     let id = first.id;
     first.relabel(&(0..400).map(|n| format!("large:{n}:{}", "x".repeat(500))).collect::<Vec<_>>());
     for agent in [&mut second, &mut third] {
-        agent.until("the large record", |agent| agent.records.get(&id).is_some_and(|record| record.labels().count() == 400)).await;
+        agent
+            .until("the large record", |agent| agent.records.get(&id).is_some_and(|record| record.labels().count() == 400))
+            .await;
     }
 }
 

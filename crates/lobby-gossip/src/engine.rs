@@ -126,6 +126,8 @@ enum Timer {
     Root,
     /// Compare our state with somebody.
     Exchange,
+    /// Compare once more, soon after joining.
+    Recheck,
     /// Contact seeds.
     Seeds,
     /// Fetch the record of this node.
@@ -199,7 +201,7 @@ impl Engine {
         engine.arm_about(now, engine.config.root_period, Timer::Root);
         engine.arm_about(now, engine.config.exchange_period, Timer::Exchange);
         engine.timers.arm(now, FORGET_PERIOD, Timer::Forget);
-        engine.start_contact();
+        engine.start_contact(now);
         engine
     }
 
@@ -264,6 +266,7 @@ impl Engine {
                     self.exchange_with_anybody(now);
                     self.arm_about(now, self.config.exchange_period, Timer::Exchange);
                 }
+                Timer::Recheck => self.exchange_with_anybody(now),
                 Timer::Seeds if !self.leaving => self.outputs.push_back(Output::Resolve),
                 Timer::Seeds => {}
                 Timer::Pull(id) => self.pull(id, now),

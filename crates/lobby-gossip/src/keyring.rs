@@ -169,10 +169,7 @@ impl Keyring {
         let Some(secret) = self.check(preamble)? else { return Ok(body.to_vec()) };
         let (nonce, sealed) = body.split_first_chunk::<24>().ok_or(OpenError::Garbage)?;
         let mut plaintext = sealed.to_vec();
-        secret
-            .datagrams
-            .decrypt_in_place(&XNonce::from(*nonce), preamble, &mut plaintext)
-            .map_err(|_| OpenError::WrongKey)?;
+        secret.datagrams.decrypt_in_place(&XNonce::from(*nonce), preamble, &mut plaintext).map_err(|_| OpenError::WrongKey)?;
         Ok(plaintext)
     }
 

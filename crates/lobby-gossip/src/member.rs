@@ -175,7 +175,9 @@ impl Membership {
         let guards = &self.guards;
         // Hearsay does not beat an answer that we got ourselves: such a member is suspected, and probed, instead.
         let temper = |member: Member<Identity>| match member.state() {
-            State::Down if guards.has_proof(member.id().id, now) => Member::new(*member.id(), member.incarnation(), State::Suspect),
+            State::Down if guards.has_proof(member.id().id, now) => {
+                Member::new(*member.id(), member.incarnation(), State::Suspect)
+            }
             _ => member,
         };
         let _ = self.foca.apply_many(members.into_iter().take(room).map(temper), true, effects);
@@ -239,9 +241,6 @@ fn foca_config(config: &Config) -> foca::Config {
             frequency: config.down_announce_period,
             num_members: positive(config.down_announce_fanout),
         }),
-        periodic_gossip: Some(PeriodicParams {
-            frequency: config.gossip_period,
-            num_members: positive(config.gossip_fanout),
-        }),
+        periodic_gossip: Some(PeriodicParams { frequency: config.gossip_period, num_members: positive(config.gossip_fanout) }),
     }
 }

@@ -7,6 +7,7 @@
 pub mod daemon;
 pub mod go_peer;
 pub mod http;
+pub mod netns;
 pub mod port;
 pub mod process;
 pub mod server;

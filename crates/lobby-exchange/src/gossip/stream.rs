@@ -75,12 +75,7 @@ impl Context {
         let _ = self.events.send(StreamEvent::Closed(stream)).await;
     }
 
-    async fn talk(
-        &self,
-        stream: StreamId,
-        end: End,
-        mut orders: mpsc::UnboundedReceiver<Order>,
-    ) -> Result<(), ChannelError> {
+    async fn talk(&self, stream: StreamId, end: End, mut orders: mpsc::UnboundedReceiver<Order>) -> Result<(), ChannelError> {
         let mut channel = timeout(OPEN_TIMEOUT, self.open(end)).await.map_err(std::io::Error::from)??;
         if self.events.send(StreamEvent::Opened(stream)).await.is_err() {
             return Ok(());

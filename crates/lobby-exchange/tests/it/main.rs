@@ -2,6 +2,8 @@
 
 mod contract;
 mod dir;
+#[cfg(feature = "gossip")]
+mod gossip;
 mod memory;
 #[cfg(feature = "nats")]
 mod nats;

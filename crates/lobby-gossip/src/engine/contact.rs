@@ -17,6 +17,9 @@ const FIRST_WAIT: Duration = Duration::from_secs(1);
 /// Longest wait between two tries.
 const LONGEST_WAIT: Duration = Duration::from_secs(30);
 
+/// Who joined in the same moment as we did was unknown to our seed, and pushed its record while we were unknown to it.
+const RECHECK: Duration = Duration::from_millis(1500);
+
 /// Addresses of seeds that are used; a name with more is a mistake.
 const MAX_SEEDS: usize = 64;
 
@@ -38,11 +41,11 @@ impl Contact {
 }
 
 impl Engine {
-    pub(super) fn start_contact(&mut self) {
+    pub(super) fn start_contact(&mut self, now: Moment) {
         if self.contact.seeded {
             self.outputs.push_back(Output::Resolve);
         } else {
-            self.become_warm();
+            self.become_warm(now);
         }
     }
 
@@ -53,7 +56,7 @@ impl Engine {
         }
         self.contact.seeds = addrs.into_iter().take(MAX_SEEDS).collect();
         self.contact.selves.insert(self.identity().addr);
-        self.warm_if_alone();
+        self.warm_if_alone(now);
         let strangers = |addr: &&SocketAddr| !self.contact.selves.contains(*addr) && !self.roster.has_live_at(**addr);
         let mut seeds: Vec<_> = self.contact.seeds.iter().filter(strangers).copied().collect();
         seeds.retain(|addr| !self.is_contacting(*addr));
@@ -74,27 +77,28 @@ impl Engine {
     pub(super) fn seed_answered(&mut self, addr: SocketAddr, peer: Identity, complete: bool, now: Moment) {
         if peer.id == self.own {
             self.contact.selves.insert(addr);
-            self.warm_if_alone();
+            self.warm_if_alone(now);
             return;
         }
         // By datagram, so that both know that this way is open too.
         self.with_membership(now, |membership, effects| membership.announce(peer, effects));
         if complete {
-            self.become_warm();
+            self.become_warm(now);
         } else {
             self.open(addr, Purpose::Seed(addr));
         }
     }
 
     /// When all seeds are ourselves there is nobody to wait for.
-    fn warm_if_alone(&mut self) {
+    fn warm_if_alone(&mut self, now: Moment) {
         if !self.contact.seeds.is_empty() && self.contact.seeds.is_subset(&self.contact.selves) {
-            self.become_warm();
+            self.become_warm(now);
         }
     }
 
-    fn become_warm(&mut self) {
+    fn become_warm(&mut self, now: Moment) {
         if !std::mem::replace(&mut self.contact.warm, true) {
+            self.arm_about(now, RECHECK, Timer::Recheck);
             self.outputs.push_back(Output::Event(PeerEvent::Warm));
         }
     }

@@ -185,17 +185,7 @@ impl Engine {
     /// One step of a conversation: the state after it, `None` at its good end.
     fn answer(&mut self, stream: StreamId, talk: Talk, frame: Frame, now: Moment) -> Result<Option<Talk>, Verdict> {
         match (talk, frame) {
-            (Talk::Accepted, Frame::Hello(peer, root)) => {
-                let same = root == self.roster.sums().root;
-                self.meet(peer, now);
-                let own = self.identity();
-                if same || peer.id == self.own {
-                    self.say(stream, Frame::Same(own));
-                    return Ok(Some(Talk::Given));
-                }
-                self.say(stream, Frame::Buckets(own, self.roster.sums().buckets.clone()));
-                Ok(Some(Talk::Summed))
-            }
+            (Talk::Accepted, Frame::Hello(peer, root)) => Ok(Some(self.greet(stream, peer, root, now))),
             (Talk::Accepted, Frame::Pull(id, stamp)) => {
                 match self.roster.record(id).filter(|record| record.stamp >= stamp) {
                     Some(record) => self.say(stream, Frame::Give(vec![Gift { member: None, record: Some(record.clone()) }])),
@@ -245,6 +235,19 @@ impl Engine {
             (Talk::Given, Frame::Done) => Ok(None),
             _ => Err(Verdict::Garbage),
         }
+    }
+
+    /// Somebody who opened a stream tells who they are and the sum of what they know.
+    fn greet(&mut self, stream: StreamId, peer: Identity, root: u64, now: Moment) -> Talk {
+        let same = root == self.roster.sums().root;
+        self.meet(peer, now);
+        let own = self.identity();
+        if same || peer.id == self.own {
+            self.say(stream, Frame::Same(own));
+            return Talk::Given;
+        }
+        self.say(stream, Frame::Buckets(own, self.roster.sums().buckets.clone()));
+        Talk::Summed
     }
 
     /// The other end of a stream is alive, and is where it says it is.

@@ -51,7 +51,9 @@ fn a_sealed_cluster_ignores_ten_thousand_forged_datagrams() {
     let after: u64 = verdicts.iter().map(|verdict| received(&sim, *verdict)).sum();
     assert_eq!(after - before, 10_000);
     assert_eq!(sim.log, []);
-    assert!(received(&sim, Verdict::WrongKey) > 0 && received(&sim, Verdict::Foreign) > 0 && received(&sim, Verdict::Garbage) > 0);
+    assert!(
+        received(&sim, Verdict::WrongKey) > 0 && received(&sim, Verdict::Foreign) > 0 && received(&sim, Verdict::Garbage) > 0
+    );
     // The real ones again: every one is a replay by now, or for somebody else's window.
     sim.run(SEC);
     assert!(sim.all_see_all());

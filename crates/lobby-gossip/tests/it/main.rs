@@ -5,4 +5,5 @@
 mod gates;
 mod laws;
 mod scenario;
+mod seeds;
 mod sim;
