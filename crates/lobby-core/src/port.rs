@@ -166,8 +166,8 @@ pub enum Command {
 /// Why a command was not carried out. Nothing was changed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CommandError {
-    /// More labels than a node may have.
-    #[error("a node may have at most {} labels", crate::limits::LABELS)]
+    /// More labels, or more bytes of them, than a node may have.
+    #[error("a node may have at most {} labels of together {} bytes", crate::limits::LABELS, crate::limits::LABELS_BYTES)]
     TooManyLabels,
     /// The runtime labels could not be saved.
     #[error("runtime labels could not be saved: {0}")]

@@ -105,6 +105,11 @@ pub enum ApplyDeltaError {
     TooLarge,
 }
 
+/// More than the numbers around one entry take in the binary form, and more than everything but entries does: a record
+/// within its limits always encodes to fewer than [`limits::RECORD_BYTES`].
+const ENTRY_BYTES: usize = 24;
+const HEAD_BYTES: usize = 256;
+
 impl Record {
     /// An empty record, the first of its generation.
     pub fn new(origin: Origin, name: Name, stamp: Stamp) -> Self {
@@ -224,15 +229,17 @@ impl Record {
     }
 
     fn within_limits(&self) -> bool {
-        let (mut labels, mut tombstones) = (0, 0);
+        let (mut labels, mut tombstones, mut bytes) = (0, 0, HEAD_BYTES);
         for (key, entry) in &self.entries {
+            bytes += key.parts().1.len() + entry.value.as_ref().map_or(0, Bytes::len) + ENTRY_BYTES;
             match (key, &entry.value) {
                 (_, None) => tombstones += 1,
                 (Key::Label(_), Some(_)) => labels += 1,
                 (Key::Meta(_) | Key::Other(..), Some(_)) => {}
             }
         }
-        self.entries.len() <= limits::ENTRIES && labels <= limits::LABELS && tombstones <= limits::TOMBSTONES
+        let counts = self.entries.len() <= limits::ENTRIES && labels <= limits::LABELS && tombstones <= limits::TOMBSTONES;
+        counts && bytes <= limits::RECORD_BYTES
     }
 }
 

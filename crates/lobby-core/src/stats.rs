@@ -6,11 +6,12 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Declares an enum with all its values and their names in metrics.
+#[macro_export]
 macro_rules! named {
-    ($(#[$doc:meta])* $name:ident { $($(#[$vdoc:meta])* $variant:ident = $text:literal,)* }) => {
+    ($(#[$doc:meta])* $vis:vis $name:ident { $($(#[$vdoc:meta])* $variant:ident = $text:literal,)* }) => {
         $(#[$doc])*
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-        pub enum $name { $($(#[$vdoc])* $variant,)* }
+        $vis enum $name { $($(#[$vdoc])* $variant,)* }
 
         impl $name {
             /// Every value, in the order of declaration.
@@ -26,7 +27,7 @@ macro_rules! named {
 
 named! {
     /// What a packet is.
-    PacketKind {
+    pub PacketKind {
         /// A record, whole or as keep-alive (NATS, Redis).
         Hi = "hi",
         /// A goodbye.
@@ -46,7 +47,7 @@ named! {
 
 named! {
     /// What became of a packet.
-    Verdict {
+    pub Verdict {
         /// Sent, or received and used.
         Ok = "ok",
         /// Our own packet came back.
@@ -74,7 +75,7 @@ named! {
 
 named! {
     /// Something whose depth has a bound.
-    Queue {
+    pub Queue {
         /// Events on their way from exchanges to the node task.
         Events = "events",
         /// Changes waiting to be sent.
@@ -175,6 +176,10 @@ pub struct AgentStats {
     pub longest_turn_us: AtomicU64,
     /// Last turn of the node task, microseconds.
     pub last_turn_us: AtomicU64,
+    /// How late the node task noticed its last deadline, microseconds.
+    pub last_lag_us: AtomicU64,
+    /// How late it noticed a deadline at worst, microseconds.
+    pub longest_lag_us: AtomicU64,
     /// Events from exchanges that brought nothing new.
     pub events_stale: AtomicU64,
     /// Events refused because the catalog is full.

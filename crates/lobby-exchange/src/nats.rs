@@ -13,7 +13,10 @@ use std::{path::PathBuf, sync::Arc, time::Duration};
 use async_nats::{Client, Event, ServerAddr, StatusCode, Subscriber};
 use bytes::Bytes;
 use futures_util::StreamExt;
-use lobby_core::port::PeerLink;
+use lobby_core::{
+    port::PeerLink,
+    stats::{PacketKind, Stats, Verdict},
+};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
@@ -101,7 +104,7 @@ impl Nats {
 impl Exchange for Nats {
     async fn run(self, link: PeerLink, stop: CancellationToken) -> Result<(), ExchangeError> {
         let node = link.announcement.borrow().record.origin.node_id().expect("our own record has a node id");
-        let bus = NatsBus::open(self.options, self.servers, &self.config.channel, node).await?;
+        let bus = NatsBus::open(self.options, self.servers, &self.config.channel, node, link.stats.clone()).await?;
         let Config { cluster, keep_alive, .. } = self.config;
         let setup = Setup { broker: "nats", cluster, keep_alive, answering: Answering::Queue };
         Box::pin(broker::run(bus, setup, link, self.clock, stop)).await;
@@ -140,10 +143,11 @@ impl NatsBus {
         servers: Vec<ServerAddr>,
         channel: &str,
         node: lobby_core::id::NodeId,
+        stats: Arc<Stats>,
     ) -> Result<Self, ExchangeError> {
         let (sender, status) = watch::channel(Status::default());
         let sender = Arc::new(sender);
-        let options = options.event_callback(move |event| note(sender.clone(), event));
+        let options = options.event_callback(move |event| note(sender.clone(), stats.clone(), event));
         let unusable = |err: &dyn std::fmt::Display| ExchangeError::Setting { setting: "NATS_URL", why: err.to_string() };
         let client = options.connect(&servers[..]).await.map_err(|err| unusable(&err))?;
         let bad_channel =
@@ -250,7 +254,7 @@ impl Bus for NatsBus {
     }
 }
 
-async fn note(sender: Arc<watch::Sender<Status>>, event: Event) {
+async fn note(sender: Arc<watch::Sender<Status>>, stats: Arc<Stats>, event: Event) {
     match event {
         Event::Connected => sender.send_modify(|status| {
             status.connects += 1;
@@ -263,7 +267,14 @@ async fn note(sender: Arc<watch::Sender<Status>>, event: Event) {
                 tracing::warn!(error = %err, "nats: no connection; trying again for ever");
             }
         }),
-        Event::SlowConsumer(_) => tracing::warn!("nats: packets were lost because we read too slowly"),
+        // Told for each packet that is lost.
+        Event::SlowConsumer(_) => {
+            stats.received(PacketKind::Hi, Verdict::Refused, 0);
+            let lost = stats.received_count(PacketKind::Hi, Verdict::Refused);
+            if lost.is_power_of_two() {
+                tracing::warn!(lost, "nats: packets are lost because we read too slowly");
+            }
+        }
         Event::LameDuckMode | Event::Draining => {}
     }
 }

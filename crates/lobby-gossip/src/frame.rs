@@ -75,6 +75,9 @@ pub(crate) enum Frame {
 pub(crate) struct Gift {
     pub(crate) member: Option<Member<Identity>>,
     pub(crate) record: Option<Arc<Record>>,
+    /// There was a record, but it breaks its rules. The rest of the frame stands: one bad record must not keep a newcomer
+    /// from all others.
+    pub(crate) spoilt: bool,
 }
 
 impl Frame {
@@ -174,8 +177,9 @@ impl Gift {
     fn decode(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
         let has = reader.u8()?;
         let member = if has & 1 != 0 { Some(read_member(reader)?) } else { None };
-        let record = if has & 2 != 0 { Some(binary::decode_record(reader.bytes(limits::RECORD_BYTES)?)?) } else { None };
-        Ok(Self { member, record })
+        let told = if has & 2 != 0 { Some(reader.bytes(FRAME_BYTES)?) } else { None };
+        let record = told.and_then(|bytes| binary::decode_record(bytes).ok());
+        Ok(Self { member, spoilt: told.is_some() && record.is_none(), record })
     }
 }
 
@@ -237,4 +241,24 @@ fn read_list<T>(
         list.push(read(reader)?);
     }
     Ok(list)
+}
+
+#[cfg(test)]
+mod tests {
+    use lobby_core::{id::Origin, record::Stamp};
+
+    use super::*;
+
+    #[test]
+    fn one_bad_record_does_not_spoil_the_others_of_its_frame() {
+        let good = Record::new(Origin::Node(NodeId::from_bytes([1; 16])), "good".parse().unwrap(), Stamp::default());
+        let mut body = vec![2];
+        put_bytes(&mut body, b"this is no record");
+        Gift { member: None, record: Some(Arc::new(good)), spoilt: false }.encode(&mut body);
+        let mut frame = Vec::new();
+        put_give(&body, &mut frame);
+        let Ok(Frame::Give(gifts)) = Frame::decode(&frame) else { panic!("not taken as gifts") };
+        let seen: Vec<_> = gifts.iter().map(|gift| (gift.spoilt, gift.record.is_some())).collect();
+        assert_eq!(seen, [(true, false), (false, true)]);
+    }
 }

@@ -72,7 +72,11 @@ fn entry() -> impl Strategy<Value = Entry> {
 }
 
 fn gift() -> impl Strategy<Value = Gift> {
-    (proptest::option::of(member()), proptest::option::of(record())).prop_map(|(member, record)| Gift { member, record })
+    (proptest::option::of(member()), proptest::option::of(record())).prop_map(|(member, record)| Gift {
+        member,
+        record,
+        spoilt: false,
+    })
 }
 
 fn frame() -> impl Strategy<Value = Frame> {

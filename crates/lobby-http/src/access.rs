@@ -2,7 +2,7 @@
 //!
 //! [`doors`] stands before every route, [`token`] before all but health and the operator verbs, [`operator`] before those.
 //! A web page must not drive the API of an agent on its reader's machine, so pages of other sites and origins are
-//! refused; nor may it rebind its own name to a loopback address, so there the Host must be a name of ours.
+//! refused; nor may it rebind its own name to a loopback address, so from there the Host must be a name of ours.
 
 use std::{
     hint::black_box,
@@ -73,7 +73,8 @@ pub(crate) fn doors(app: &App, view: &View, route: Route, request: &Request) -> 
             return Err(ApiError::ForeignOrigin(shown(&origin)));
         }
     }
-    if let (Door::Tcp { loopback_only: true, .. }, Some(host)) = (caller.door, host)
+    if let (Door::Tcp { peer, loopback_only }, Some(host)) = (caller.door, host)
+        && (loopback_only || peer.ip().to_canonical().is_loopback())
         && !is_our_host(app, view, host)
     {
         return Err(ApiError::UnknownHost(shown(host)));

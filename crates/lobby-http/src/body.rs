@@ -32,17 +32,18 @@ impl Body {
         Self { plain: plain.into(), gzip: OnceCell::new() }
     }
 
-    /// The answer with this body, compressed if the client takes that.
+    /// The answer with this body, compressed if the client takes that; 304 if it holds the body with this tag already.
     pub(crate) async fn answer(&self, request: &HeaderMap, etag: HeaderValue) -> Response {
+        let vary = (header::VARY, HeaderValue::from_static("accept-encoding"));
+        if holds(request, &etag) {
+            return (StatusCode::NOT_MODIFIED, [(header::ETAG, etag), vary]).into_response();
+        }
         let gzip = if self.plain.len() >= GZIP_FROM && takes_gzip(request) { self.gzip().await } else { None };
         let encoded = gzip.is_some();
-        let mut response = gzip.unwrap_or_else(|| self.plain.clone()).into_response();
-        let headers = response.headers_mut();
-        headers.insert(header::CONTENT_TYPE, answer::JSON);
-        headers.insert(header::ETAG, etag);
-        headers.insert(header::VARY, HeaderValue::from_static("accept-encoding"));
+        let bytes = gzip.unwrap_or_else(|| self.plain.clone());
+        let mut response = ([(header::CONTENT_TYPE, answer::JSON), (header::ETAG, etag), vary], bytes).into_response();
         if encoded {
-            headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+            response.headers_mut().insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
         }
         response
     }
@@ -65,22 +66,18 @@ fn compress(plain: &[u8]) -> Bytes {
     encoder.write_all(plain).and_then(|()| encoder.finish()).expect("writing to memory does not fail").into()
 }
 
-/// The weak tag of a body made from this revision in this second; lists without seconds leave them out.
-pub(crate) fn etag(revision: u64, second: Option<u64>) -> HeaderValue {
-    let text = match second {
-        Some(second) => format!("W/\"{revision}-{second}\""),
-        None => format!("W/\"{revision}\""),
-    };
-    HeaderValue::try_from(text).expect("digits and quotes are a header value")
+/// The weak tag of a body that these numbers determine.
+pub(crate) fn etag<const N: usize>(numbers: [u64; N]) -> HeaderValue {
+    let text = format!("W/\"{}\"", numbers.map(|number| number.to_string()).join("-"));
+    HeaderValue::try_from(text).expect("digits, dashes and quotes are a header value")
 }
 
-/// The 304 of a client that already holds the body with this tag.
-pub(crate) fn not_modified(request: &HeaderMap, etag: &HeaderValue) -> Option<Response> {
+/// Whether the client holds the body with this tag.
+fn holds(request: &HeaderMap, etag: &HeaderValue) -> bool {
     let opaque = |tag: &str| tag.trim().trim_start_matches("W/").to_owned();
-    let ours = opaque(etag.to_str().ok()?);
+    let ours = etag.to_str().map(opaque);
     let texts = request.get_all(header::IF_NONE_MATCH).iter().filter_map(|value| value.to_str().ok());
-    let held = texts.flat_map(|text| text.split(',')).any(|tag| tag.trim() == "*" || opaque(tag) == ours);
-    held.then(|| (StatusCode::NOT_MODIFIED, [(header::ETAG, etag.clone())]).into_response())
+    texts.flat_map(|text| text.split(',')).any(|tag| tag.trim() == "*" || ours.as_ref().is_ok_and(|ours| opaque(tag) == *ours))
 }
 
 fn takes_gzip(request: &HeaderMap) -> bool {
@@ -121,7 +118,7 @@ mod tests {
 
     #[test]
     fn if_none_match() {
-        let tag = etag(7, Some(9));
+        let tag = etag([7, 9]);
         for (value, want) in [
             ("W/\"7-9\"", true),
             ("\"7-9\"", true),
@@ -130,7 +127,7 @@ mod tests {
             ("W/\"7-8\"", false),
             ("7-9", false),
         ] {
-            assert_eq!(not_modified(&headers(header::IF_NONE_MATCH, value), &tag).is_some(), want, "{value:?}");
+            assert_eq!(holds(&headers(header::IF_NONE_MATCH, value), &tag), want, "{value:?}");
         }
     }
 }

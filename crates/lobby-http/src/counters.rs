@@ -4,26 +4,11 @@
 
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
-/// Declares an enum with all its values and their names in metrics.
-macro_rules! counted {
-    ($(#[$doc:meta])* $name:ident { $($(#[$vdoc:meta])* $variant:ident = $text:literal,)* }) => {
-        $(#[$doc])*
-        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-        pub(crate) enum $name { $($(#[$vdoc])* $variant,)* }
+use lobby_core::named;
 
-        impl $name {
-            pub(crate) const ALL: &[Self] = &[$(Self::$variant,)*];
-
-            pub(crate) const fn as_str(self) -> &'static str {
-                match self { $(Self::$variant => $text,)* }
-            }
-        }
-    };
-}
-
-counted! {
+named! {
     /// A class of routes.
-    Route {
+    pub(crate) Route {
         /// `/`, `/v1`, `/v1/`, `/v1/discoveries`.
         List = "list",
         /// `/v1/discovery`.
@@ -47,9 +32,9 @@ counted! {
     }
 }
 
-counted! {
+named! {
     /// Why a request or a connection was refused or cut off.
-    Refusal {
+    pub(crate) Refusal {
         /// 90 % of the connections were taken.
         Crowded = "crowded",
         /// All connections were taken.

@@ -46,7 +46,7 @@ pub struct Config {
     pub token: Option<String>,
     /// DISABLE_API: only `/metrics` and `/v1/health` are left.
     pub disable_api: bool,
-    /// ALLOWED_HOSTS: `Host` names accepted on a loopback address, beside IP literals, `localhost` and the node's name.
+    /// ALLOWED_HOSTS: `Host` names accepted from loopback, beside IP literals, `localhost` and the node's name.
     pub allowed_hosts: Vec<String>,
     /// OPERATOR_LOOPBACK: without a token, loopback peers may use the operator verbs.
     pub operator_loopback: bool,

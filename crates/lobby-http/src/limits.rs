@@ -37,7 +37,8 @@ impl Default for Limits {
             body_bytes: 1 << 20,
             body_read: Duration::from_secs(10),
             write_stall: Duration::from_secs(30),
-            drain: Duration::from_secs(1),
+            // With a second for the goodbye before it, a stop stays below two.
+            drain: Duration::from_millis(500),
         }
     }
 }

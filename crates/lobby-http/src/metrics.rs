@@ -127,10 +127,14 @@ fn exchanges(text: &mut Text, app: &App) {
 
 fn agent(text: &mut Text, stats: &AgentStats) {
     let seconds = |micros: u64| micros as f64 / 1e6;
-    text.family("lobby_loop_turn_seconds", Gauge, "How long the last turn of the node task took: the lag of its loop.")
+    text.family("lobby_loop_turn_seconds", Gauge, "How long the last turn of the node task took.")
         .value(seconds(stats.last_turn_us.load(Relaxed)));
     text.family("lobby_loop_longest_turn_seconds", Gauge, "How long the longest turn of the node task took.")
         .value(seconds(stats.longest_turn_us.load(Relaxed)));
+    text.family("lobby_loop_lag_seconds", Gauge, "How late the node task noticed its last deadline.")
+        .value(seconds(stats.last_lag_us.load(Relaxed)));
+    text.family("lobby_loop_longest_lag_seconds", Gauge, "How late the node task noticed a deadline, the worst so far.")
+        .value(seconds(stats.longest_lag_us.load(Relaxed)));
     text.family("lobby_events_stale_total", Counter, "Events of exchanges that brought nothing new.")
         .value(stats.events_stale.load(Relaxed));
     text.family("lobby_events_refused_total", Counter, "Events refused because the catalog is full.")

@@ -4,15 +4,14 @@
 //! GET /v1/nodes    [{id, name, state, addresses, generation, version, exchanges, age_ms, labels, …}]
 //! ```
 //! `id` is null for daemons that tell only their host name. `conflict` marks live nodes that share a name.
+//! The tag holds the second and a hash of all but the ages: much of what is shown here changes without a revision.
 
-use std::collections::HashMap;
-
-use axum::{
-    Extension, Router,
-    http::header,
-    response::{IntoResponse, Response},
-    routing::get,
+use std::{
+    collections::HashMap,
+    hash::{DefaultHasher, Hash, Hasher},
 };
+
+use axum::{Extension, Router, http::HeaderMap, response::Response, routing::get};
 use lobby_core::{
     catalog::{Node, Presence, Snapshot},
     name::Name,
@@ -20,7 +19,10 @@ use lobby_core::{
 };
 use serde::Serialize;
 
-use crate::{App, View, answer};
+use crate::{
+    App, View, answer,
+    body::{self, Body},
+};
 
 /// Above this many nodes the body is made on a thread of its own: about 2 ms of work.
 const ASIDE: usize = 1000;
@@ -29,7 +31,7 @@ pub(crate) fn routes() -> Router<App> {
     Router::new().route("/v1/nodes", get(nodes))
 }
 
-#[derive(Serialize)]
+#[derive(Hash, Serialize)]
 struct NodeBody<'a> {
     id: Option<String>,
     name: &'a str,
@@ -38,7 +40,7 @@ struct NodeBody<'a> {
     generation: u64,
     version: u64,
     exchanges: Vec<PresenceBody<'a>>,
-    age_ms: u64,
+    age_ms: Age,
     labels: Vec<&'a str>,
     own: bool,
     conflict: bool,
@@ -46,30 +48,42 @@ struct NodeBody<'a> {
     datacenter: Option<&'a str>,
 }
 
+/// Milliseconds. Equal to every other age where the tag is made.
 #[derive(Serialize)]
+struct Age(u64);
+
+impl Hash for Age {
+    fn hash<H: Hasher>(&self, _: &mut H) {}
+}
+
+#[derive(Hash, Serialize)]
 struct PresenceBody<'a> {
     name: &'a str,
     state: &'static str,
 }
 
-async fn nodes(Extension(view): Extension<View>) -> Response {
-    let body = if view.snapshot.nodes.len() <= ASIDE {
+async fn nodes(Extension(view): Extension<View>, headers: HeaderMap) -> Response {
+    let second = view.now.wall.0;
+    let (hash, plain) = if view.snapshot.nodes.len() <= ASIDE {
         render(&view)
     } else {
         // The task only fails when the agent stops, and then nobody waits for the body.
         tokio::task::spawn_blocking(move || render(&view)).await.unwrap_or_default()
     };
-    ([(header::CONTENT_TYPE, answer::JSON)], body).into_response()
+    Body::new(plain).answer(&headers, body::etag([second, hash])).await
 }
 
-fn render(view: &View) -> Vec<u8> {
+/// The body and the hash of all but the ages in it.
+fn render(view: &View) -> (u64, Vec<u8>) {
     let mut live: HashMap<&Name, usize> = HashMap::new();
     for node in view.snapshot.nodes.values().filter(|node| node.state.is_listed()) {
         *live.entry(&node.record.name).or_default() += 1;
     }
-    let body = |node: &'_ Node| node.state.is_listed() && live.get(&node.record.name).is_some_and(|count| *count > 1);
-    let bodies: Vec<_> = view.snapshot.nodes.values().map(|node| node_body(view, node, body(node))).collect();
-    answer::pretty(&bodies)
+    let conflict = |node: &Node| node.state.is_listed() && live.get(&node.record.name).is_some_and(|count| *count > 1);
+    let bodies: Vec<_> = view.snapshot.nodes.values().map(|node| node_body(view, node, conflict(node))).collect();
+    let mut hasher = DefaultHasher::new();
+    bodies.hash(&mut hasher);
+    (hasher.finish(), answer::pretty(&bodies))
 }
 
 fn node_body<'a>(view: &'a View, node: &'a Node, conflict: bool) -> NodeBody<'a> {
@@ -83,7 +97,7 @@ fn node_body<'a>(view: &'a View, node: &'a Node, conflict: bool) -> NodeBody<'a>
         generation: record.stamp.generation.0,
         version: record.stamp.version.0,
         exchanges: node.presences.iter().filter_map(|presence| presence_body(&view.snapshot, presence)).collect(),
-        age_ms: u64::try_from(node.age(view.now).as_millis()).unwrap_or(u64::MAX),
+        age_ms: Age(u64::try_from(node.age(view.now).as_millis()).unwrap_or(u64::MAX)),
         labels: record.labels().map(|label| label.as_str()).collect(),
         own: node.own,
         conflict,

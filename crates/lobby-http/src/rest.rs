@@ -26,8 +26,6 @@ use lobby_core::{
     catalog::Host,
     id::Revision,
     label::Label,
-    limits,
-    port::CommandError,
     select::Selector,
     time::WallSecond,
     wire::rest::{self, Packet},
@@ -76,10 +74,7 @@ async fn discoveries(app: State<App>, view: Extension<View>, uri: Uri, headers: 
 async fn list(app: &App, view: &View, uri: &Uri, headers: &HeaderMap, shown: Shown) -> Result<Response, ApiError> {
     let query = query::parse(uri.query().unwrap_or_default())?;
     let selector = Selector::from_query(query.get("labels"), query.get("prefixes"));
-    let etag = body::etag(view.snapshot.revision.0, Some(view.now.wall.0));
-    if let Some(response) = body::not_modified(headers, &etag) {
-        return Ok(response);
-    }
+    let etag = body::etag([view.snapshot.revision.0, view.now.wall.0]);
     if selector == Selector::All {
         return Ok(everybody(app, view).body.answer(headers, etag).await);
     }
@@ -106,28 +101,28 @@ fn everybody(app: &App, view: &View) -> Arc<ListBody> {
     list
 }
 
-async fn discovery(Extension(view): Extension<View>) -> Response {
-    let local = &view.snapshot.local;
-    answer::json(&Packet {
-        hostname: local.record.name.as_str().to_owned(),
-        labels: local.record.labels().map(|label| label.as_str().to_owned()).collect(),
-        last_check: local.last_check(view.now).0,
-    })
+async fn discovery(Extension(view): Extension<View>, headers: HeaderMap) -> Response {
+    let record = &view.snapshot.local.record;
+    let packet = Packet {
+        hostname: record.name.as_str().to_owned(),
+        labels: record.labels().map(|label| label.as_str().to_owned()).collect(),
+        last_check: view.snapshot.local.last_check(view.now).0,
+    };
+    // Not the revision: an agent that is not listed changes without one.
+    let etag = body::etag([record.stamp.generation.0, record.stamp.version.0, packet.last_check]);
+    Body::new(answer::pretty(&packet)).answer(&headers, etag).await
 }
 
-async fn resolve(Extension(view): Extension<View>, uri: Uri) -> Result<Response, ApiError> {
+async fn resolve(Extension(view): Extension<View>, uri: Uri, headers: HeaderMap) -> Result<Response, ApiError> {
     let query = query::parse(uri.query().unwrap_or_default())?;
     let label = query.get("label").unwrap_or_default();
     let carries = |host: &&Arc<Host>| host.labels.binary_search_by(|other| other.as_str().cmp(label)).is_ok();
     let names: Vec<_> = view.snapshot.hosts.values().filter(carries).map(|host| host.name.as_str()).collect();
-    Ok(answer::json(&names))
+    Ok(Body::new(answer::pretty(&names)).answer(&headers, body::etag([view.snapshot.revision.0])).await)
 }
 
 async fn add_labels(State(app): State<App>, request: Request) -> Result<Response, ApiError> {
     let labels = labels(&app, request).await?;
-    if labels.len() > limits::LABELS {
-        return Err(CommandError::TooManyLabels.into());
-    }
     if !labels.is_empty() {
         app.state.handles.commands.add_labels(labels).await?;
     }

@@ -8,18 +8,17 @@ use lobby_core::{
     stats::{AgentStats, Stats},
 };
 use lobby_exchange::{ExchangeError, clock::Clock};
-use tokio::{
-    sync::mpsc,
-    task::{JoinHandle, JoinSet},
-};
+use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use crate::{builder::Builder, store::Store};
+use crate::{builder::Builder, store::Store, tasks::Tasks};
 
-/// How long exchanges may take to say goodbye; the whole stop stays below two seconds.
-const GOODBYE: Duration = Duration::from_millis(1500);
+/// How long the goodbye may take, everything in it. A daemon promises to stop within two seconds: this one, then half a
+/// second in which its API drains, leave half a second for the rest.
+const GOODBYE: Duration = Duration::from_secs(1);
 
-/// An agent that runs in this process until it is told to [`leave`](Self::leave) or dropped. Dropping says no goodbye.
+/// An agent that runs in this process until it is told to [`leave`](Self::leave) or dropped. Dropping ends every task of
+/// it and says no goodbye.
 pub struct Lobby {
     pub(crate) clock: Clock,
     /// Keeps the data folder locked while we run.
@@ -29,9 +28,11 @@ pub struct Lobby {
     pub(crate) stats: Arc<AgentStats>,
     pub(crate) exchange_infos: Vec<ExchangeInfo>,
     pub(crate) stops: Stops,
-    pub(crate) node: JoinHandle<()>,
-    pub(crate) exchanges: JoinSet<Result<(), ExchangeError>>,
-    pub(crate) tasks: JoinSet<()>,
+    /// One task: the node task.
+    pub(crate) node: Tasks,
+    pub(crate) exchanges: Tasks,
+    /// Label sources, host name and hooks.
+    pub(crate) sources: Tasks,
     /// Keeps the event queue open, so that an agent without exchanges runs too.
     pub(crate) _events: mpsc::Sender<(ExchangeId, PeerEvent)>,
 }
@@ -54,6 +55,19 @@ pub struct ExchangeInfo {
     pub address: Option<SocketAddr>,
     /// Its counters.
     pub stats: Arc<Stats>,
+}
+
+/// Why an agent ended without being asked to. What it shows is frozen from then on: tell it to leave.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum AgentError {
+    /// An exchange can never work. Trying again would not help: change its settings.
+    #[error(transparent)]
+    Exchange(#[from] ExchangeError),
+    /// A task ended or panicked that lives as long as the agent: the node task, an exchange, a source or a hook, by this
+    /// name. This is a defect of the program; a new start helps until it comes up again.
+    #[error("the task `{0}` ended unasked")]
+    TaskEnded(&'static str),
 }
 
 impl Lobby {
@@ -97,48 +111,83 @@ impl Lobby {
         self.clock
     }
 
-    /// Waits until somebody asks the agent to leave, or an exchange can never work.
+    /// Waits until somebody asks the agent to leave, or any of its tasks ends without being asked to.
     ///
     /// # Errors
-    /// The exchange's error. The agent should be told to leave; trying again would not help.
-    pub async fn ended(&mut self) -> Result<(), ExchangeError> {
-        loop {
-            tokio::select! {
-                () = self.stops.leave.cancelled() => return Ok(()),
-                Some(result) = self.exchanges.join_next() => match result {
-                    Ok(Ok(())) => {}
-                    Ok(Err(err)) => return Err(err),
-                    Err(panic) => std::panic::resume_unwind(panic.into_panic()),
-                },
-            }
+    /// The exchange's error, or the name of the task. The agent should be told to leave.
+    pub async fn ended(&mut self) -> Result<(), AgentError> {
+        let (name, end) = tokio::select! {
+            // When the node task ends, the others follow: it is the one to name.
+            biased;
+            () = self.stops.leave.cancelled() => return Ok(()),
+            Some(end) = self.node.join_next() => end,
+            Some(end) = self.exchanges.join_next() => end,
+            Some(end) = self.sources.join_next() => end,
+        };
+        match end {
+            Ok(Err(err)) => Err(err.into()),
+            // What a panic said is on stderr already.
+            Ok(Ok(())) | Err(_) => Err(AgentError::TaskEnded(name)),
         }
     }
 
     /// Stops without a goodbye, because the agent is back in a moment: others keep it until they miss it.
     pub fn abandon(self) {
-        // Every task ends with its set; the node task is told.
-        self.node.abort();
+        // Dropping ends every task.
     }
 
-    /// Says goodbye on every exchange and stops, within two seconds.
+    /// Says goodbye on every exchange and stops, within a second.
     pub async fn leave(mut self) {
         self.stops.sources.cancel();
         self.stops.node.cancel();
-        // The node publishes our leaving record before it ends; exchanges send that as their last word.
-        if let Err(err) = (&mut self.node).await {
-            tracing::error!("the node task failed: {err}");
-        }
-        self.stops.exchanges.cancel();
-        let goodbyes = async {
-            while let Some(result) = self.exchanges.join_next().await {
-                if let Ok(Err(err)) = result {
-                    tracing::warn!("an exchange ended badly: {err}");
-                }
-            }
-            while self.tasks.join_next().await.is_some() {}
+        let goodbye = async {
+            // The node task announces our leaving record, tells the exchanges to stop and outlives them.
+            self.node.join_all().await;
+            self.exchanges.join_all().await;
+            self.sources.join_all().await;
         };
-        if tokio::time::timeout(GOODBYE, goodbyes).await.is_err() {
+        if tokio::time::timeout(GOODBYE, goodbye).await.is_err() {
             tracing::warn!("not everybody could be told goodbye in time");
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    async fn alone() -> Lobby {
+        Lobby::builder().name("alone".parse().unwrap()).start().await.unwrap()
+    }
+
+    async fn ends_with(lobby: &mut Lobby, want: &str) {
+        let ended = tokio::time::timeout(Duration::from_secs(10), lobby.ended()).await.unwrap();
+        assert!(matches!(ended, Err(AgentError::TaskEnded(name)) if name == want), "wanted {want}, got {ended:?}");
+    }
+
+    #[tokio::test]
+    async fn any_task_that_ends_or_panics_unasked_is_an_error() {
+        let mut lobby = alone().await;
+        lobby.exchanges.spawn("memory", async { panic!("as a defect would") });
+        ends_with(&mut lobby, "memory").await;
+        lobby.exchanges.spawn("gossip", async { Ok(()) });
+        ends_with(&mut lobby, "gossip").await;
+        lobby.sources.spawn_sure("hook", async {});
+        ends_with(&mut lobby, "hook").await;
+        lobby.stops.node.cancel();
+        ends_with(&mut lobby, "node").await;
+        lobby.leave().await;
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_goodbye_that_nobody_takes_ends_after_a_second() {
+        let mut lobby = alone().await;
+        lobby.exchanges.spawn("stuck", std::future::pending());
+        let (clock, reader) = (lobby.clock(), lobby.reader());
+        let asked = clock.moment();
+        lobby.leave().await;
+        let took = clock.moment().since(asked);
+        assert!(took <= Duration::from_millis(1010), "{took:?}");
+        assert!(reader.snapshot().local.record.leaving);
     }
 }

@@ -1,7 +1,7 @@
 //! What an embedder (lobbyd is one) can set, and the start of an agent.
 //!
-//! Everything that can fail, fails here: the data folder, the host name, addresses to bind. After a successful start
-//! only an exchange that can never work ends the agent.
+//! Everything that can fail, fails here: the data folder, the host name, addresses to bind. What ends an agent after a
+//! successful start is `agent::AgentError`.
 
 use std::{sync::Arc, time::Duration};
 
@@ -15,10 +15,7 @@ use lobby_core::{
     stats::AgentStats,
 };
 use lobby_exchange::{ExchangeError, clock::Clock, memory};
-use tokio::{
-    sync::{mpsc, watch},
-    task::JoinSet,
-};
+use tokio::sync::{mpsc, watch};
 
 use crate::{
     agent::{Lobby, Stops},
@@ -29,6 +26,7 @@ use crate::{
         labels::{Labels, LabelsConfig},
     },
     store::{Store, StoreError},
+    tasks::Tasks,
     way::{self, Way},
 };
 
@@ -187,16 +185,13 @@ impl Builder {
             None => hostname::current().map_err(StartError::Hostname)?,
         };
         let stats = Arc::new(AgentStats::default());
-        let labels = Labels::load(self.labels, store.folder().map(ToOwned::to_owned), stats.clone());
+        let labels = Labels::load(self.labels, store.folder(), stats.clone());
         let mut local = LocalRecord::new(store.id, store.generation, name.clone());
-        local.set_labels(labels.all());
+        local.set_labels(labels.counted());
         local.set_meta(meta::VERSION, &self.version);
         local.set_meta(meta::DATACENTER, &self.datacenter);
         let ways = way::bind(self.ways, clock).await?;
-        let addresses: Vec<_> = ways.iter().filter_map(way::Ready::advertised).collect();
-        let addresses = if addresses.is_empty() { address::outward() } else { addresses };
-        let addresses: Vec<_> = addresses.iter().map(ToString::to_string).collect();
-        local.set_meta(meta::ADDRESSES, &addresses.join(","));
+        local.set_meta(meta::ADDRESSES, &addresses(&ways));
         local.commit(clock.moment());
         let specs = ways.iter().map(|way| way.spec(self.ttl));
         let own = local.record().clone();
@@ -213,20 +208,40 @@ impl Builder {
         let running = way::spawn(ways, &announced, &reader, &events_in, &stops.exchanges);
         let questions = running.questions;
         let listed = self.listed;
-        let node =
-            Node { clock, local, listed, catalog, events, updates, announcement, snapshots, questions, stats: stats.clone() };
-        let node = tokio::spawn(node.run(stops.node.clone()));
+        let task = Node {
+            clock,
+            local,
+            listed,
+            catalog,
+            deadline: None,
+            events,
+            updates,
+            announcement,
+            stop_exchanges: stops.exchanges.clone(),
+            snapshots,
+            questions,
+            stats: stats.clone(),
+        };
+        let mut node = Tasks::default();
+        node.spawn_sure("node", task.run(stops.node.clone()));
 
-        let mut tasks = JoinSet::new();
-        tasks.spawn(labels.run(commands, updates_in.clone(), stops.leave.clone(), stops.sources.clone()));
+        let mut sources = Tasks::default();
+        sources.spawn_sure("labels", labels.run(commands, updates_in.clone(), stops.leave.clone(), stops.sources.clone()));
         if follow_hostname {
-            tasks.spawn(hostname::follow(name, updates_in, stops.sources.clone()));
+            sources.spawn_sure("host name", hostname::follow(name, updates_in, stops.sources.clone()));
         }
         for hook in self.hooks {
-            tasks.spawn(hook.follow(reader.clone(), clock, stats.clone(), stops.sources.clone()));
+            sources.spawn_sure("hook", hook.follow(reader.clone(), clock, stats.clone(), stops.sources.clone()));
         }
         let commands = Commands::new(commands_in);
         let (exchange_infos, exchanges) = (running.infos, running.tasks);
-        Ok(Lobby { clock, store, reader, commands, stats, exchange_infos, stops, node, exchanges, tasks, _events: events_in })
+        Ok(Lobby { clock, store, reader, commands, stats, exchange_infos, stops, node, exchanges, sources, _events: events_in })
     }
+}
+
+/// The addresses that the record tells: those that exchanges are reached at, else those that route outward.
+fn addresses(ways: &[way::Ready]) -> String {
+    let told: Vec<_> = ways.iter().filter_map(way::Ready::advertised).collect();
+    let addresses = if told.is_empty() { address::outward() } else { told };
+    addresses.iter().map(ToString::to_string).collect::<Vec<_>>().join(",")
 }

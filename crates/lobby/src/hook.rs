@@ -48,19 +48,23 @@ impl Hook {
     /// Runs until `stop`.
     pub(crate) async fn follow(self, mut reader: CatalogReader, clock: Clock, stats: Arc<AgentStats>, stop: CancellationToken) {
         let mut last: Option<Seen> = None;
+        let mut compared = None;
         let work = async {
             tokio::time::sleep(self.first_delay).await;
             let mut snapshot = reader.snapshot();
             loop {
-                let seen = self.seen(&snapshot);
-                if snapshot.warm && last.as_ref() != Some(&seen) {
-                    last = Some(seen);
-                    let hosts = snapshot.hosts.values().map(Arc::as_ref).filter(|host| self.selector.takes(host));
-                    let input = rest::compact_list(hosts, clock.now());
-                    run::run(&self, input, &stats).await;
-                    tokio::time::sleep(self.cooldown).await;
-                    snapshot = reader.snapshot();
-                    continue;
+                // Within one revision the hosts are the same.
+                if snapshot.warm && compared.replace(snapshot.revision) != Some(snapshot.revision) {
+                    let seen = self.seen(&snapshot);
+                    if last.as_ref() != Some(&seen) {
+                        last = Some(seen);
+                        let hosts = snapshot.hosts.values().map(Arc::as_ref).filter(|host| self.selector.takes(host));
+                        let input = rest::compact_list(hosts, clock.now());
+                        run::run(&self, input, &stats).await;
+                        tokio::time::sleep(self.cooldown).await;
+                        snapshot = reader.snapshot();
+                        continue;
+                    }
                 }
                 let Ok(next) = reader.changed().await else { return };
                 snapshot = next;

@@ -11,7 +11,14 @@
 //! let lobby = Lobby::builder()
 //!     .name("web-1".parse()?)
 //!     .labels(["service:web".parse()?])
-//!     .gossip(gossip::Config { bind: "127.0.0.1:0".parse()?, ..gossip::Config::default() })
+//!     .gossip(gossip::Config {
+//!         bind: "127.0.0.1:0".parse()?,
+//!         advertise: None,
+//!         join: vec!["127.0.0.1:1314".into()],
+//!         keys: Vec::new(),
+//!         cluster: "lobby".into(),
+//!         profile: gossip::Profile::Lan,
+//!     })
 //!     .start()
 //!     .await?;
 //! let snapshot = lobby.reader().snapshot();
@@ -35,6 +42,8 @@ pub mod client;
 mod agent;
 #[cfg(feature = "node")]
 mod builder;
+#[cfg(all(test, feature = "node"))]
+mod captured;
 #[cfg(feature = "node")]
 pub mod hook;
 #[cfg(feature = "node")]
@@ -46,10 +55,12 @@ mod source;
 #[cfg(feature = "node")]
 pub mod store;
 #[cfg(feature = "node")]
+mod tasks;
+#[cfg(feature = "node")]
 mod way;
 
 #[cfg(feature = "node")]
-pub use agent::{ExchangeInfo, Lobby};
+pub use agent::{AgentError, ExchangeInfo, Lobby};
 #[cfg(feature = "node")]
 pub use builder::{Builder, StartError};
 pub use lobby_core as core;

@@ -19,6 +19,7 @@ use lobby_core::{
     name::Name,
     port::{Announcement, LinkState, PeerEvent},
     stats::AgentStats,
+    time::Moment,
 };
 use lobby_exchange::clock::Clock;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -53,9 +54,13 @@ pub(crate) struct Node {
     pub(crate) local: LocalRecord,
     pub(crate) listed: bool,
     pub(crate) catalog: Catalog,
+    /// The catalog's next deadline, and from when on we are late for it: a deadline may be past when it is made.
+    pub(crate) deadline: Option<(Moment, Moment)>,
     pub(crate) events: mpsc::Receiver<(ExchangeId, PeerEvent)>,
     pub(crate) updates: mpsc::Receiver<Update>,
     pub(crate) announcement: watch::Sender<Announcement>,
+    /// Cancelled once our last record is announced, so that no exchange stops before it can say goodbye.
+    pub(crate) stop_exchanges: CancellationToken,
     pub(crate) snapshots: watch::Sender<Arc<Snapshot>>,
     /// One for each exchange, in the order of their ids.
     pub(crate) questions: Vec<mpsc::Sender<lobby_core::id::NodeId>>,
@@ -63,16 +68,14 @@ pub(crate) struct Node {
 }
 
 impl Node {
-    /// Runs until `stop`, then publishes the last version of our record, the one that says goodbye.
+    /// Runs until `stop`, then announces the last version of our record, the one that says goodbye, and ends after the
+    /// exchanges: to them the end of this task means that there is nobody left to say anything for.
     pub(crate) async fn run(mut self, stop: CancellationToken) {
         loop {
             let event = self.next_event(&stop).await;
             let turn = self.clock.moment();
             if matches!(event, Event::Stop) {
-                self.local.leave();
-                self.commit();
-                self.publish();
-                return;
+                return self.leave().await;
             }
             self.handle_event(event);
             for _ in 1..EVENTS_A_TURN {
@@ -83,14 +86,33 @@ impl Node {
             }
             self.ask_questions();
             self.publish();
-            let took = u64::try_from(self.clock.moment().since(turn).as_micros()).unwrap_or(u64::MAX);
+            let took = micros(self.clock.moment().since(turn));
             self.stats.last_turn_us.store(took, Ordering::Relaxed);
             self.stats.longest_turn_us.fetch_max(took, Ordering::Relaxed);
         }
     }
 
+    async fn leave(mut self) {
+        self.local.leave();
+        self.commit();
+        self.publish();
+        self.stop_exchanges.cancel();
+        loop {
+            tokio::select! {
+                // Every exchange holds a receiver until it ends.
+                () = self.announcement.closed() => return,
+                // What they still hear changes nothing any more, but must not make them wait.
+                Some(_) = self.events.recv() => {}
+            }
+        }
+    }
+
     async fn next_event(&mut self, stop: &CancellationToken) -> Event {
-        let deadline = self.catalog.next_deadline().map(|moment| self.clock.instant(moment));
+        let next = self.catalog.next_deadline();
+        if next != self.deadline.map(|(deadline, _)| deadline) {
+            self.deadline = next.map(|deadline| (deadline, deadline.max(self.clock.moment())));
+        }
+        let deadline = next.map(|deadline| self.clock.instant(deadline));
         let due = async {
             match deadline {
                 Some(deadline) => tokio::time::sleep_until(deadline).await,
@@ -126,7 +148,13 @@ impl Node {
                 self.local.set_name(name);
                 self.commit();
             }
-            Event::Deadline => self.catalog.handle_deadline(self.clock.now()),
+            Event::Deadline => {
+                let now = self.clock.now();
+                let late = self.deadline.take().map_or(0, |(_, due)| micros(now.moment.since(due)));
+                self.stats.last_lag_us.store(late, Ordering::Relaxed);
+                self.stats.longest_lag_us.fetch_max(late, Ordering::Relaxed);
+                self.catalog.handle_deadline(now);
+            }
             Event::Stop => {}
         }
     }
@@ -165,8 +193,54 @@ impl Node {
     }
 
     fn publish(&mut self) {
-        if let Some(snapshot) = self.catalog.poll_snapshot() {
-            self.snapshots.send_replace(snapshot);
+        let Some(snapshot) = self.catalog.poll_snapshot() else { return };
+        let before = self.snapshots.send_replace(snapshot.clone());
+        for (link, _) in snapshot.links.iter().zip(&*before.links).filter(|(now, before)| now.given_up && !before.given_up) {
+            tracing::warn!(exchange = %link.name, "not warm within WARM_MAX: the list counts as complete without it");
         }
+    }
+}
+
+fn micros(duration: std::time::Duration) -> u64 {
+    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use crate::{Lobby, captured, memory::Hub};
+
+    /// An agent whose exchange never gets warm, after its node task has done all it had to do.
+    async fn cold() -> Lobby {
+        let hub = Hub::new();
+        hub.set_up(false);
+        let builder = Lobby::builder().name("cold".parse().unwrap()).warm_max(Duration::from_secs(1)).memory(hub.join());
+        let lobby = builder.start().await.unwrap();
+        lobby.commands().add_labels(vec!["a:1".parse().unwrap()]).await.unwrap();
+        lobby
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_exchange_that_is_not_warm_in_time_is_named_in_the_log() {
+        let log = captured::Log::start();
+        let lobby = cold().await;
+        let mut reader = lobby.reader();
+        while !reader.changed().await.unwrap().links[0].given_up {}
+        let n_warnings = || log.text().matches("not warm within WARM_MAX").count();
+        assert_eq!(n_warnings(), 1, "{}", log.text());
+        lobby.leave().await;
+        assert_eq!(n_warnings(), 1, "later snapshots do not say it again");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn how_late_a_deadline_was_noticed_is_the_lag() {
+        let lobby = cold().await;
+        let mut reader = lobby.reader();
+        // The machine stands still for ten seconds; the deadline was after one.
+        tokio::time::advance(Duration::from_secs(10)).await;
+        while !reader.changed().await.unwrap().links[0].given_up {}
+        let lag = lobby.stats().longest_lag_us.load(std::sync::atomic::Ordering::Relaxed);
+        assert!((8_900_000..=9_100_000).contains(&lag), "{lag}");
     }
 }

@@ -12,7 +12,7 @@
 use std::{
     fs::{self, File, OpenOptions, TryLockError},
     io::{self, Write},
-    os::unix::fs::{DirBuilderExt, OpenOptionsExt},
+    os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt},
     path::{Path, PathBuf},
 };
 
@@ -108,16 +108,23 @@ impl Store {
     }
 }
 
-/// Writes a file through a temporary neighbour and a rename, so that readers see the old or the new one.
+/// Writes a file through a temporary neighbour and a rename, so that readers see the old or the new one. The file has
+/// exactly this mode, whatever the umask.
 pub(crate) fn replace_file(path: &Path, mode: u32, content: &[u8]) -> io::Result<()> {
     // A leading dot keeps the neighbour out of the label folder's list.
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let draft = path.with_file_name(format!(".{name}.{}~", std::process::id()));
     let mut file = OpenOptions::new().create(true).truncate(true).write(true).mode(mode).open(&draft)?;
-    let result = file.write_all(content).and_then(|()| file.sync_all()).and_then(|()| fs::rename(&draft, path));
-    if result.is_err() {
+    let result = file
+        .set_permissions(fs::Permissions::from_mode(mode))
+        .and_then(|()| file.write_all(content))
+        .and_then(|()| file.sync_all())
+        .and_then(|()| fs::rename(&draft, path));
+    match &result {
+        // A power cut after this must not bring the old name back. Some file systems cannot sync a folder.
+        Ok(()) => _ = path.parent().map(|folder| File::open(folder)?.sync_all()),
         // The error that counts is the first one; the draft is hidden and harmless.
-        let _ = fs::remove_file(&draft);
+        Err(_) => _ = fs::remove_file(&draft),
     }
     result
 }
@@ -224,8 +231,17 @@ mod tests {
     }
 
     #[test]
+    fn a_replaced_file_has_its_mode_whatever_the_umask() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("file");
+        // No usual umask leaves this one as it is.
+        replace_file(&path, 0o666, b"text").unwrap();
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o666);
+        assert_eq!(fs::read(&path).unwrap(), b"text");
+    }
+
+    #[test]
     fn the_key_is_for_its_owner_only() {
-        use std::os::unix::fs::PermissionsExt;
         let folder = tempfile::tempdir().unwrap();
         drop(Store::open(folder.path()).unwrap());
         let mode = fs::metadata(folder.path().join("node.key")).unwrap().permissions().mode();

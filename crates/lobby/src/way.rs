@@ -11,13 +11,10 @@ use lobby_core::{
     stats::Stats,
 };
 use lobby_exchange::{Exchange, ExchangeError, clock::Clock, memory};
-use tokio::{
-    sync::{mpsc, watch},
-    task::JoinSet,
-};
+use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
-use crate::agent::ExchangeInfo;
+use crate::{agent::ExchangeInfo, tasks::Tasks};
 
 /// One exchange as configured.
 pub(crate) enum Way {
@@ -40,7 +37,7 @@ pub(crate) enum OnTaken {
 
 /// Exchanges at work.
 pub(crate) struct Running {
-    pub(crate) tasks: JoinSet<Result<(), ExchangeError>>,
+    pub(crate) tasks: Tasks,
     pub(crate) infos: Vec<ExchangeInfo>,
     /// One for each exchange, in the order of their ids.
     pub(crate) questions: Vec<mpsc::Sender<NodeId>>,
@@ -63,7 +60,7 @@ pub(crate) fn spawn(
     events: &mpsc::Sender<(ExchangeId, PeerEvent)>,
     stop: &CancellationToken,
 ) -> Running {
-    let mut running = Running { tasks: JoinSet::new(), infos: Vec::new(), questions: Vec::new() };
+    let mut running = Running { tasks: Tasks::default(), infos: Vec::new(), questions: Vec::new() };
     for (idx, way) in ways.into_iter().enumerate() {
         let id = ExchangeId(u8::try_from(idx).expect("fewer than 256 exchanges are configured"));
         let (questions, asked) = mpsc::channel(QUESTIONS);
@@ -107,6 +104,7 @@ pub(crate) enum Ready {
 }
 
 impl Ready {
+    #[cfg_attr(not(any(feature = "gossip", feature = "nats", feature = "redis")), expect(unused_variables))]
     async fn bind(way: Way, clock: Clock) -> Result<Self, ExchangeError> {
         Ok(match way {
             Way::Memory(memory) => Self::Memory(memory),
@@ -150,6 +148,7 @@ impl Ready {
     }
 
     /// What the catalog must know of it.
+    #[cfg_attr(not(any(feature = "nats", feature = "redis")), expect(unused_variables))]
     pub(crate) fn spec(&self, ttl: Duration) -> ExchangeSpec {
         let liveness = match self {
             Self::Memory(_) => Liveness::Reported,
@@ -163,15 +162,16 @@ impl Ready {
         ExchangeSpec { name: self.name().into(), liveness }
     }
 
-    fn spawn(self, tasks: &mut JoinSet<Result<(), ExchangeError>>, link: PeerLink, stop: CancellationToken) {
+    fn spawn(self, tasks: &mut Tasks, link: PeerLink, stop: CancellationToken) {
+        let name = self.name();
         match self {
-            Self::Memory(memory) => tasks.spawn(memory.run(link, stop)),
+            Self::Memory(memory) => tasks.spawn(name, memory.run(link, stop)),
             #[cfg(feature = "gossip")]
-            Self::Gossip(gossip) => tasks.spawn(gossip.run(link, stop)),
+            Self::Gossip(gossip) => tasks.spawn(name, gossip.run(link, stop)),
             #[cfg(feature = "nats")]
-            Self::Nats(nats) => tasks.spawn(nats.run(link, stop)),
+            Self::Nats(nats) => tasks.spawn(name, nats.run(link, stop)),
             #[cfg(feature = "redis")]
-            Self::Redis(redis) => tasks.spawn(redis.run(link, stop)),
-        };
+            Self::Redis(redis) => tasks.spawn(name, redis.run(link, stop)),
+        }
     }
 }

@@ -109,13 +109,7 @@ impl Config {
         let mut warnings = std::mem::take(&mut raw.warnings);
         // A throw-away agent reads no labels of the machine, and keeps those it is given in its own folder.
         let own_labels_only = dev && raw.value("LABELS_PATH").1 == Origin::Default;
-        for setting in setting::SETTINGS.iter().filter(|setting| setting.kind.is_later()) {
-            let (value, origin) = raw.value(setting.name);
-            // "off" is how it is.
-            if origin != Origin::Default && value != "off" {
-                warnings.push(format!("{} is set, but does nothing in this version", setting.name));
-            }
-        }
+        warnings.extend(not_built_yet(&raw));
         let read = Read { raw: &raw };
         if let Err(err) = EnvFilter::try_new(read.text("LOG")) {
             return Err(read.refuse("LOG", format!("a filter such as info or lobby_http=debug,warn ({err})")));
@@ -165,13 +159,25 @@ impl Config {
     }
 }
 
+/// Warnings about settings of features that are not built yet.
+fn not_built_yet(raw: &Raw) -> impl Iterator<Item = String> {
+    // "off" is how it is.
+    let is_set = |setting: &&setting::Setting| {
+        let (value, origin) = raw.value(setting.name);
+        origin != Origin::Default && value != "off"
+    };
+    let later = setting::SETTINGS.iter().filter(|setting| setting.kind.is_later()).filter(is_set);
+    later.map(|setting| format!("{} is set, but does nothing in this version", setting.name))
+}
+
 fn labels(read: &Read<'_>, without_folder: bool, warnings: &mut Vec<String>) -> Result<LabelsConfig, ConfigError> {
-    let mut fixed = Vec::new();
+    let (mut fixed, mut refused_fixed) = (Vec::new(), 0);
     for label in Label::split_list(read.text("LABELS")) {
         match label {
             Ok(label) => fixed.push(label),
             Err((item, err)) => {
-                warnings.push(format!("LABELS: {:?} is skipped: {err}", item.chars().take(64).collect::<String>()))
+                refused_fixed += 1;
+                warnings.push(format!("LABELS: {:?} is skipped: {err}", item.chars().take(64).collect::<String>()));
             }
         }
     }
@@ -182,7 +188,7 @@ fn labels(read: &Read<'_>, without_folder: bool, warnings: &mut Vec<String>) -> 
         );
     }
     let folder = read.path("LABELS_PATH").filter(|_| !without_folder);
-    Ok(LabelsConfig { fixed, folder, runtime_filename, read_fixed: None })
+    Ok(LabelsConfig { fixed, refused_fixed, folder, runtime_filename, ..LabelsConfig::default() })
 }
 
 /// `PATH` or `PATH:MODE`.

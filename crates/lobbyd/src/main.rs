@@ -70,8 +70,8 @@ fn read_configuration(cli: &Cli) -> Result<Raw, ConfigError> {
     Ok(raw)
 }
 
-/// The configured labels as they are now. Everything else that has changed is named: it needs a restart.
-fn reread_labels(cli: &Cli, started_with: &Raw) -> Result<Vec<Label>, ConfigError> {
+/// The configured labels as they are now, and how many more are refused. Everything else that has changed is named: it needs a restart.
+fn reread_labels(cli: &Cli, started_with: &Raw) -> Result<(Vec<Label>, usize), ConfigError> {
     let raw = read_configuration(cli)?;
     let mut changed = raw.differences(started_with);
     changed.retain(|name| *name != "LABELS");
@@ -82,7 +82,7 @@ fn reread_labels(cli: &Cli, started_with: &Raw) -> Result<Vec<Label>, ConfigErro
     for warning in &config.warnings {
         tracing::warn!("{warning}");
     }
-    Ok(config.labels.fixed)
+    Ok((config.labels.fixed, config.labels.refused_fixed))
 }
 
 fn run(config: Config) -> ExitCode {

@@ -188,7 +188,9 @@ impl Engine {
             (Talk::Accepted, Frame::Hello(peer, root)) => Ok(Some(self.greet(stream, peer, root, now))),
             (Talk::Accepted, Frame::Pull(id, stamp)) => {
                 match self.roster.record(id).filter(|record| record.stamp >= stamp) {
-                    Some(record) => self.say(stream, Frame::Give(vec![Gift { member: None, record: Some(record.clone()) }])),
+                    Some(record) => {
+                        self.say(stream, Frame::Give(vec![Gift { member: None, record: Some(record.clone()), spoilt: false }]))
+                    }
                     None => self.say(stream, Frame::Done),
                 }
                 Ok(Some(Talk::Given))
@@ -295,14 +297,17 @@ impl Engine {
     }
 
     fn gift(&self, id: NodeId) -> Gift {
-        Gift { member: self.roster.member(id).cloned(), record: self.roster.record(id).cloned() }
+        Gift { member: self.roster.member(id).cloned(), record: self.roster.record(id).cloned(), spoilt: false }
     }
 
     /// Takes in what the other gave; returns those that it holds up and we know to be down.
     fn take_gifts(&mut self, gifts: Vec<Gift>, now: Moment) -> Vec<NodeId> {
         let mut members = Vec::new();
         let mut ended = Vec::new();
-        for Gift { member, record } in gifts {
+        for Gift { member, record, spoilt } in gifts {
+            if spoilt {
+                self.stats.received(PacketKind::Record, Verdict::Garbage, 0);
+            }
             if let Some(record) = record {
                 let verdict = self.take_record(record, now);
                 self.stats.received(PacketKind::Record, verdict, 0);

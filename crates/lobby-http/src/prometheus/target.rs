@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! prometheus:NAME               exports the host
-//! prometheus:NAME:host:HOST     a target, with or without a port; repeatable; without any: the host's own name
+//! prometheus:NAME:host:HOST     a target, with or without a port; repeatable; without a usable one: the host's own name
 //! prometheus:NAME:port:PORT     the port of targets that name none; `-` for no port
 //! prometheus:NAME:KEY:VALUE     a Prometheus label
 //! ```
@@ -60,10 +60,10 @@ pub fn group<'a>(hostname: &str, labels: impl IntoIterator<Item = &'a str>, name
             _ => {}
         }
     }
-    if hosts.is_empty() {
-        hosts.push(hostname);
-    }
     group.targets = hosts.into_iter().filter_map(|host| target(host, port)).collect();
+    if group.targets.is_empty() {
+        group.targets.extend(target(hostname, port));
+    }
     exported.then_some(group)
 }
 

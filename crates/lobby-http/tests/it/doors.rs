@@ -100,12 +100,17 @@ const HOSTS: &[(&str, bool)] = &[
 ];
 
 #[tokio::test]
-async fn a_rebound_name_does_not_reach_a_loopback_agent() {
+async fn a_rebound_name_does_not_reach_an_agent_over_loopback() {
     let served = Fleet::new(&[]).serve(Config { allowed_hosts: vec!["Lobby.internal".to_owned()], ..config() });
     for (host, good) in HOSTS {
         let answer = served.ask("GET", "/", &[("host", host)], "").await;
         assert_eq!(answer.status == StatusCode::OK, *good, "{host:?}: {}", answer.text());
         let request = || Request::get("/").header("host", *host).body(Body::empty()).unwrap();
+        // Also where the listener has every address: the page's browser runs on this machine.
+        for peer in ["127.0.0.1:5", "[::1]:5", "[::ffff:127.0.0.1]:5"] {
+            let answer = served.send(from(peer, false), request()).await;
+            assert_eq!(answer.status == StatusCode::OK, *good, "{host:?} from {peer}: {}", answer.text());
+        }
         assert_eq!(
             served.send(from("10.0.0.9:5", false), request()).await.status,
             StatusCode::OK,

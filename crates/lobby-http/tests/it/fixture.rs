@@ -1,6 +1,7 @@
 //! A made-up fleet, the app that serves it, and requests without a socket.
 
 use std::{
+    io::Read,
     net::SocketAddr,
     sync::{Arc, Mutex},
     time::Duration,
@@ -36,6 +37,7 @@ pub(crate) const NOW: Now = Now { moment: Moment::from_micros(100_000_000), wall
 /// A catalog in the making.
 pub(crate) struct Fleet {
     catalog: Catalog,
+    own: LocalRecord,
 }
 
 /// The app over a fleet.
@@ -83,7 +85,14 @@ impl Fleet {
         let exchanges = [spec("gossip", Liveness::Reported), spec("nats", Liveness::Ttl(Duration::from_secs(30)))];
         let start = Now { moment: NOW.moment - Duration::from_secs(20), wall: WallSecond(NOW.wall.0 - 20) };
         let catalog = Catalog::new(Revision(100), exchanges, own.record().clone(), listed, Duration::from_secs(60), start);
-        Self { catalog }
+        Self { catalog, own }
+    }
+
+    /// With other labels of our own.
+    pub(crate) fn relabelled(mut self, own_labels: &[&str]) -> Self {
+        self.own.set_labels(labels(own_labels));
+        self.catalog.set_local(self.own.commit(NOW.moment).unwrap());
+        self
     }
 
     /// The same with both links up and warm.
@@ -204,6 +213,14 @@ impl Served {
 impl Answer {
     pub(crate) fn text(&self) -> &str {
         std::str::from_utf8(&self.bytes).unwrap()
+    }
+
+    /// The body of a compressed answer.
+    pub(crate) fn unpacked(&self) -> Vec<u8> {
+        assert_eq!((self.header("content-encoding"), self.header("vary")), ("gzip", "accept-encoding"));
+        let mut bytes = Vec::new();
+        flate2::read::GzDecoder::new(&*self.bytes).read_to_end(&mut bytes).unwrap();
+        bytes
     }
 
     pub(crate) fn header(&self, name: &str) -> &str {

@@ -1,12 +1,14 @@
 //! `/v1/nodes`: every node apart, failed ones too.
 
-use expect_test::expect;
+use std::time::Duration;
+
+use expect_test::expect_file;
 use lobby_core::{
     id::{NodeId, Origin},
     port::PeerEvent,
 };
 
-use crate::fixture::{Fleet, GOSSIP, config};
+use crate::fixture::{Fleet, GOSSIP, NOW, config};
 
 #[tokio::test]
 async fn every_node_with_what_each_exchange_makes_of_it() {
@@ -21,146 +23,24 @@ async fn every_node_with_what_each_exchange_makes_of_it() {
         .serve(config());
     let answer = served.get("/v1/nodes").await;
     assert_eq!((answer.status.as_u16(), answer.header("content-type")), (200, "application/json; charset=UTF-8"));
-    expect![[r#"
-        [
-          {
-            "id": "01010101010101010101010101010101",
-            "name": "here.example.com",
-            "state": "alive",
-            "addresses": [],
-            "generation": 5,
-            "version": 2,
-            "exchanges": [],
-            "age_ms": 0,
-            "labels": [
-              "own"
-            ],
-            "own": true,
-            "conflict": false,
-            "lobbyd": null,
-            "datacenter": null
-          },
-          {
-            "id": "02020202020202020202020202020202",
-            "name": "twin",
-            "state": "alive",
-            "addresses": [
-              "10.0.0.7",
-              "2a03::7"
-            ],
-            "generation": 7,
-            "version": 3,
-            "exchanges": [
-              {
-                "name": "gossip",
-                "state": "alive"
-              }
-            ],
-            "age_ms": 0,
-            "labels": [
-              "a:1"
-            ],
-            "own": false,
-            "conflict": true,
-            "lobbyd": "0.1.0",
-            "datacenter": "dc1"
-          },
-          {
-            "id": "03030303030303030303030303030303",
-            "name": "twin",
-            "state": "alive",
-            "addresses": [
-              "10.0.0.7",
-              "2a03::7"
-            ],
-            "generation": 7,
-            "version": 3,
-            "exchanges": [
-              {
-                "name": "gossip",
-                "state": "alive"
-              }
-            ],
-            "age_ms": 0,
-            "labels": [],
-            "own": false,
-            "conflict": true,
-            "lobbyd": "0.1.0",
-            "datacenter": "dc1"
-          },
-          {
-            "id": "04040404040404040404040404040404",
-            "name": "gone",
-            "state": "failed",
-            "addresses": [
-              "10.0.0.7",
-              "2a03::7"
-            ],
-            "generation": 7,
-            "version": 3,
-            "exchanges": [
-              {
-                "name": "gossip",
-                "state": "failed"
-              }
-            ],
-            "age_ms": 0,
-            "labels": [
-              "b"
-            ],
-            "own": false,
-            "conflict": false,
-            "lobbyd": "0.1.0",
-            "datacenter": "dc1"
-          },
-          {
-            "id": "05050505050505050505050505050505",
-            "name": "shaky",
-            "state": "suspect",
-            "addresses": [
-              "10.0.0.7",
-              "2a03::7"
-            ],
-            "generation": 7,
-            "version": 3,
-            "exchanges": [
-              {
-                "name": "gossip",
-                "state": "suspect"
-              }
-            ],
-            "age_ms": 0,
-            "labels": [],
-            "own": false,
-            "conflict": false,
-            "lobbyd": "0.1.0",
-            "datacenter": "dc1"
-          },
-          {
-            "id": null,
-            "name": "go",
-            "state": "alive",
-            "addresses": [],
-            "generation": 0,
-            "version": 0,
-            "exchanges": [
-              {
-                "name": "nats",
-                "state": "alive"
-              }
-            ],
-            "age_ms": 3000,
-            "labels": [
-              "service:ns"
-            ],
-            "own": false,
-            "conflict": false,
-            "lobbyd": null,
-            "datacenter": null
-          }
-        ]
-    "#]]
-    .assert_eq(answer.text());
+    expect_file!["nodes.json"].assert_eq(answer.text());
+}
+
+#[tokio::test]
+async fn its_tag_moves_with_all_but_the_age() {
+    let mut fleet = Fleet::new(&[]).node(2, "a", &[]).bare("go", &[]);
+    let snapshot = fleet.snapshot();
+    let shaky = fleet.event(GOSSIP, PeerEvent::Suspect(Origin::Node(NodeId::from_bytes([2; 16])))).snapshot();
+    assert_eq!(snapshot.revision, shaky.revision);
+    let served = Fleet::new(&[]).serve(config());
+    served.snapshots.send_replace(snapshot);
+    let first = served.get("/v1/nodes").await;
+    served.clock.lock().unwrap().moment = NOW.moment + Duration::from_millis(10);
+    let older = served.get("/v1/nodes").await;
+    assert!(older.text().contains("\"age_ms\": 3010"), "{}", older.text());
+    assert_eq!(first.header("etag"), older.header("etag"));
+    served.snapshots.send_replace(shaky);
+    assert_ne!(served.get("/v1/nodes").await.header("etag"), first.header("etag"));
 }
 
 #[tokio::test]
@@ -170,10 +50,13 @@ async fn an_unlisted_agent_is_not_among_them() {
 }
 
 #[tokio::test]
-async fn many_nodes_are_rendered_aside() {
+async fn many_nodes_are_rendered_aside_and_compressed() {
     let fleet = (0..1500_u16).fold(Fleet::new(&[]), |fleet, i| fleet.bare(&format!("node-{i}"), &["x"]));
-    let answer = fleet.serve(config()).get("/v1/nodes").await;
+    let served = fleet.serve(config());
+    let answer = served.get("/v1/nodes").await;
     let nodes: Vec<serde_json::Value> = serde_json::from_slice(&answer.bytes).unwrap();
     assert_eq!(nodes.len(), 1501);
     assert_eq!(nodes.iter().filter(|node| node["id"].is_null() && node["age_ms"] == 3000).count(), 1500);
+    let packed = served.ask("GET", "/v1/nodes", &[("accept-encoding", "gzip")], "").await;
+    assert!(packed.bytes.len() < answer.bytes.len() / 4 && packed.unpacked() == answer.bytes);
 }

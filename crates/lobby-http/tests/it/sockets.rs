@@ -236,14 +236,20 @@ async fn a_stop_lets_requests_finish() {
 
 #[tokio::test]
 async fn a_stop_does_not_wait_for_ever() {
-    let mut running = start(limited(Limits { drain: SHORT, ..Limits::default() })).await;
+    let mut running = start(config()).await;
     let mut busy = running.connect().await;
     busy.write_all(b"POST /v1/labels HTTP/1.1\r\nhost: localhost\r\nexpect: 100-continue\r\ncontent-length: 3\r\n\r\n")
         .await
         .unwrap();
     one_answer(&mut busy).await;
+    // From here on time passes only while everybody waits.
+    tokio::time::pause();
+    let stopped = Instant::now();
     running.stop.take().unwrap().send(()).unwrap();
-    timeout(Duration::from_secs(2), running.task).await.expect("no longer than the drain").unwrap();
+    running.task.await.unwrap();
+    // With the second that a goodbye may take, the agent is gone within two.
+    assert!(stopped.elapsed() < Duration::from_millis(600), "{:?}", stopped.elapsed());
+    tokio::time::resume();
     assert_eq!(to_end(&mut busy).await, "");
 }
 
@@ -266,7 +272,7 @@ async fn a_client_that_takes_nothing_is_cut_off() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("api");
     let listener = UnixListener::bind(&path).unwrap();
-    let labels: Vec<_> = (0..2000).map(|i| format!("{i}:{}", "x".repeat(1000))).collect();
+    let labels: Vec<_> = (0..500).map(|i| format!("{i}:{}", "x".repeat(1000))).collect();
     let fleet = Fleet::new(&labels.iter().map(String::as_str).collect::<Vec<_>>());
     let served = fleet.serve(limited(Limits { write_stall: SHORT, ..Limits::default() }));
     let running = start_on(listener, "127.0.0.1:1".parse().unwrap(), served);
@@ -277,7 +283,7 @@ async fn a_client_that_takes_nothing_is_cut_off() {
     // One that reads gets it all.
     let mut stream = UnixStream::connect(&path).await.unwrap();
     stream.write_all(b"GET / HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n").await.unwrap();
-    assert!(to_end(&mut stream).await.len() > 2_000_000);
+    assert!(to_end(&mut stream).await.len() > 500_000);
 }
 
 #[tokio::test]

@@ -16,22 +16,50 @@ const EVERY: Duration = Duration::from_secs(2);
 /// # Errors
 /// When the host name is no valid node name.
 pub fn current() -> Result<Name, ParseNameError> {
-    gethostname::gethostname().to_string_lossy().parse()
+    ask().parse()
 }
 
-/// Tells the node task when the host name changes. A name that is no valid name is skipped with a warning.
-pub(crate) async fn follow(mut known: Name, updates: mpsc::Sender<Update>, stop: CancellationToken) {
+fn ask() -> String {
+    gethostname::gethostname().to_string_lossy().into_owned()
+}
+
+/// What a look tells, each new text once: the new name, or why it is none.
+fn news(seen: &mut String, now: String) -> Option<Result<Name, ParseNameError>> {
+    (*seen != now).then(|| {
+        *seen = now;
+        seen.parse()
+    })
+}
+
+/// Tells the node task when the host name changes. A name that is no valid name is skipped with one warning.
+pub(crate) async fn follow(known: Name, updates: mpsc::Sender<Update>, stop: CancellationToken) {
+    let mut seen = known.to_string();
     let mut ticks = tokio::time::interval(EVERY);
     while stop.run_until_cancelled(ticks.tick()).await.is_some() {
-        match current() {
-            Ok(name) if name != known => {
-                known = name.clone();
-                if updates.send(Update::Name(name)).await.is_err() {
-                    return;
-                }
+        let name = match news(&mut seen, ask()) {
+            None => continue,
+            Some(Ok(name)) => name,
+            Some(Err(err)) => {
+                tracing::warn!("the machine's new host name is not used: {err}");
+                continue;
             }
-            Ok(_) => {}
-            Err(err) => tracing::warn!("the machine's new host name is not used: {err}"),
+        };
+        if updates.send(Update::Name(name)).await.is_err() {
+            return;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_new_host_name_is_told_once_good_or_bad() {
+        let mut seen = "a".to_owned();
+        let mut look = |now: &str| news(&mut seen, now.into()).map(|name| name.map(|name| name.to_string()).ok());
+        let told = ["a", "b", "b", "not good", "not good", "", "b", "b"].map(&mut look);
+        let good = |name: &str| Some(Some(name.to_owned()));
+        assert_eq!(told, [None, good("b"), None, Some(None), None, Some(None), good("b"), None]);
     }
 }

@@ -6,15 +6,14 @@
 
 use std::{
     collections::BTreeSet,
-    io,
+    fs, io,
     path::{Path, PathBuf},
     sync::{Arc, atomic::Ordering},
     time::Duration,
 };
 
 use lobby_core::{
-    label::Label,
-    limits,
+    label::{self, Label},
     port::{Command, CommandError},
     stats::AgentStats,
 };
@@ -22,23 +21,29 @@ use notify::{RecursiveMode, Watcher};
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
-use super::folder::{self, Scan};
+use super::folder::{self, Contents, Problems, Scan};
 use crate::{node::Update, store::replace_file};
+
+#[cfg(test)]
+mod tests;
 
 /// How often the folder is looked at, whatever inotify says.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
-/// Name of the file in DATA_DIR that keeps runtime labels while LABELS_PATH cannot be written.
+/// Name of the file in DATA_DIR that keeps runtime labels while LABELS_PATH cannot be written. While it exists, the
+/// runtime file in LABELS_PATH is out of date and not listened to.
 const FALLBACK: &str = "runtime_labels";
 
-/// Reads the fixed labels again, for a reload; the error is a text for people.
-pub type ReadFixed = Arc<dyn Fn() -> Result<Vec<Label>, String> + Send + Sync>;
+/// Reads the fixed labels again, for a reload, with the number of those refused; the error is a text for people.
+pub type ReadFixed = Arc<dyn Fn() -> Result<(Vec<Label>, usize), String> + Send + Sync>;
 
 /// Where labels come from.
 #[derive(Clone, Default)]
 pub struct LabelsConfig {
     /// Labels of the environment or the configuration.
     pub fixed: Vec<Label>,
+    /// How many more there were that broke their rules, for the counters.
+    pub refused_fixed: usize,
     /// How to read them again; without it they stay what they are.
     pub read_fixed: Option<ReadFixed>,
     /// LABELS_PATH.
@@ -49,37 +54,50 @@ pub struct LabelsConfig {
 
 /// The task's state.
 pub(crate) struct Labels {
-    config: LabelsConfig,
-    data_dir: Option<PathBuf>,
+    fixed: Vec<Label>,
+    refused_fixed: usize,
+    read_fixed: Option<ReadFixed>,
+    places: Arc<Places>,
     runtime: BTreeSet<Label>,
     files: Vec<Label>,
     scan: Scan,
+    problems: Problems,
     told_of_fallback: bool,
     stats: Arc<AgentStats>,
 }
 
 impl Labels {
     /// Reads every source once, so that nothing is announced before all are known.
-    pub(crate) fn load(config: LabelsConfig, data_dir: Option<PathBuf>, stats: Arc<AgentStats>) -> Self {
+    pub(crate) fn load(config: LabelsConfig, data_dir: Option<&Path>, stats: Arc<AgentStats>) -> Self {
+        let fallback = data_dir.map(|folder| folder.join(FALLBACK));
+        let places = Places { folder: config.folder, runtime_filename: config.runtime_filename, fallback };
+        let (scan, contents) = places.read();
         let mut labels = Self {
-            config,
-            data_dir,
+            fixed: config.fixed,
+            refused_fixed: config.refused_fixed,
+            read_fixed: config.read_fixed,
+            places: Arc::new(places),
             runtime: BTreeSet::new(),
             files: Vec::new(),
             scan: Scan::default(),
+            problems: Problems::default(),
             told_of_fallback: false,
             stats,
         };
-        if let Some(folder) = &labels.config.folder {
-            labels.scan = folder::scan(folder);
-        }
-        labels.reread();
+        labels.take(scan, contents);
         labels
     }
 
-    /// The union of all sources, sorted.
-    pub(crate) fn all(&self) -> Vec<Label> {
-        let all: BTreeSet<_> = self.config.fixed.iter().chain(&self.files).chain(&self.runtime).cloned().collect();
+    /// The union of all sources, sorted, for the node task. What is refused or will be left out of it is counted.
+    pub(crate) fn counted(&self) -> Vec<Label> {
+        let all = self.all();
+        let refused = self.refused_fixed + self.problems.count + n_left_out(&all);
+        self.stats.labels_refused.store(refused as u64, Ordering::Relaxed);
+        all
+    }
+
+    fn all(&self) -> Vec<Label> {
+        let all: BTreeSet<_> = self.fixed.iter().chain(&self.files).chain(&self.runtime).cloned().collect();
         all.into_iter().collect()
     }
 
@@ -99,9 +117,9 @@ impl Labels {
             tokio::select! {
                 () = stop.cancelled() => return,
                 Some(command) = commands.recv() => self.carry_out(command, &updates, &leave).await,
-                Some(()) = nudged.recv() => self.look(&updates).await,
+                Some(()) = nudged.recv() => self.follow(&updates).await,
                 _ = ticks.tick() => {
-                    if let Some(folder) = &self.config.folder {
+                    if let Some(folder) = &self.places.folder {
                         watcher.follow(folder);
                     }
                     self.look(&updates).await;
@@ -110,28 +128,36 @@ impl Labels {
         }
     }
 
+    /// Reads the files if they look different, or may be different without looking so.
     async fn look(&mut self, updates: &mpsc::Sender<Update>) {
-        let Some(folder) = self.config.folder.clone() else { return };
+        let Some(folder) = self.places.folder.clone() else { return };
         let scan = blocking(move || folder::scan(&folder)).await;
-        if scan != self.scan {
-            self.scan = scan;
-            self.reread();
-            // The node task ends before its sources only at a stop.
-            let _ = updates.send(Update::Labels(self.all(), None)).await;
+        if scan != self.scan || self.scan.fresh {
+            self.follow(updates).await;
         }
     }
 
-    /// Reads what the last scan saw.
-    fn reread(&mut self) {
-        let contents = folder::read(&self.scan, &self.config.runtime_filename);
-        for problem in &contents.problems {
-            tracing::warn!("{problem}");
+    /// Reads the files, whatever they look like, and tells the node task.
+    async fn follow(&mut self, updates: &mpsc::Sender<Update>) {
+        self.reread().await;
+        // The node task ends before its sources only at a stop.
+        let _ = updates.send(Update::Labels(self.counted(), None)).await;
+    }
+
+    async fn reread(&mut self) {
+        let places = self.places.clone();
+        let (scan, contents) = blocking(move || places.read()).await;
+        self.take(scan, contents);
+    }
+
+    fn take(&mut self, scan: Scan, contents: Contents) {
+        if contents.problems != self.problems {
+            contents.problems.log();
         }
-        self.stats.labels_refused.store(contents.problems.len() as u64, Ordering::Relaxed);
+        self.scan = scan;
         self.files = contents.files;
         self.runtime = contents.runtime.into_iter().collect();
-        let fallback = self.data_dir.as_ref().and_then(|folder| std::fs::read_to_string(folder.join(FALLBACK)).ok());
-        self.runtime.extend(Label::split_lines(fallback.as_deref().unwrap_or_default()).flatten());
+        self.problems = contents.problems;
     }
 
     async fn carry_out(&mut self, command: Command, updates: &mpsc::Sender<Update>, leave: &CancellationToken) {
@@ -160,14 +186,11 @@ impl Labels {
 
     /// Reads every source again, also files that look the same. A configuration that is no longer good changes nothing.
     async fn reload(&mut self, updates: &mpsc::Sender<Update>) -> Result<(), CommandError> {
-        if let Some(read) = self.config.read_fixed.clone() {
+        if let Some(read) = self.read_fixed.clone() {
             let fixed = blocking(move || read()).await;
-            self.config.fixed = fixed.map_err(|err| CommandError::NotReloaded(err.into()))?;
+            (self.fixed, self.refused_fixed) = fixed.map_err(|err| CommandError::NotReloaded(err.into()))?;
         }
-        if let Some(folder) = self.config.folder.clone() {
-            self.scan = blocking(move || folder::scan(&folder)).await;
-        }
-        self.reread();
+        self.reread().await;
         self.publish(updates).await
     }
 
@@ -176,7 +199,7 @@ impl Labels {
             return Ok(());
         }
         let old = std::mem::replace(&mut self.runtime, runtime);
-        if self.all().len() > limits::LABELS && self.runtime.len() > old.len() {
+        if n_left_out(&self.all()) > 0 && self.runtime.len() > old.len() {
             self.runtime = old;
             return Err(CommandError::TooManyLabels);
         }
@@ -190,50 +213,68 @@ impl Labels {
     /// Hands all labels to the node task and waits until a snapshot shows them.
     async fn publish(&self, updates: &mpsc::Sender<Update>) -> Result<(), CommandError> {
         let (done, published) = oneshot::channel();
-        let update = Update::Labels(self.all(), Some(done));
+        let update = Update::Labels(self.counted(), Some(done));
         updates.send(update).await.map_err(|_| CommandError::Stopping)?;
         published.await.map_err(|_| CommandError::Stopping)
     }
 
-    /// Saves the runtime labels in LABELS_PATH or, where that cannot be written, in DATA_DIR.
     async fn save(&mut self) -> io::Result<()> {
         let text: String = self.runtime.iter().map(|label| format!("{label}\n")).collect();
-        let text = Arc::new(text);
-        let Some(folder) = self.config.folder.clone() else { return self.save_fallback(text).await };
-        let path = folder.join(&self.config.runtime_filename);
-        let content = text.clone();
-        let saved = blocking(move || {
-            std::fs::create_dir_all(&folder)?;
-            replace_file(&path, 0o644, content.as_bytes())?;
-            io::Result::Ok(folder::scan(&folder))
-        });
-        match saved.await {
-            Ok(scan) => {
-                // Our own write is no news.
-                self.scan = scan;
-                self.forget_fallback();
-                Ok(())
-            }
-            Err(err) if self.data_dir.is_some() => {
-                if !std::mem::replace(&mut self.told_of_fallback, true) {
-                    tracing::warn!("runtime labels are kept in the data folder: LABELS_PATH cannot be written: {err}");
-                }
-                self.save_fallback(text).await
-            }
+        let places = self.places.clone();
+        let trouble = blocking(move || places.save(text.as_bytes())).await?;
+        if let Some(err) = trouble
+            && !std::mem::replace(&mut self.told_of_fallback, true)
+        {
+            tracing::warn!("runtime labels are kept in the data folder: LABELS_PATH cannot be written: {err}");
+        }
+        Ok(())
+    }
+}
+
+/// How many of these sorted labels are above what one node may have.
+fn n_left_out(labels: &[Label]) -> usize {
+    labels.len() - label::kept(labels)
+}
+
+/// Where the files are, for the work that blocks.
+struct Places {
+    /// LABELS_PATH.
+    folder: Option<PathBuf>,
+    runtime_filename: String,
+    /// [`FALLBACK`], when there is a DATA_DIR.
+    fallback: Option<PathBuf>,
+}
+
+impl Places {
+    fn read(&self) -> (Scan, Contents) {
+        let scan = self.folder.as_deref().map(folder::scan).unwrap_or_default();
+        let contents = folder::read(&scan, &self.runtime_filename, self.fallback.as_deref());
+        (scan, contents)
+    }
+
+    /// Saves the runtime labels in LABELS_PATH or, where that cannot be written, in DATA_DIR; then it says why.
+    fn save(&self, text: &[u8]) -> io::Result<Option<io::Error>> {
+        let save_fallback = || match &self.fallback {
+            Some(path) => replace_file(path, 0o644, text),
+            // Without any folder the labels last as long as the process, which is what a throw-away agent wants.
+            None => Ok(()),
+        };
+        let Some(folder) = &self.folder else { return save_fallback().map(|()| None) };
+        let saved = fs::create_dir_all(folder)
+            .and_then(|()| replace_file(&folder.join(&self.runtime_filename), 0o644, text))
+            .and_then(|()| self.forget_fallback());
+        match saved {
+            Ok(()) => Ok(None),
+            Err(err) if self.fallback.is_some() => save_fallback().map(|()| Some(err)),
             Err(err) => Err(io::Error::other(format!("LABELS_PATH cannot be written ({err}) and there is no DATA_DIR"))),
         }
     }
 
-    async fn save_fallback(&self, text: Arc<String>) -> io::Result<()> {
-        // Without any folder the labels last as long as the process, which is what a throw-away agent wants.
-        let Some(path) = self.data_dir.as_ref().map(|folder| folder.join(FALLBACK)) else { return Ok(()) };
-        blocking(move || replace_file(&path, 0o644, text.as_bytes())).await
-    }
-
-    /// After LABELS_PATH became writable the old copy would bring deleted labels back.
-    fn forget_fallback(&self) {
-        if let Some(folder) = &self.data_dir {
-            let _ = std::fs::remove_file(folder.join(FALLBACK));
+    /// After LABELS_PATH became writable the old copy would go on to stand for the runtime file.
+    fn forget_fallback(&self) -> io::Result<()> {
+        match self.fallback.as_ref().map(fs::remove_file) {
+            Some(Err(err)) if err.kind() != io::ErrorKind::NotFound => Err(err),
+            _ => Ok(()),
         }
     }
 }

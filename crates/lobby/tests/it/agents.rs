@@ -1,9 +1,9 @@
 //! What an embedder sees: agents find each other, labels are acknowledged when visible, goodbyes and deaths differ.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use lobby::{
-    Lobby,
+    AgentError, LabelsConfig, Lobby,
     core::{catalog::NodeState, label::Label, port::CatalogReader},
     memory::Hub,
 };
@@ -20,7 +20,7 @@ async fn shows(reader: &CatalogReader, want: &str) {
     let mut reader = reader.clone();
     let hosts = |reader: &CatalogReader| {
         let snapshot = reader.snapshot();
-        let host = |host: &std::sync::Arc<lobby::core::catalog::Host>| {
+        let host = |host: &Arc<lobby::core::catalog::Host>| {
             let labels: Vec<_> = host.labels.iter().map(Label::as_str).collect();
             format!("{}[{}]", host.name, labels.join(","))
         };
@@ -117,4 +117,52 @@ async fn a_leave_command_ends_the_agent() {
     let commands = agent.commands();
     agent.leave().await;
     assert!(commands.add_labels(vec!["x".parse().unwrap()]).await.is_err());
+}
+
+#[tokio::test]
+async fn a_dropped_agent_leaves_no_task_behind() {
+    let hub = Hub::new();
+    let a = start(&hub, "a", &[]).await;
+    let (mut reader, commands) = (a.reader(), a.commands());
+    drop(a);
+    let ended = async { while reader.changed().await.is_ok() {} };
+    timeout(Duration::from_secs(10), ended).await.expect("the node task ends");
+    assert!(commands.add_labels(vec!["x".parse().unwrap()]).await.is_err(), "the label task too");
+}
+
+#[tokio::test]
+async fn an_agent_one_of_whose_tasks_panics_says_so() {
+    let read_fixed = Arc::new(|| panic!("a defect of the embedder"));
+    let labels = LabelsConfig { read_fixed: Some(read_fixed), ..LabelsConfig::default() };
+    let mut agent = Lobby::builder().name("a".parse().unwrap()).label_sources(labels).start().await.unwrap();
+    assert!(agent.commands().reload().await.is_err());
+    let ended = timeout(Duration::from_secs(5), agent.ended()).await.unwrap();
+    assert!(matches!(ended, Err(AgentError::TaskEnded("labels"))), "{ended:?}");
+    agent.leave().await;
+}
+
+#[cfg(feature = "gossip")]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_goodbye_over_gossip_is_always_said() {
+    use lobby::gossip;
+
+    let gossip = |join| gossip::Config {
+        bind: "127.0.0.1:0".parse().unwrap(),
+        advertise: None,
+        join,
+        keys: Vec::new(),
+        cluster: "lobby".into(),
+        profile: gossip::Profile::Fast,
+    };
+    let start = async |name: &str, join| Lobby::builder().name(name.parse().unwrap()).gossip(gossip(join)).start().await.unwrap();
+    let a = start("a", Vec::new()).await;
+    let address = a.exchanges()[0].address.unwrap().to_string();
+    for _ in 0..4 {
+        let b = start("b", vec![address.clone()]).await;
+        shows(&a.reader(), "a[] b[]").await;
+        b.leave().await;
+        shows(&a.reader(), "a[]").await;
+        assert_eq!(a.reader().snapshot().nodes.len(), 1, "who left is not even remembered as failed");
+    }
+    a.leave().await;
 }

@@ -242,7 +242,8 @@ const HOOKS: &str = "
 ## Hooks
 
 Beside CALLBACK, the file may hold any number of `[[hook]]` blocks, each with its own times and filter. One failing or
-hanging hook does not stop the others. The list of packets, compact JSON, is on the command's stdin.
+hanging hook does not stop the others. The list of packets, compact JSON, is on the command's stdin. The command gets our
+environment without the secrets: TOKEN, GOSSIP_KEY, EXCHANGE_KEY, NATS_URL, and the passwords, tokens and seeds of brokers.
 
 | key | default | meaning |
 |---|---|---|

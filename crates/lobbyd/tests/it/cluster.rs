@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use lobby_testkit::{eventually, expect};
 
-use crate::fleet::{SOON, all_list, daemon, gossiping, is_warm, lists, node, packet, revision, shows_label};
+use crate::fleet::{SOON, all_list, daemon, gossiping, is_warm, lists, metric, node, packet, revision, shows_label};
 
 #[test]
 fn three_agents_find_each_other_and_see_every_change() {
@@ -16,7 +16,7 @@ fn three_agents_find_each_other_and_see_every_change() {
 
     fleet[2].stop(Duration::from_secs(3));
     all_list(&fleet[..2], &["n0", "n1"]);
-    eventually(SOON, || expect(node(&fleet[0], "n2").is_null(), "who left is not even remembered as failed"));
+    eventually(SOON, || expect(node(&fleet[0], "n2").is_null(), (node(&fleet[0], "n2"), fleet[2].process.log())));
 
     fleet[1].kill();
     lists(&fleet[0], &["n0"]);
@@ -100,4 +100,24 @@ fn a_client_only_agent_sees_all_and_is_seen_by_none() {
     assert_eq!(silent.get("/v1/discovery").json()["hostname"], "silent");
     assert_eq!(first.hosts(), ["first"]);
     assert_eq!(silent.hosts(), ["first"]);
+}
+
+#[test]
+fn a_node_with_as_many_bytes_of_labels_as_it_may_have_is_a_member_like_any_other() {
+    let big = daemon("big").start();
+    let folder = big.folder().join("labels");
+    std::fs::create_dir_all(&folder).unwrap();
+    let label = |n: usize| format!("{n:04}:{}\n", "x".repeat(1000));
+    std::fs::write(folder.join("many"), (0..2000).map(label).collect::<String>()).unwrap();
+    shows_label(&big, "big", label(0).trim());
+    let newcomer = daemon("newcomer").env("GOSSIP_JOIN", big.gossip()).start();
+    all_list([&newcomer, &big], &["big", "newcomer"]);
+    is_warm(&newcomer);
+    let n_labels = |daemon| packet(daemon, "big")["labels"].as_array().map_or(0, Vec::len);
+    assert_eq!(n_labels(&newcomer), n_labels(&big));
+    assert!(n_labels(&big) > 500 && n_labels(&big) < 2000, "what does not fit is left out, the rest stands");
+    assert!(metric(&big, "lobby_labels_refused") > 1000.0);
+    assert_eq!(big.request("POST", "/v1/labels", &[], "0000:another").status, 400);
+    std::fs::write(folder.join("many"), "few:1\n").unwrap();
+    shows_label(&newcomer, "big", "few:1");
 }

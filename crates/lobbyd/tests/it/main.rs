@@ -3,6 +3,7 @@
 mod brokers;
 mod cluster;
 mod ctl;
+mod cut;
 mod fleet;
 mod go_peer;
 mod hooks;

@@ -55,7 +55,7 @@ fn targets() {
 
 #[test]
 fn values_that_are_no_target() {
-    // The port falls back, a host that Prometheus would refuse is left out.
+    // The port falls back; a host that Prometheus would refuse is left out, and without any the name is the target.
     for port in ["", "0", "65536", "-1", "+80", "http", "9 9"] {
         check(&[&format!("prometheus:x:port:{port}")], "web:9100");
     }
@@ -63,7 +63,8 @@ fn values_that_are_no_target() {
         ["", " ", "a/b", "http://a", "a b", "a:", "a:0", "a:http", "a:1:2", ":80", "[a]", "[::1", "[::1]x", "[::1]:", "::1::"]
     {
         check(&[&format!("prometheus:x:host:{host}"), "prometheus:x:host:good"], "good:9100");
-        check(&[&format!("prometheus:x:host:{host}")], "");
+        check(&[&format!("prometheus:x:host:{host}")], "web:9100");
+        check(&[&format!("prometheus:x:host:{host}"), "prometheus:x:port:-", "prometheus:x:a:b"], "web | a=b");
     }
 }
 
