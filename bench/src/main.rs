@@ -1,0 +1,42 @@
+//! Benchmarks of whole daemons: real `lobbyd` processes of the release build, real servers, loopback only.
+//!
+//! ```text
+//! bench list [ROUNDS]      requests per second of the lists, beside nginx serving the same bytes
+//! bench senders [SECONDS]  1 000 senders of bare packets over NATS, three daemons
+//! bench flood [COUNT]      random and mutated datagrams and requests at a daemon
+//! bench soak [SECONDS]     five daemons over gossip, labels that change, daemons that restart
+//! ```
+//! Each prints a table and fails (by a panic with the daemons' logs) when what it promises does not hold. `$LOBBYD` names
+//! the program to measure; without it the release build of this repository is built first.
+//! Not here: the figures (`docs/benchmarks.md`).
+
+use std::{env, process::ExitCode};
+
+mod flood;
+mod host;
+mod list;
+mod nats;
+mod random;
+mod senders;
+mod soak;
+
+const USAGE: &str = "usage: bench list [ROUNDS] | senders [SECONDS] | flood [COUNT] | soak [SECONDS]";
+
+fn main() -> ExitCode {
+    let args: Vec<_> = env::args().skip(1).collect();
+    let number = |default| args.get(1).map_or(Some(default), |text| text.parse().ok());
+    let run = match args.first().map(String::as_str) {
+        Some("list") => number(3).map(list::run),
+        Some("senders") => number(120).map(senders::run),
+        Some("flood") => number(10_000).map(flood::run),
+        Some("soak") => number(30).map(soak::run),
+        _ => None,
+    };
+    match run {
+        Some(()) => ExitCode::SUCCESS,
+        None => {
+            eprintln!("{USAGE}");
+            ExitCode::from(64)
+        }
+    }
+}

@@ -1,0 +1,182 @@
+//! Writes the seeds in `corpus/`: a few valid inputs for each target, from which libFuzzer starts.
+//!
+//! Gossip's are recorded from a conversation between the engine of the targets and a real second one. Run it after the
+//! wire forms have changed: `cargo run --manifest-path fuzz/Cargo.toml --bin seeds`.
+
+use std::{collections::VecDeque, fs, io, path::Path, sync::Arc};
+
+use lobby_core::{
+    id::{ExchangeId, NodeId},
+    label::Label,
+    record::Record,
+    time::{Moment, WallSecond},
+    wire::{
+        binary,
+        packet::{self, Ask, Message},
+    },
+};
+use lobby_fuzz::{ADDR, Frame, Play, SEED, TICK, engine, keyring, local, push_step};
+use lobby_gossip::{Engine, Input, Output, PREAMBLE_BYTES};
+
+const LABEL_FILE: &str = "service:smtp\r\n\n  public_ip6:2a03::1\nž\nwith blank inside\na\tb\n";
+const LABEL_LIST: &str = "service:ns,ns:primary,public_ip4:1,2,3,4,public_ip6:2a03::1,location:prague";
+const QUERIES: &[&str] =
+    &["labels=service:smtp,x", "prefixes=prometheus%3A,public_", "labels=&prefixes=%C5%BE", "label=a+b%20c&&a=1&a=2"];
+const PROMETHEUS: &[&str] = &[
+    "node\nprometheus:node\nservice:smtp",
+    "node\nprometheus:node:host:10.0.0.1\nprometheus:node:host:2a03::1\nprometheus:node:port:9101\nprometheus:node:k-1:v:w",
+    "x\nprometheus:x:port:-\nprometheus:x:host:[2a03::1]:80\nprometheus:x:host:a/b",
+];
+const BARE: &[&str] = &[
+    r#"{"discovery":{"hostname":"smtp.example.com","labels":["service:smtp","a\tb"],"last_check":1630612478},"message":"hi"}"#,
+    r#"{"discovery":{"hostname":"a","labels":null,"last_check":0},"message":"goodbye","new":1}"#,
+];
+
+fn main() -> io::Result<()> {
+    let versions = versions();
+    packets(&versions)?;
+    records(&versions)?;
+    write("label_file", "file", LABEL_FILE)?;
+    write("label_file", "list", LABEL_LIST)?;
+    for (idx, text) in QUERIES.iter().enumerate() {
+        write("query", &idx.to_string(), text)?;
+    }
+    for (idx, text) in PROMETHEUS.iter().enumerate() {
+        write("prometheus_labels", &idx.to_string(), text)?;
+    }
+    gossip()
+}
+
+/// Three versions of one record, with tombstones in the later ones.
+fn versions() -> Vec<Arc<Record>> {
+    let mut local = local(2);
+    local.set_meta("addresses", "192.0.2.1,2a03::1");
+    let mut versions = vec![local.record().clone()];
+    for labels in ["service:smtp,new", "other"] {
+        local.set_labels(Label::split_list(labels).filter_map(Result::ok));
+        versions.extend(local.commit(Moment::ZERO));
+    }
+    versions
+}
+
+fn packets(versions: &[Arc<Record>]) -> io::Result<()> {
+    let newest = &versions[versions.len() - 1];
+    write("packet", "hi", packet::encode(newest, Message::Hi, "lobby", WallSecond(5)))?;
+    for (idx, text) in BARE.iter().enumerate() {
+        write("packet", &format!("bare-{idx}"), text)?;
+    }
+    let bare = packet::decode(BARE[0].as_bytes(), ExchangeId(0)).expect("a packet").record;
+    let answer = packet::encode_answer([(&**newest, 17), (&*bare, 2000)], "lobby", WallSecond(5), 4096);
+    write("packet", "answer", &answer[0])?;
+    let ask = Ask { asker: NodeId::from_bytes([3; 16]), cluster: "lobby".into(), taken: true };
+    write("packet", "ask", packet::encode_ask(&ask))
+}
+
+fn records(versions: &[Arc<Record>]) -> io::Result<()> {
+    for (idx, record) in versions.iter().enumerate() {
+        let mut seed = vec![0, 0];
+        binary::encode_record(record, &mut seed);
+        let length = u16::try_from(seed.len() - 2).expect("seeds are short");
+        seed[..2].copy_from_slice(&length.to_le_bytes());
+        if let Some(delta) = versions[versions.len() - 1].delta_since(record.stamp.version) {
+            binary::encode_delta(&delta, &mut seed);
+        }
+        write("record", &format!("version-{idx}"), seed)?;
+    }
+    Ok(())
+}
+
+/// Lets a second engine find the one of the targets, change its labels and leave; records all that it sends.
+fn gossip() -> io::Result<()> {
+    let stats = Arc::default();
+    let mut talk =
+        Talk { play: Play::new(), other: engine(2, SEED, &keyring(), &stats), datagrams: Vec::new(), frames: Vec::new() };
+    let mut idle = [0_u8; 2];
+    for tick in 1_u32..200 {
+        let now = Moment::ZERO + TICK * tick;
+        idle = idle.map(|ticks| ticks + 1);
+        if tick == 150 {
+            talk.other.handle(Input::Leave, now);
+        }
+        talk.other.handle_deadline(now);
+        let outputs = talk.play.wait(1);
+        talk.carry(outputs, &mut idle, now);
+        let most = 60;
+        if idle[0] >= most {
+            push_step(&mut talk.datagrams, idle[0] * 2, b"");
+            idle[0] = 0;
+        }
+        if idle[1] >= most {
+            push_step(&mut talk.frames, idle[1] * 4 + 1, b"");
+            idle[1] = 0;
+        }
+    }
+    write("gossip_datagram", "conversation", &talk.datagrams)?;
+    write("stream_frame", "conversation", &talk.frames)
+}
+
+/// The engine of the targets, the other one, and what the other has said so far.
+struct Talk {
+    play: Play,
+    other: Engine,
+    datagrams: Vec<u8>,
+    frames: Vec<u8>,
+}
+
+impl Talk {
+    /// Carries everything that either wants sent, until both are silent. `idle` counts ticks since the last step.
+    fn carry(&mut self, outputs: Vec<Output>, idle: &mut [u8; 2], now: Moment) {
+        let mut to_other: VecDeque<_> = outputs.into();
+        // Both sides' streams; at most one of each is open at a time.
+        let (mut theirs, mut ours) = (None, None);
+        loop {
+            while let Some(output) = to_other.pop_front() {
+                match output {
+                    Output::Datagram(_, bytes) => self.other.handle(Input::Datagram(ADDR, &bytes), now),
+                    Output::Open(..) => ours = self.other.accept(),
+                    Output::Frame(_, bytes) => {
+                        if let Some(stream) = ours.or(theirs) {
+                            self.other.handle(Input::Frame(stream, &bytes), now);
+                        }
+                    }
+                    Output::Event(_) | Output::Resolve | Output::Close(_) | Output::Left => {}
+                }
+            }
+            let Some(output) = self.other.poll_output() else { return };
+            to_other.extend(match output {
+                Output::Datagram(_, bytes) => {
+                    push_step(&mut self.datagrams, std::mem::take(&mut idle[0]) * 2, &bytes[PREAMBLE_BYTES..]);
+                    self.play.raw_datagram(&bytes)
+                }
+                Output::Open(stream, _) => {
+                    theirs = Some(stream);
+                    self.other.handle(Input::Opened(stream), now);
+                    Vec::new()
+                }
+                Output::Resolve => {
+                    self.other.handle(Input::Seeds(vec![ADDR]), now);
+                    Vec::new()
+                }
+                Output::Frame(stream, bytes) => {
+                    let on = match theirs {
+                        Some(opened) if opened == stream && bytes[0] == HELLO => Frame::New,
+                        Some(opened) if opened == stream => Frame::Theirs,
+                        _ => Frame::Ours,
+                    };
+                    push_step(&mut self.frames, std::mem::take(&mut idle[1]) * 4 + on as u8, &bytes);
+                    self.play.frame(on, &bytes)
+                }
+                Output::Event(_) | Output::Close(_) | Output::Left => Vec::new(),
+            });
+        }
+    }
+}
+
+/// The first byte of the frame that begins an exchange.
+const HELLO: u8 = 1;
+
+fn write(target: &str, name: &str, bytes: impl AsRef<[u8]>) -> io::Result<()> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus").join(target);
+    fs::create_dir_all(&folder)?;
+    fs::write(folder.join(name), bytes)
+}
