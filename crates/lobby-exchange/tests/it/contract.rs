@@ -173,7 +173,8 @@ pub(crate) async fn garbage_is_counted(backend: impl Wire) {
 pub(crate) async fn what_is_too_large_is_not_sent(backend: impl Wire) {
     let (mut a, b) = (backend.node("a"), backend.node("b"));
     b.sees(&["a", "b"]).await;
-    a.set_labels((0..4000).map(|idx| format!("{idx}:{}", "x".repeat(1000))));
+    // As many bytes as a node may have, each of which takes two in JSON.
+    a.set_labels((1..=1024).map(|length| "\"".repeat(length)));
     let refused = || a.stats.sent_counts().any(|(kind, verdict, _)| (kind, verdict) == (PacketKind::Hi, Verdict::Oversize));
     eventually_async(SOON, || async { expect(refused(), a.stats.sent_counts().collect::<Vec<_>>()) }).await;
     a.is_up(true).await;
