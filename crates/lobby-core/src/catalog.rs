@@ -106,6 +106,7 @@ pub struct Catalog {
     timers: BTreeMap<(Moment, u64), Timer>,
     n_timers: u64,
     questions: Vec<(ExchangeId, NodeId)>,
+    conflicts: Vec<Arc<Host>>,
     names: HashMap<Name, BTreeSet<Origin>>,
     nodes: OrdMap<Origin, Arc<Node>>,
     hosts: OrdMap<Name, Arc<Host>>,
@@ -142,6 +143,7 @@ impl Catalog {
             timers: BTreeMap::new(),
             n_timers: 0,
             questions: Vec::new(),
+            conflicts: Vec::new(),
             names: HashMap::new(),
             nodes: OrdMap::new(),
             hosts: OrdMap::new(),
@@ -189,8 +191,8 @@ impl Catalog {
             }
             PeerEvent::Record(record) => self.set_record(record, now.moment),
             PeerEvent::Seen(origin, age) => self.seen(exchange, origin, age, now),
-            PeerEvent::Suspect(origin) => self.judge(exchange, origin, NodeState::Suspect, now.moment),
-            PeerEvent::Gone(origin, Gone::Failed) => self.judge(exchange, origin, NodeState::Failed, now.moment),
+            PeerEvent::Suspect(origin) => self.judge(exchange, origin, NodeState::Suspect, now),
+            PeerEvent::Gone(origin, Gone::Failed) => self.judge(exchange, origin, NodeState::Failed, now),
             PeerEvent::Gone(origin, Gone::Left) => self.remove(&origin),
         }
     }
@@ -198,6 +200,11 @@ impl Catalog {
     /// The next node to ask about, and over which exchange.
     pub fn poll_question(&mut self) -> Option<(ExchangeId, NodeId)> {
         self.questions.pop()
+    }
+
+    /// A host name that one more live node has taken than before, for the log. Both stay; `/v1/nodes` shows each.
+    pub fn poll_conflict(&mut self) -> Option<Arc<Host>> {
+        self.conflicts.pop()
     }
 
     /// When [`Self::handle_deadline`] wants to be called next.

@@ -85,6 +85,7 @@ impl Node {
                 }
             }
             self.ask_questions();
+            self.tell_conflicts();
             self.publish();
             let took = micros(self.clock.moment().since(turn));
             self.stats.last_turn_us.store(took, Ordering::Relaxed);
@@ -189,6 +190,13 @@ impl Node {
                 // A full queue drops the question; the catalog takes that as no answer.
                 let _ = questions.try_send(node);
             }
+        }
+    }
+
+    fn tell_conflicts(&mut self) {
+        while let Some(host) = self.catalog.poll_conflict() {
+            let ids: Vec<_> = host.nodes.iter().filter_map(|node| node.record.origin.node_id()).collect();
+            tracing::warn!(name = %host.name, ?ids, "several live nodes have this name: lists merge them");
         }
     }
 

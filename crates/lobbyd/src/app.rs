@@ -173,12 +173,34 @@ fn tell_ready(lobby: &Lobby, http: SocketAddr) {
     let _ = writeln!(stdout, "{line}").and_then(|()| stdout.flush());
     let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
     if std::io::stderr().is_terminal() {
-        eprintln!("\n  {} is up: http://{http}/", snapshot.local.record.name);
-        if let Some(gossip) = gossip {
-            eprintln!("  another agent on this machine:  lobbyd --dev --join {gossip}");
+        what_to_try(snapshot.local.record.name.as_str(), http, gossip);
+    }
+}
+
+/// For people: commands that work as they stand, wherever the programs lie.
+fn what_to_try(name: &str, http: SocketAddr, gossip: Option<SocketAddr>) {
+    let program = |name: &str| {
+        let beside = std::env::current_exe().ok().map(|exe| exe.with_file_name(name)).filter(|path| path.is_file());
+        let on_path = std::env::var_os("PATH").is_some_and(|path| {
+            std::env::split_paths(&path).any(|folder| beside.as_deref() == Some(folder.join(name).as_path()))
+        });
+        match beside {
+            Some(path) if !on_path => Some(path.display().to_string()),
+            Some(_) => Some(name.to_owned()),
+            None => None,
         }
-        eprintln!("  who is there:                   lobbyctl --port {} nodes", http.port());
-        eprintln!("  add a label:                    lobbyctl --port {} labels add service:web\n", http.port());
+    };
+    let lobbyd = program("lobbyd").unwrap_or_else(|| "lobbyd".into());
+    eprintln!("\n  {name} is up: http://{http}/");
+    if let Some(gossip) = gossip {
+        eprintln!("  another agent on this machine:  {lobbyd} --dev --join {gossip}");
+    }
+    match program("lobbyctl") {
+        Some(lobbyctl) => {
+            eprintln!("  who is there:                   {lobbyctl} --port {} nodes", http.port());
+            eprintln!("  add a label:                    {lobbyctl} --port {} labels add service:web\n", http.port());
+        }
+        None => eprintln!("  who is there:                   curl http://{http}/   (lobbyctl: cargo build --release)\n"),
     }
 }
 

@@ -98,15 +98,20 @@ impl Catalog {
     }
 
     /// An exchange suspects or has lost a node.
-    pub(super) fn judge(&mut self, exchange: ExchangeId, origin: Origin, state: NodeState, now: Moment) -> Outcome {
+    pub(super) fn judge(&mut self, exchange: ExchangeId, origin: Origin, state: NodeState, now: Now) -> Outcome {
+        let liveness = self.links[usize::from(exchange.0)].liveness;
         let Some(peer) = self.peers.get_mut(&origin) else { return Outcome::Stale };
         let view = peer.view(exchange);
         if view.state == state || (state == NodeState::Suspect && view.state == NodeState::Failed) {
             return Outcome::Stale;
         }
-        view.state = state;
+        let was_alive = std::mem::replace(&mut view.state, state) == NodeState::Alive;
+        if was_alive && liveness == Liveness::Reported {
+            // Until this moment it counted as heard of all the time.
+            peer.heard.at(now);
+        }
         if state == NodeState::Failed {
-            self.question_or_fail(&origin, exchange, now);
+            self.question_or_fail(&origin, exchange, now.moment);
         }
         self.show(&origin);
         Outcome::Applied
@@ -250,7 +255,11 @@ impl Catalog {
         if nodes.iter().any(|node| node.record.origin.node_id().is_some()) {
             nodes.retain(|node| node.record.origin.node_id().is_some());
         }
+        let n_before = self.hosts.get(name).map_or(0, |host| host.nodes.len());
         let new = (!nodes.is_empty()).then(|| Arc::new(Host::new(name.clone(), nodes)));
+        if let Some(host) = new.as_ref().filter(|host| host.nodes.len() > n_before.max(1)) {
+            self.conflicts.push(host.clone());
+        }
         let shown = new.as_ref().map(|host| host.rendered.clone());
         let old = match new {
             Some(host) => self.hosts.insert(name.clone(), host),

@@ -222,7 +222,10 @@ fn a_bare_goodbye_removes_the_bare_record_only() {
 fn nodes_of_one_name_are_merged_and_one_s_goodbye_leaves_the_other() {
     let mut scene = Scene::new();
     scene.hear(GOSSIP, &record(1, 1, "a", &["x", "z"]));
+    assert!(scene.catalog.poll_conflict().is_none());
     scene.hear(GOSSIP, &record(2, 1, "a", &["x", "y"]));
+    assert_eq!(scene.catalog.poll_conflict().unwrap().nodes.len(), 2);
+    assert!(scene.catalog.poll_conflict().is_none());
     let labels: Vec<_> = scene.last.hosts["a"].labels.iter().map(Label::as_str).collect();
     assert_eq!(labels, ["x", "y", "z"]);
     let mut leaving = (*record(1, 2, "a", &[])).clone();
@@ -352,4 +355,18 @@ fn what_an_answer_tells_of_the_past_counts_against_the_ttl() {
     assert_eq!(scene.hosts(), "a own");
     scene.wait(5_000);
     assert_eq!(scene.hosts(), "own");
+}
+
+#[test]
+fn a_member_that_gossip_suspects_was_heard_of_until_then() {
+    let mut scene = Scene::new();
+    scene.hear(GOSSIP, &record(1, 1, "a", &[]));
+    scene.wait(3_600_000);
+    assert_eq!(scene.last.hosts["a"].last_check(scene.now), scene.now.wall);
+    scene.tell(GOSSIP, PeerEvent::Suspect(Origin::Node(id(1))));
+    let suspected = scene.now.wall;
+    scene.wait(3_000);
+    assert_eq!(scene.last.hosts["a"].last_check(scene.now), suspected);
+    scene.tell(GOSSIP, PeerEvent::Gone(Origin::Node(id(1)), Gone::Failed));
+    assert_eq!(scene.last.nodes[&Origin::Node(id(1))].age(scene.now), Duration::from_secs(3));
 }

@@ -41,7 +41,7 @@ pub struct Incoming {
     pub record: Arc<Record>,
     /// The sender's cluster, if it told one.
     pub cluster: Option<String>,
-    /// The content hash the sender computed; differs from ours when labels were left out for size.
+    /// The content hash the sender computed; differs from ours when labels were left out for size, as in a goodbye.
     pub hash: Option<u64>,
     /// Labels and meta entries that broke their rules and were left out.
     pub dropped: usize,
@@ -168,7 +168,7 @@ fn null_is_empty<'de, D: Deserializer<'de>, T: Deserialize<'de>>(input: D) -> Re
     Ok(Option::deserialize(input)?.unwrap_or_default())
 }
 
-/// Writes a hi or goodbye.
+/// Writes a hi or goodbye. A goodbye tells no labels and no meta: whoever is too large for a hi must be able to leave.
 pub fn encode(record: &Record, message: Message, cluster: &str, now: WallSecond) -> Vec<u8> {
     serde_json::to_vec(&envelope(record, message, cluster, now)).expect("a packet of strings and numbers always serialises")
 }
@@ -237,18 +237,19 @@ pub fn decode_ask(bytes: &[u8]) -> Result<Ask, DecodePacketError> {
 }
 
 fn envelope<'a>(record: &'a Record, message: Message, cluster: &str, now: WallSecond) -> WireEnvelope<'a> {
+    let entries = (message == Message::Hi).then_some(record);
     let lobby = record.origin.node_id().map(|id| WireLobby {
         id: id.to_string(),
         generation: record.stamp.generation.0,
         version: record.stamp.version.0,
         hash: format!("{:016x}", record.content_hash()),
         cluster: cluster.into(),
-        meta: record.metas().map(|(name, value)| (name.to_string(), value.to_owned())).collect(),
+        meta: entries.into_iter().flat_map(Record::metas).map(|(name, value)| (name.to_string(), value.to_owned())).collect(),
         leaving: record.leaving,
     });
     let discovery = WirePacket {
         hostname: record.name.as_str().into(),
-        labels: record.labels().map(|label| label.as_str().into()).collect(),
+        labels: entries.into_iter().flat_map(Record::labels).map(|label| label.as_str().into()).collect(),
         last_check: i64::try_from(now.0).unwrap_or(i64::MAX),
     };
     let message = match message {

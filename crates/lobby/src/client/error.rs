@@ -33,7 +33,7 @@ pub enum ClientError {
         source: Box<dyn Error + Send + Sync>,
     },
     /// The daemon wants a token, another token, or this request from elsewhere. Nothing was changed.
-    #[error("access denied: {message}")]
+    #[error("{message}")]
     Denied {
         /// What the daemon said.
         message: String,

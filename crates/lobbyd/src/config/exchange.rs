@@ -11,10 +11,9 @@ const KEYS: usize = 5;
 
 /// The exchanges that DRIVER names, or the default.
 pub(super) fn drivers(read: &Read<'_>) -> Result<Vec<Driver>, ConfigError> {
-    let default = if read.text("NATS_URL").is_empty() { "gossip" } else { "nats" };
     let mut names: Vec<_> = read.list("DRIVER").iter().map(|name| name.to_ascii_lowercase()).collect();
     if names.is_empty() {
-        names.push(default.into());
+        names.push(read.raw.default_driver().into());
     }
     // Checked whether used or not: a mistake in an idle setting is a mistake that waits.
     let redis = redis(read)?;

@@ -56,6 +56,11 @@ impl Raw {
         }
     }
 
+    /// The exchange that runs when DRIVER names none, as in the old daemon if that is what the settings are for.
+    pub(crate) fn default_driver(&self) -> &'static str {
+        if self.value("NATS_URL").0.is_empty() { "gossip" } else { "nats" }
+    }
+
     /// The settings whose values differ, hooks among them.
     pub(crate) fn differences(&self, other: &Self) -> Vec<&'static str> {
         let differs = |setting: &&Setting| self.value(setting.name).0 != other.value(setting.name).0;
@@ -79,7 +84,10 @@ impl Raw {
             }
             let known: Vec<_> = GROUPS.iter().map(|(group, _)| *group).chain(["hook"]).collect();
             if !known.contains(&group.as_str()) {
-                return Err(ConfigError::UnknownKey { file: file(), nearest: nearest(&group, &known), key: group });
+                // A key without its table is the likelier mistake when its name is a known one.
+                let key = SETTINGS.iter().find(|setting| setting.key() == group).map(|setting| setting.path.to_owned());
+                let nearest = key.unwrap_or_else(|| nearest(&group, &known));
+                return Err(ConfigError::UnknownKey { file: file(), nearest, key: group });
             }
             let Value::Table(keys) = value else {
                 return Err(ConfigError::File { file: file(), why: format!("`{group}` is a table: write [{group}]") });
@@ -127,7 +135,10 @@ impl Raw {
         for (group, heading) in GROUPS {
             text.push_str(&format!("[{group}] # {heading}\n"));
             for setting in SETTINGS.iter().filter(|setting| setting.group() == *group) {
-                let (value, origin) = self.value(setting.name);
+                let (mut value, origin) = self.value(setting.name);
+                if setting.name == "DRIVER" && value.is_empty() {
+                    value = self.default_driver();
+                }
                 let shown = match setting.kind {
                     Kind::Secret | Kind::LaterSecret if !value.is_empty() => "<hidden>".into(),
                     Kind::Url => without_password(value),

@@ -133,7 +133,7 @@ fn an_unknown_key_is_refused_at_every_level_and_the_nearest_is_named() {
     for (text, nearest) in [
         ("[htp]\nport = 1\n", "`http`"),
         ("[http]\nprot = 1\n", "`http.port`"),
-        ("port = 1\n", ""),
+        ("port = 1\n", "`http.port`"),
         ("[[hook]]\ncommand = \"x\"\ncoldown = 1\n", "`hook.cooldown`"),
     ] {
         let message = file(text).err().unwrap().to_string();

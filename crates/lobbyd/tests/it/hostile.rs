@@ -8,7 +8,7 @@ use std::{
 
 use lobby_testkit::{daemon::Daemon, eventually, expect, http};
 
-use crate::fleet::{SOON, daemon, is_warm, lists};
+use crate::fleet::{SOON, daemon, is_warm, lists, metric};
 
 /// A small generator whose seed is printed by the test that uses it.
 struct Random(u64);
@@ -27,11 +27,24 @@ impl Random {
     }
 }
 
-/// Datagrams that each of the counters of one kind has seen.
-fn counted(agent: &Daemon) -> f64 {
+const KEY: &str = "MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE=";
+
+/// Datagrams that were counted as anything but good.
+fn refused(agent: &Daemon) -> f64 {
     let text = agent.get("/metrics").text();
     let lines = text.lines().filter(|line| line.starts_with("lobby_packets_received_total{") && line.contains("datagram"));
-    lines.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).sum()
+    lines.filter(|line| !line.contains("\"ok\"")).filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).sum()
+}
+
+/// A datagram of a real agent, to be damaged: what it sends to a member that says to be at our socket.
+fn captured(agent: &Daemon) -> Vec<u8> {
+    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+    socket.set_read_timeout(Some(SOON)).unwrap();
+    let here = socket.local_addr().unwrap();
+    let _joiner = daemon("joiner").env("GOSSIP_JOIN", agent.gossip()).env("GOSSIP_ADVERTISE", here).start();
+    let mut buffer = [0; 2048];
+    let n_bytes = socket.recv(&mut buffer).unwrap();
+    buffer[..n_bytes].to_vec()
 }
 
 #[test]
@@ -39,27 +52,42 @@ fn ten_thousand_bad_datagrams_are_counted_and_forgotten() {
     let seed = 0x10bb_1e5d;
     println!("seed {seed:#x}");
     let mut random = Random(seed);
-    let agent = daemon("a").start();
-    let peer = daemon("b").env("GOSSIP_JOIN", agent.gossip()).start();
+    let agent = daemon("a").env("GOSSIP_KEY", KEY).start();
+    let peer = daemon("b").env("GOSSIP_KEY", KEY).env("GOSSIP_JOIN", agent.gossip()).start();
     lists(&agent, &["a", "b"]);
+    // Of a keyless cluster of the same name: the envelope is right, the seal is not.
+    let good = captured(&daemon("keyless").start());
     let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
     socket.connect(agent.gossip()).unwrap();
+    let mut bad = |n: usize| {
+        let mut bytes = good.clone();
+        if n % 2 == 0 {
+            bytes = random.bytes(1500);
+        } else {
+            for _ in 0..=random.next() % 8 {
+                let at = random.next() as usize % bytes.len();
+                bytes[at] = random.next() as u8;
+            }
+            bytes.truncate(random.next() as usize % (bytes.len() + 1));
+        }
+        bytes
+    };
     // Warm up the allocator before memory is compared.
-    for _ in 0..500 {
-        let _ = socket.send(&random.bytes(1500));
+    for n in 0..500 {
+        let _ = socket.send(&bad(n));
     }
-    let (memory, before) = (agent.process.memory(), counted(&agent));
+    let (memory, before) = (agent.process.memory(), refused(&agent));
     let mut sent = 0;
     for n in 0..10_000 {
-        sent += usize::from(socket.send(&random.bytes(1500)).is_ok());
-        if n % 100 == 0 {
-            // Let it read, so that the kernel drops few.
+        sent += usize::from(socket.send(&bad(n)).is_ok());
+        if n % 50 == 0 {
+            // Let it read, so that the kernel drops none.
             assert_eq!(agent.get("/v1/health").status, 200);
         }
     }
     eventually(SOON, || {
-        let seen = counted(&agent) - before;
-        expect(seen >= 0.9 * sent as f64, seen)
+        let seen = refused(&agent) - before;
+        expect(seen >= 0.99 * sent as f64, seen)
     });
     let grown = agent.process.memory().saturating_sub(memory);
     assert!(grown < 4 << 20, "memory grew by {grown} bytes");
@@ -94,7 +122,10 @@ fn ten_thousand_bad_requests_leave_the_agent_as_it_was() {
     };
     send(500);
     let memory = agent.process.memory();
+    let before = metric(&agent, "lobby_http_connections_accepted_total");
     send(10_000);
+    let accepted = || metric(&agent, "lobby_http_connections_accepted_total") - before;
+    eventually(SOON, || expect(accepted() >= 10_000.0, accepted()));
     let grown = agent.process.memory().saturating_sub(memory);
     assert!(grown < 8 << 20, "memory grew by {grown} bytes");
     assert_eq!(agent.hosts(), ["a"]);

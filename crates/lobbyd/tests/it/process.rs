@@ -53,20 +53,6 @@ fn check_and_print_do_not_start_anything() {
 }
 
 #[test]
-fn daemons_that_differ_only_in_port_all_start() {
-    let home = TempDir::new().unwrap();
-    let start = |name: &str| {
-        let builder = daemon(name).without_env("DATA_DIR").without_env("GOSSIP_ADDR");
-        // The unwritable default is below the home folder of this test, whoever runs it.
-        builder.env("XDG_STATE_HOME", home.path().display()).start()
-    };
-    let (first, second) = (start("a"), start("b"));
-    assert_ne!(first.http, second.http);
-    assert_ne!(first.gossip(), second.gossip());
-    assert_ne!(first.ready["id"], second.ready["id"]);
-}
-
-#[test]
 fn dev_agents_are_hosts_of_their_own_and_leave_nothing_behind() {
     let folder = TempDir::new().unwrap();
     let start = |join: &str| {

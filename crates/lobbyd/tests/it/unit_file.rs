@@ -1,13 +1,35 @@
-//! The unit file of the README: its environment verbatim, as a system user without a home, with a read-only /etc.
+//! The unit file of the README: its text's environment, as a system user without a home, with a read-only /etc.
 
-use std::{os::unix::process::CommandExt, time::Duration};
+use std::{
+    fs,
+    net::SocketAddr,
+    os::unix::fs::{PermissionsExt, chown},
+    process::Command,
+    time::Duration,
+};
 
 use lobby_testkit::{TempDir, eventually, expect, http, port, process::Process, server::nats};
+use serde_json::Value;
 
 use crate::fleet::SOON;
 
 /// `nobody`, on every Debian.
 const NOBODY: u32 = 65_534;
+
+/// `lobbyd` alone in a folder that everybody can read, as that user, with /etc mounted read-only and an empty environment.
+fn as_nobody(folder: &TempDir) -> Command {
+    assert!(rustix::process::geteuid().is_root(), "this test changes its user: run it as root");
+    fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    let program = folder.path().join("lobbyd");
+    if !program.exists() {
+        fs::copy(env!("CARGO_BIN_EXE_lobbyd"), &program).unwrap();
+    }
+    let mut command = Command::new("unshare");
+    let script = "mount -o bind,ro /etc /etc && exec setpriv --reuid \"$1\" --regid \"$1\" --clear-groups \"$0\"";
+    command.args(["--mount", "sh", "-c", script]).arg(&program).arg(NOBODY.to_string());
+    command.env_clear().env("PATH", std::env::var_os("PATH").unwrap_or_default()).current_dir("/");
+    command
+}
 
 fn readme_environment() -> Vec<(String, String)> {
     let readme = include_str!("../../../../README.md");
@@ -17,22 +39,14 @@ fn readme_environment() -> Vec<(String, String)> {
 
 #[test]
 fn the_unit_of_the_readme_runs_as_a_user_without_a_home() {
-    assert!(rustix::process::geteuid().is_root(), "this test changes its user: run it as root");
     let environment = readme_environment();
     assert_eq!(environment.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>(), ["NATS_URL", "LABELS"]);
     let server = nats::start("");
-    // The binary alone, where a unit would have it.
     let folder = TempDir::new().unwrap();
-    std::fs::set_permissions(folder.path(), std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
-    let program = folder.path().join("lobbyd");
-    std::fs::copy(env!("CARGO_BIN_EXE_lobbyd"), &program).unwrap();
-
-    let address = std::net::SocketAddr::from(([127, 0, 0, 1], port::free()));
-    let mut command = std::process::Command::new(&program);
-    command.env_clear().envs(environment).env("NATS_URL", nats::url(&server));
-    // Not in the unit: two daemons of one test machine cannot share a port, nor may the default folder be written.
-    command.env("PORT", address.port().to_string()).env("LOBBY_TEST_UNIT", "1").current_dir("/");
-    command.uid(NOBODY).gid(NOBODY);
+    let address = SocketAddr::from(([127, 0, 0, 1], port::free()));
+    let mut command = as_nobody(&folder);
+    // In place of the server that the README names, one that is here; two daemons of one machine cannot share a port.
+    command.envs(environment).env("NATS_URL", nats::url(&server)).env("PORT", address.port().to_string());
     let mut agent = Process::start("lobbyd of the unit", command);
     let list =
         eventually(SOON, || http::get(address, "/").map_err(|err| format!("{err}\n{}", agent.log())).map(|answer| answer.json()));
@@ -41,7 +55,7 @@ fn the_unit_of_the_readme_runs_as_a_user_without_a_home() {
     assert_eq!(labels.join(" "), want);
     agent.wait_for_log(SOON, "no data folder can be written");
 
-    // /etc cannot be written by this user, nor any data folder: a label that would be lost is refused, not taken.
+    // Neither /etc nor any data folder can be written: a label that would be lost is refused, not taken.
     let answer = http::post(address, "/v1/labels", "added:1").unwrap();
     assert_eq!(answer.status, 500, "{}", answer.text());
     assert!(answer.text().contains("LABELS_PATH") && answer.text().contains("DATA_DIR"), "{}", answer.text());
@@ -50,4 +64,25 @@ fn the_unit_of_the_readme_runs_as_a_user_without_a_home() {
         expect(health["warm"] == true, health)
     });
     assert_eq!(agent.terminate(Duration::from_secs(2)).code(), Some(0));
+}
+
+#[test]
+fn daemons_that_differ_only_in_port_all_start() {
+    let (folder, state) = (TempDir::new().unwrap(), TempDir::new().unwrap());
+    chown(state.path(), Some(NOBODY), Some(NOBODY)).unwrap();
+    let start = |name: &str| {
+        let mut command = as_nobody(&folder);
+        // Default data folder (below this one, as /var/lib/lobby is not this user's) and default gossip address.
+        command.env("XDG_STATE_HOME", state.path()).env("PORT", "0").env("HOSTNAME", name).env("LABELS_PATH", "/nonexistent");
+        let (process, lines) = Process::start_with_lines(name, command);
+        let line = lines.recv_timeout(SOON).unwrap_or_else(|err| panic!("{err}: {}", process.log()));
+        (process, serde_json::from_str::<Value>(&line).unwrap())
+    };
+    let ((_a, first), (_b, second)) = (start("a"), start("b"));
+    for key in ["http", "gossip", "id"] {
+        assert_ne!(first[key], second[key]);
+    }
+    let mut folders: Vec<_> = fs::read_dir(state.path().join("lobby")).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    folders.sort();
+    assert_eq!(folders, ["0", "1"]);
 }
