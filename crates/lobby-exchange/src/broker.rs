@@ -295,12 +295,9 @@ impl Broker {
         self.outputs.push_back(Output::Send(Address::Packets, PacketKind::Hi, bytes));
     }
 
+    /// However large the record is: a goodbye names it and holds none of its entries.
     fn send_goodbye(&mut self, record: &Record, now: Now) {
         let bytes = packet::encode(record, Message::Goodbye, &self.setup.cluster, now.wall);
-        if bytes.len() > self.max_bytes {
-            self.stats.sent(PacketKind::Goodbye, Verdict::Oversize, 0);
-            return;
-        }
         self.outputs.push_back(Output::Send(Address::Packets, PacketKind::Goodbye, bytes));
     }
 

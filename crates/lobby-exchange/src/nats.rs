@@ -5,19 +5,30 @@
 //! CHANNEL.ask         who answers newcomers; reply is an inbox     queue group of all whose picture is complete
 //! CHANNEL.ask.NODE    a question to one node, answered by its hi   that node listens
 //! ```
-//! The client library keeps the connection and the subscriptions for ever; what it reports about the connection becomes
-//! our link state. Not here: what is sent when (`broker`), settings into options (`options`).
+//! The client library keeps the connection and the subscriptions for ever; the state of its connection becomes our link
+//! state. Not here: what is sent when (`broker`), settings into options (`options`).
 
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    fmt,
+    path::PathBuf,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
-use async_nats::{Client, Event, ServerAddr, StatusCode, Subscriber};
+use async_nats::{Client, Event, ServerAddr, StatusCode, Subscriber, connection::State};
 use bytes::Bytes;
 use futures_util::StreamExt;
 use lobby_core::{
     port::PeerLink,
     stats::{PacketKind, Stats, Verdict},
 };
-use tokio::sync::watch;
+use tokio::{
+    sync::Notify,
+    time::{Interval, MissedTickBehavior, interval},
+};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -32,8 +43,12 @@ mod options;
 /// Name of the queue group of those who answer newcomers.
 const QUEUE: &str = "lobby";
 
-/// How to reach NATS and what to say there.
-#[derive(Clone, Debug)]
+/// How often the state of the connection is looked at. The client's events wake us sooner, but it drops those that find
+/// its queue full, and sends each a moment before the state changes.
+const CHECK: Duration = Duration::from_millis(500);
+
+/// How to reach NATS and what to say there. Its debug form hides all secrets.
+#[derive(Clone)]
 pub struct Config {
     /// NATS_URL: servers, each `nats://` or `tls://` with an optional `user:password@` or `token@`.
     pub urls: Vec<String>,
@@ -83,13 +98,39 @@ impl Default for Config {
     }
 }
 
+impl fmt::Debug for Config {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let hidden = |secret: &Option<String>| secret.as_ref().map(|_| "***");
+        f.debug_struct("Config")
+            .field("urls", &self.urls.iter().map(|urls| options::without_identity(urls)).collect::<Vec<_>>())
+            .field("channel", &self.channel)
+            .field("user", &self.user)
+            .field("password", &hidden(&self.password))
+            .field("token", &hidden(&self.token))
+            .field("creds", &self.creds)
+            .field("nkey", &hidden(&self.nkey))
+            .field("ca", &self.ca)
+            .field("cert", &self.cert)
+            .field("key", &self.key)
+            .field("cluster", &self.cluster)
+            .field("keep_alive", &self.keep_alive)
+            .field("backoff", &self.backoff)
+            .finish()
+    }
+}
+
 /// The NATS exchange.
-#[derive(Debug)]
 pub struct Nats {
     config: Config,
     servers: Vec<ServerAddr>,
     options: async_nats::ConnectOptions,
     clock: Clock,
+}
+
+impl fmt::Debug for Nats {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Nats").field("config", &self.config).finish_non_exhaustive()
+    }
 }
 
 impl Nats {
@@ -112,16 +153,6 @@ impl Exchange for Nats {
     }
 }
 
-/// What the client library last said about the connection.
-#[derive(Clone, Debug, Default)]
-struct Status {
-    /// How often it has connected.
-    connects: u64,
-    up: bool,
-    /// Somebody was told that there is no connection; once is enough until there is one.
-    failing: bool,
-}
-
 struct NatsBus {
     client: Client,
     channel: String,
@@ -131,9 +162,12 @@ struct NatsBus {
     answers: Subscriber,
     /// Only while our picture is complete.
     asks: Option<Subscriber>,
-    status: watch::Receiver<Status>,
-    /// The last status that was reported.
-    reported: Status,
+    /// The client had an event: its state may be another.
+    woken: Arc<Notify>,
+    check: Interval,
+    /// Whether we last reported that the link is up, and at which of the client's connects.
+    reported_up: bool,
+    reported_connects: u64,
 }
 
 impl NatsBus {
@@ -145,14 +179,19 @@ impl NatsBus {
         node: lobby_core::id::NodeId,
         stats: Arc<Stats>,
     ) -> Result<Self, ExchangeError> {
-        let (sender, status) = watch::channel(Status::default());
-        let sender = Arc::new(sender);
-        let options = options.event_callback(move |event| note(sender.clone(), stats.clone(), event));
+        let events = Arc::new(Events { woken: Arc::default(), failing: AtomicBool::new(false), stats });
+        let woken = events.woken.clone();
+        let options = options.event_callback(move |event| {
+            events.note(event);
+            std::future::ready(())
+        });
         let unusable = |err: &dyn std::fmt::Display| ExchangeError::Setting { setting: "NATS_URL", why: err.to_string() };
         let client = options.connect(&servers[..]).await.map_err(|err| unusable(&err))?;
         let bad_channel =
             |err: async_nats::SubscribeError| ExchangeError::Setting { setting: "NATS_DISCOVERY_CHANNEL", why: err.to_string() };
         let inbox = client.new_inbox();
+        let mut check = interval(CHECK);
+        check.set_missed_tick_behavior(MissedTickBehavior::Delay);
         Ok(Self {
             packets: client.subscribe(channel.to_owned()).await.map_err(bad_channel)?,
             own_asks: client.subscribe(format!("{channel}.ask.{node}")).await.map_err(bad_channel)?,
@@ -161,30 +200,38 @@ impl NatsBus {
             channel: channel.to_owned(),
             client,
             inbox,
-            status,
-            reported: Status::default(),
+            woken,
+            check,
+            reported_up: false,
+            reported_connects: 0,
         })
     }
 
     /// The change of the connection that was not reported yet. A return that came too fast to be seen as one is still two
     /// reports: what was sent in between is lost.
     fn status_change(&mut self) -> Option<BusEvent> {
-        let status = self.status.borrow_and_update().clone();
-        match (self.reported.up, status.up) {
+        let up = self.is_connected();
+        // After the state: the client counts a connect before it says that it is connected.
+        let connects = self.client.statistics().connects.load(Ordering::Relaxed);
+        match (self.reported_up, up) {
             (true, false) => {
-                self.reported.up = false;
+                self.reported_up = false;
                 Some(BusEvent::Down { why: "connection lost".into() })
             }
-            (true, true) if status.connects != self.reported.connects => {
-                self.reported.up = false;
+            (true, true) if connects != self.reported_connects => {
+                self.reported_up = false;
                 Some(BusEvent::Down { why: "connection lost and restored".into() })
             }
             (false, true) => {
-                self.reported = status;
+                (self.reported_up, self.reported_connects) = (true, connects);
                 Some(BusEvent::Up { max_bytes: self.client.max_payload() })
             }
             _ => None,
         }
+    }
+
+    fn is_connected(&self) -> bool {
+        matches!(self.client.connection_state(), State::Connected)
     }
 }
 
@@ -201,11 +248,8 @@ impl Bus for NatsBus {
                 }
             };
             let (topic, message) = tokio::select! {
-                changed = self.status.changed() => match changed {
-                    Ok(()) => continue,
-                    // The client's task has ended, which it does only with its last handle: ours.
-                    Err(_) => return std::future::pending().await,
-                },
+                () = self.woken.notified() => continue,
+                _ = self.check.tick() => continue,
                 message = self.packets.next() => (Topic::Packets, message),
                 message = self.own_asks.next() => (Topic::OwnAsks, message),
                 message = self.answers.next() => (Topic::Answers, message),
@@ -225,7 +269,7 @@ impl Bus for NatsBus {
 
     async fn send(&mut self, to: Address, payload: Vec<u8>) -> bool {
         // While there is no connection the client would keep packets and send them when they are old.
-        if !self.reported.up || !self.status.borrow().up {
+        if !self.reported_up || !self.is_connected() {
             return false;
         }
         let payload = Bytes::from(payload);
@@ -248,33 +292,40 @@ impl Bus for NatsBus {
     }
 
     async fn flush(&mut self) {
-        if self.status.borrow().up {
+        if self.is_connected() {
             let _ = self.client.flush().await;
         }
     }
 }
 
-async fn note(sender: Arc<watch::Sender<Status>>, stats: Arc<Stats>, event: Event) {
-    match event {
-        Event::Connected => sender.send_modify(|status| {
-            status.connects += 1;
-            (status.up, status.failing) = (true, false);
-        }),
-        Event::Disconnected | Event::Closed => sender.send_modify(|status| status.up = false),
-        Event::ServerError(err) => tracing::warn!(error = %err, "nats: the server reports an error"),
-        Event::ClientError(err) => sender.send_modify(|status| {
-            if !std::mem::replace(&mut status.failing, true) {
-                tracing::warn!(error = %err, "nats: no connection; trying again for ever");
+/// Where the client's events go.
+struct Events {
+    woken: Arc<Notify>,
+    /// Somebody was told that there is no connection; once is enough until there is one.
+    failing: AtomicBool,
+    stats: Arc<Stats>,
+}
+
+impl Events {
+    fn note(&self, event: Event) {
+        self.woken.notify_one();
+        match event {
+            Event::Connected => self.failing.store(false, Ordering::Relaxed),
+            Event::ServerError(err) => tracing::warn!(error = %err, "nats: the server reports an error"),
+            Event::ClientError(err) => {
+                if !self.failing.swap(true, Ordering::Relaxed) {
+                    tracing::warn!(error = %err, "nats: no connection; trying again for ever");
+                }
             }
-        }),
-        // Told for each packet that is lost.
-        Event::SlowConsumer(_) => {
-            stats.received(PacketKind::Hi, Verdict::Refused, 0);
-            let lost = stats.received_count(PacketKind::Hi, Verdict::Refused);
-            if lost.is_power_of_two() {
-                tracing::warn!(lost, "nats: packets are lost because we read too slowly");
+            // Told for each packet that is lost.
+            Event::SlowConsumer(_) => {
+                self.stats.received(PacketKind::Hi, Verdict::Refused, 0);
+                let lost = self.stats.received_count(PacketKind::Hi, Verdict::Refused);
+                if lost.is_power_of_two() {
+                    tracing::warn!(lost, "nats: packets are lost because we read too slowly");
+                }
             }
+            Event::Disconnected | Event::Closed | Event::LameDuckMode | Event::Draining => {}
         }
-        Event::LameDuckMode | Event::Draining => {}
     }
 }

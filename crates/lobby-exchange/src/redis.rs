@@ -9,7 +9,7 @@
 //! One connection in protocol 3 (Redis 6 or newer) both publishes and listens. A ping with a deadline finds out when its
 //! other end is dead. Not here: what is sent when (`broker`).
 
-use std::{path::PathBuf, pin::Pin, sync::Arc, time::Duration};
+use std::{fmt, path::PathBuf, pin::Pin, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use lobby_core::{
@@ -48,8 +48,8 @@ const RESPONSE: Duration = Duration::from_secs(2);
 /// How long one attempt to connect may take.
 const CONNECT: Duration = Duration::from_secs(5);
 
-/// How to reach Redis and what to say there.
-#[derive(Clone, Debug)]
+/// How to reach Redis and what to say there. Its debug form hides the password.
+#[derive(Clone)]
 pub struct Config {
     /// REDIS_HOST.
     pub host: String,
@@ -93,12 +93,35 @@ impl Default for Config {
     }
 }
 
+impl fmt::Debug for Config {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Config")
+            .field("host", &self.host)
+            .field("port", &self.port)
+            .field("db", &self.db)
+            .field("channel", &self.channel)
+            .field("user", &self.user)
+            .field("password", &self.password.as_ref().map(|_| "***"))
+            .field("tls", &self.tls)
+            .field("ca", &self.ca)
+            .field("cluster", &self.cluster)
+            .field("keep_alive", &self.keep_alive)
+            .field("backoff", &self.backoff)
+            .finish()
+    }
+}
+
 /// The Redis exchange.
-#[derive(Debug)]
 pub struct Redis {
     config: Config,
     client: Client,
     clock: Clock,
+}
+
+impl fmt::Debug for Redis {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Redis").field("config", &self.config).finish_non_exhaustive()
+    }
 }
 
 impl Redis {

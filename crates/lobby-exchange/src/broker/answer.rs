@@ -5,11 +5,17 @@ use super::*;
 /// Questions that wait for their turn at most; further ones are refused, and asked again.
 const WAITING: usize = 64;
 
-/// Answers per second at most. A whole catalog is large, and a question costs its asker nothing.
+/// Answers per second at most, those included that others claim: a whole catalog is large, and a question costs its asker
+/// nothing.
 const PER_SECOND: u32 = 10;
 
-/// Longest random wait before claiming a question: long against a round trip to the broker, so that few claim at once.
-const CLAIM: Duration = Duration::from_millis(200);
+/// Longest random wait before claiming a question, for each node that may claim it: long against a round trip to the
+/// broker, so that few claim at once.
+const CLAIM_PER_NODE: Duration = Duration::from_millis(50);
+
+/// Longest random wait of all: the answer should be there before the asker asks again.
+const CLAIM_MOST: Duration = Duration::from_millis(300);
+const _: () = assert!(CLAIM_MOST.as_millis() < ASK_AGAIN.as_millis());
 
 /// A node not heard of for so many KEEP_ALIVEs is not told about: it is dead, or will be heard of by the newcomer itself.
 const FRESH: u32 = 4;
@@ -19,7 +25,11 @@ const FRESH: u32 = 4;
 pub(super) struct Answers {
     waiting: Vec<Waiting>,
     second: Moment,
+    /// Answers of this second, ours and those that others claimed.
     given: u32,
+    /// Whose questions we claimed in this second and have not heard back yet: the bus brings us our own claims too.
+    /// At most PER_SECOND.
+    claimed: Vec<NodeId>,
 }
 
 #[derive(Debug)]
@@ -48,6 +58,15 @@ impl Answers {
         self.waiting.retain(|waiting| waiting.asker != asker);
     }
 
+    fn hear_claim(&mut self, now: Moment, asker: NodeId) {
+        self.settle(asker);
+        if let Some(idx) = self.claimed.iter().position(|claimed| *claimed == asker) {
+            self.claimed.swap_remove(idx);
+        } else {
+            self.may_answer(now);
+        }
+    }
+
     fn wait(&mut self, due: Moment, asker: NodeId, reply: Option<String>) -> Verdict {
         if self.waiting.iter().any(|waiting| waiting.asker == asker) {
             return Verdict::Stale;
@@ -59,9 +78,11 @@ impl Answers {
         Verdict::Ok
     }
 
+    /// Counts one more answer; false when it is beyond what this second allows.
     fn may_answer(&mut self, now: Moment) -> bool {
         if now.since(self.second) >= Duration::from_secs(1) {
             (self.second, self.given) = (now, 0);
+            self.claimed.clear();
         }
         self.given += 1;
         self.given <= PER_SECOND
@@ -77,17 +98,22 @@ impl Broker {
             Ok(ask) => ask,
         };
         if ask.taken {
-            self.answers.settle(ask.asker);
+            self.answers.hear_claim(now, ask.asker);
             return Verdict::Ok;
         }
         // The node task must have taken in all that made the picture complete, or we would hand on half of it.
-        let warm = self.reader.snapshot().links.get(usize::from(self.exchange.0)).is_some_and(|link| link.warm);
+        let snapshot = self.reader.snapshot();
+        let warm = snapshot.links.get(usize::from(self.exchange.0)).is_some_and(|link| link.warm);
         if !(self.complete && warm && self.announced.listed) {
             return Verdict::Stale;
         }
         let due = match self.setup.answering {
             Answering::Queue => now,
-            Answering::Claim => now + CLAIM.mul_f64((random >> 32) as f64 / f64::from(u32::MAX)),
+            Answering::Claim => {
+                let n_nodes = u32::try_from(snapshot.nodes.len()).unwrap_or(u32::MAX);
+                let most = CLAIM_PER_NODE.saturating_mul(n_nodes).min(CLAIM_MOST);
+                now + most.mul_f64((random >> 32) as f64 / f64::from(u32::MAX))
+            }
         };
         self.answers.wait(due, ask.asker, reply)
     }
@@ -98,6 +124,7 @@ impl Broker {
             return;
         }
         if self.setup.answering == Answering::Claim {
+            self.answers.claimed.push(asker);
             let claim = Ask { asker, cluster: self.setup.cluster.clone(), taken: true };
             self.outputs.push_back(Output::Send(Address::Asks, PacketKind::Ask, packet::encode_ask(&claim)));
         }

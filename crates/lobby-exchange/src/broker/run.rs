@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 use super::*;
 use crate::{backoff::random, clock::Clock};
 
-/// How long a goodbye may take to leave.
+/// How long what is still to be sent may take once we have been told to stop: the goodbye is among it.
 const FAREWELL: Duration = Duration::from_millis(700);
 
 /// A connection to a broker that restores itself for ever.
@@ -39,12 +39,20 @@ enum Wake {
 pub(crate) async fn run(mut bus: impl Bus, setup: Setup, mut link: PeerLink, clock: Clock, stop: CancellationToken) {
     let name = setup.broker;
     let mut broker = Broker::new(setup, &link);
+    let overdue = async {
+        stop.cancelled().await;
+        tokio::time::sleep(FAREWELL).await;
+    };
+    tokio::pin!(overdue);
     loop {
         while let Some(output) = broker.poll_output() {
+            // What is on its way to the broker may be the goodbye, and is not said twice: it has until `overdue`.
+            let tell = matches!(output, Output::Tell(_));
             tokio::select! {
                 biased;
                 done = carry_out(output, &mut bus, &link) => if done.is_err() { return },
-                () = stop.cancelled() => {}
+                () = stop.cancelled(), if tell => {}
+                () = &mut overdue => return,
             }
         }
         let deadline = broker.next_deadline().map(|at| clock.instant(at));
@@ -68,17 +76,13 @@ pub(crate) async fn run(mut bus: impl Bus, setup: Setup, mut link: PeerLink, clo
                 }
                 broker.handle_bus(event, clock.now(), random());
             }
-            Wake::Announcement => {
-                let announced = link.announcement.borrow_and_update().clone();
-                broker.handle_announcement(announced, clock.now());
-            }
+            Wake::Announcement => take_announcement(&mut broker, &mut link, clock.now()),
             Wake::Question(node) => broker.handle_question(node),
             Wake::Deadline => broker.handle_deadline(clock.now()),
             Wake::Stop => break,
         }
     }
-    let announced = link.announcement.borrow_and_update().clone();
-    broker.handle_announcement(announced, clock.now());
+    take_announcement(&mut broker, &mut link, clock.now());
     let farewell = async {
         while let Some(output) = broker.poll_output() {
             if let Output::Send(..) = output {
@@ -87,7 +91,16 @@ pub(crate) async fn run(mut bus: impl Bus, setup: Setup, mut link: PeerLink, clo
         }
         bus.flush().await;
     };
-    let _ = tokio::time::timeout(FAREWELL, farewell).await;
+    tokio::select! {
+        biased;
+        () = farewell => {}
+        () = &mut overdue => {}
+    }
+}
+
+fn take_announcement(broker: &mut Broker, link: &mut PeerLink, now: Now) {
+    let announced = link.announcement.borrow_and_update().clone();
+    broker.handle_announcement(announced, now);
 }
 
 async fn carry_out(output: Output, bus: &mut impl Bus, link: &PeerLink) -> Result<(), NodeEnded> {
@@ -101,4 +114,75 @@ async fn carry_out(output: Output, bus: &mut impl Bus, link: &PeerLink) -> Resul
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use lobby_core::{
+        catalog::{Catalog, ExchangeSpec, Liveness},
+        id::{Generation, Revision},
+        local::LocalRecord,
+    };
+    use tokio::sync::{mpsc, watch};
+
+    use super::*;
+
+    /// Up at once; a send takes a while, and is lost when it is dropped meanwhile.
+    struct SlowBus {
+        up: bool,
+        sending: mpsc::UnboundedSender<()>,
+        sent: mpsc::UnboundedSender<Vec<u8>>,
+    }
+
+    impl Bus for SlowBus {
+        async fn next(&mut self) -> BusEvent {
+            if std::mem::replace(&mut self.up, true) {
+                return std::future::pending().await;
+            }
+            BusEvent::Up { max_bytes: 1 << 20 }
+        }
+
+        async fn send(&mut self, _to: Address, payload: Vec<u8>) -> bool {
+            let _ = self.sending.send(());
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            self.sent.send(payload).is_ok()
+        }
+
+        async fn serve(&mut self, _willing: bool) {}
+
+        async fn flush(&mut self) {}
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_goodbye_on_its_way_survives_the_stop() {
+        let clock = Clock::start();
+        let mut local = LocalRecord::new(NodeId::from_bytes([1; 16]), Generation(1), "own".parse().unwrap());
+        let spec = ExchangeSpec { name: "test".into(), liveness: Liveness::Ttl(Duration::from_secs(30)) };
+        let own = local.record().clone();
+        let mut catalog = Catalog::new(Revision(0), [spec], own.clone(), true, Duration::from_secs(60), clock.now());
+        let (_snapshots, shown) = watch::channel(catalog.poll_snapshot().unwrap());
+        let (announce, announcement) = watch::channel(Announcement { record: own, listed: true });
+        let (events, _told) = mpsc::channel(64);
+        let (_questions, questions) = mpsc::channel(1);
+        let link = PeerLink::new(ExchangeId(0), announcement, questions, CatalogReader::new(shown), Arc::default(), events);
+        let keep_alive = Duration::from_secs(3600);
+        let setup = Setup { broker: "test", cluster: "lobby".into(), keep_alive, answering: Answering::Claim };
+        let (sending, mut started) = mpsc::unbounded_channel();
+        let (sent, mut arrived) = mpsc::unbounded_channel();
+        let stop = CancellationToken::new();
+        let task = tokio::spawn(run(SlowBus { up: false, sending, sent }, setup, link, clock, stop.clone()));
+        // Hi and ask.
+        for _ in 0..2 {
+            started.recv().await.unwrap();
+            arrived.recv().await.unwrap();
+        }
+        local.leave();
+        announce.send_replace(Announcement { record: local.commit(Moment::ZERO).unwrap(), listed: true });
+        started.recv().await.unwrap();
+        stop.cancel();
+        task.await.unwrap();
+        let last = packet::decode(&arrived.recv().await.expect("the goodbye was sent"), ExchangeId(0)).unwrap();
+        assert!(last.message == Message::Goodbye && last.record.leaving);
+        assert!(arrived.recv().await.is_none(), "and only once");
+    }
 }

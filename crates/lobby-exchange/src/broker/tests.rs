@@ -263,6 +263,46 @@ fn a_flood_of_questions_costs_ten_answers_a_second() {
 }
 
 #[test]
+fn claims_of_others_use_up_the_second_and_our_own_count_once() {
+    let mut bench = Bench::complete(Answering::Claim);
+    let ids: Vec<_> = (10..30).map(|id| NodeId::from_bytes([id; 16])).collect();
+    for asker in &ids[..9] {
+        bench.ask(*asker, true);
+    }
+    bench.ask(ids[9], false);
+    bench.run_until(6_200);
+    assert_eq!(bench.answers().len(), 1);
+    bench.ask(ids[9], true);
+    bench.ask(ids[10], false);
+    bench.run_until(6_400);
+    assert!(bench.answers().is_empty(), "ten of this second are given");
+    bench.run_until(7_100);
+    for (asker, millis) in ids[11..].iter().zip((7_150..).step_by(50)) {
+        bench.ask(*asker, false);
+        bench.run_until(millis);
+        bench.ask(*asker, true);
+    }
+    assert_eq!(bench.answers().len(), 9, "the echoes of our claims cost nothing");
+}
+
+#[test]
+fn who_is_too_large_for_a_hi_still_says_goodbye() {
+    let mut bench = Bench::complete(Answering::Queue);
+    bench.bus(BusEvent::Down { why: "test".into() });
+    bench.bus(BusEvent::Up { max_bytes: 1024 });
+    bench.drain();
+    bench.local.set_labels((1..100).map(|idx| format!("a-label:{idx}").parse().unwrap()));
+    bench.local.leave();
+    let record = bench.local.commit(Moment::ZERO).unwrap();
+    bench.broker.handle_announcement(Announcement { record: record.clone(), listed: true }, bench.now);
+    let Some(Output::Send(Address::Packets, PacketKind::Goodbye, bytes)) = bench.drain().pop() else { panic!("no goodbye") };
+    assert!(bytes.len() < 1024, "{} bytes", bytes.len());
+    let incoming = packet::decode(&bytes, ExchangeId(0)).unwrap();
+    assert!(incoming.record.leaving);
+    assert_eq!((&incoming.record.origin, incoming.record.stamp), (&record.origin, record.stamp));
+}
+
+#[test]
 fn goodbyes_come_for_old_names_and_once_for_leaving() {
     let mut bench = Bench::complete(Answering::Queue);
     bench.bus(BusEvent::Down { why: "test".into() });

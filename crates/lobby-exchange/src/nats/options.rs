@@ -30,6 +30,16 @@ pub(super) fn servers(config: &Config) -> Result<Vec<ServerAddr>, ExchangeError>
     Ok(servers)
 }
 
+/// A list of URLs as it may be shown: without what stands before each `@`.
+pub(super) fn without_identity(urls: &str) -> String {
+    let shown = urls.split(',').map(|url| {
+        let (scheme, rest) = url.split_once("://").map_or(("", url), |(scheme, rest)| (scheme, rest));
+        let host = rest.rsplit_once('@').map_or(rest, |(_, host)| host);
+        if scheme.is_empty() { host.to_owned() } else { format!("{scheme}://{host}") }
+    });
+    shown.collect::<Vec<_>>().join(",")
+}
+
 pub(super) fn options(config: &Config, servers: &[ServerAddr]) -> Result<ConnectOptions, ExchangeError> {
     let backoff = config.backoff;
     let options = ConnectOptions::new()

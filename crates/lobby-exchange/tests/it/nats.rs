@@ -273,3 +273,21 @@ async fn the_death_of_one_clustered_server_changes_nothing() {
     holds_async(contract::TTL + KEEP_ALIVE, steady).await;
     assert_eq!(nodes.iter().map(|node| node.snapshot().revision).collect::<Vec<_>>(), revisions, "no change event");
 }
+
+#[test]
+fn secrets_are_not_shown() {
+    let config = Config {
+        urls: vec!["nats://agent:s3cret@a:1,b:2".into(), "tls://s3cret@c:3".into()],
+        password: Some("s3cret".into()),
+        token: Some("s3cret".into()),
+        nkey: Some("s3cret".into()),
+        ..Config::default()
+    };
+    let shown = format!("{config:?}");
+    assert!(!shown.contains("s3cret"), "{shown}");
+    for host in ["nats://a:1,b:2", "tls://c:3"] {
+        assert!(shown.contains(host), "{shown}");
+    }
+    let shown = format!("{:?}", open(Config { nkey: None, ..config }));
+    assert!(!shown.contains("s3cret"), "{shown}");
+}

@@ -78,8 +78,10 @@ async fn one_warm_peer_hands_over_what_it_knows() {
     let late = Node::start(open(patient), broker.liveness(), "late");
     late.is_warm().await;
     late.sees(&["a", "b", "c", "late", "old"]).await;
-    let answers = || peers.iter().flat_map(|peer| peer.stats.sent_counts()).filter(|(kind, ..)| *kind == PacketKind::Answer);
-    assert_eq!(answers().map(|(.., n)| n).sum::<u64>(), 1, "the others saw that it was taken");
+    let sent = peers.iter().flat_map(|peer| peer.stats.sent_counts());
+    let answers = sent.filter(|(kind, ..)| *kind == PacketKind::Answer).map(|(.., n)| n).sum::<u64>();
+    // Usually one; who claims at the same moment answers too.
+    assert!((1..=3).contains(&answers), "{answers} answers");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -134,4 +136,13 @@ async fn a_frozen_server_is_a_lost_link() {
     broker.0.process().signal(lobby_testkit::process::Signal::CONT);
     node.is_up(true).await;
     hidden.sees(&["a"]).await;
+}
+
+#[test]
+fn secrets_are_not_shown() {
+    let config = Config { password: Some("s3cret".into()), ..Config::default() };
+    let shown = format!("{config:?}");
+    assert!(!shown.contains("s3cret"), "{shown}");
+    let shown = format!("{:?}", open(config));
+    assert!(!shown.contains("s3cret"), "{shown}");
 }
