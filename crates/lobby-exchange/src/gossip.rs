@@ -126,9 +126,9 @@ async fn guess_own_ip(bound: IpAddr, join: &[String]) -> IpAddr {
         IpAddr::V4(_) => (Ipv4Addr::new(192, 0, 2, 1).into(), Ipv4Addr::LOCALHOST.into()),
         IpAddr::V6(_) => (Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1).into(), Ipv6Addr::LOCALHOST.into()),
     };
-    let seeds = tokio::time::timeout(GUESS_TIMEOUT, seeds::resolve(join.first().cloned())).await.unwrap_or_default();
+    let seeds = seeds::resolve(join.first().cloned(), GUESS_TIMEOUT).await;
     let towards =
-        seeds.into_iter().find(|seed| seed.is_ipv4() == bound.is_ipv4()).unwrap_or(SocketAddr::new(world, DEFAULT_PORT));
+        seeds.addrs.into_iter().find(|seed| seed.is_ipv4() == bound.is_ipv4()).unwrap_or(SocketAddr::new(world, DEFAULT_PORT));
     let route = async {
         let socket = UdpSocket::bind(SocketAddr::new(bound, 0)).await?;
         socket.connect(towards).await?;

@@ -22,7 +22,7 @@ use lobby_exchange::{
     gossip::{Config, Gossip, Key, Profile},
 };
 use tokio::{
-    net::UdpSocket,
+    net::{TcpStream, UdpSocket},
     sync::{mpsc, watch},
     task::JoinHandle,
     time::timeout,
@@ -245,6 +245,26 @@ async fn another_key_and_another_cluster_are_counted_and_ignored() {
         }
         assert!(agent.alive.is_empty() && agent.records.is_empty(), "node {} met somebody", agent.id);
     }
+}
+
+#[tokio::test]
+async fn streams_that_never_say_a_word_keep_nobody_out() {
+    let first = Agent::start(1, config(Vec::new(), &[1])).await;
+    let mut silent = Vec::new();
+    for _ in 0..40 {
+        silent.push(TcpStream::connect(first.addr).await.unwrap());
+    }
+    let mut second = Agent::start(2, config(vec![first.addr.to_string()], &[1])).await;
+    let id = first.id;
+    second.until("the first and its record", |agent| agent.warm && agent.records.contains_key(&id)).await;
+    assert_eq!(first.stats.received_count(PacketKind::Stream, Verdict::Failed), 0, "only after the silent ones were given up");
+    let wait = async {
+        while first.stats.received_count(PacketKind::Stream, Verdict::Refused) == 0 {
+            silent.push(TcpStream::connect(first.addr).await.unwrap());
+            tokio::task::yield_now().await;
+        }
+    };
+    assert!(timeout(SOON, wait).await.is_ok(), "{} streams and none is refused", silent.len());
 }
 
 #[tokio::test]

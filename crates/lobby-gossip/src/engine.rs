@@ -37,16 +37,18 @@ mod datagram;
 mod leave;
 mod push;
 mod talk;
+#[cfg(test)]
+mod tests;
+
+pub use talk::MAX_INBOUND;
 
 use contact::Contact;
 use push::Push;
 use talk::Talks;
 
-/// Directed questions under way. Above it new ones are dropped, which the asker takes for silence.
-const MAX_ASKS: usize = 256;
-
-/// When a directed question is repeated, counted from the first time.
-const ASK_AGAIN: [Duration; 2] = [Duration::from_millis(300), Duration::from_millis(600)];
+/// Wait before a directed question is asked for the second and the third time; afterwards it waits for the root period.
+const ASK_AGAIN: Duration = Duration::from_millis(300);
+const QUICK_ASKS: u8 = 3;
 
 /// How often old nodes are looked for.
 const FORGET_PERIOD: Duration = Duration::from_secs(60);
@@ -64,8 +66,13 @@ pub enum Input<'a> {
     Announce(Announcement),
     /// Ask this node directly whether it is there.
     Question(NodeId),
-    /// What the seeds resolve to at present, the answer to [`Output::Resolve`]; empty when nothing could be resolved.
-    Seeds(Vec<SocketAddr>),
+    /// What the seeds resolve to at present, the answer to [`Output::Resolve`].
+    Seeds {
+        /// All addresses that were found.
+        addrs: Vec<SocketAddr>,
+        /// Whether every seed has some. Otherwise we may not take ourselves for the only one.
+        all_resolved: bool,
+    },
     /// A stream of [`Output::Open`] is open.
     Opened(StreamId),
     /// A whole frame.
@@ -132,8 +139,8 @@ enum Timer {
     Seeds,
     /// Fetch the record of this node.
     Pull(NodeId),
-    /// Repeat the question of this number.
-    Ask(u64),
+    /// Ask this node: the number of the question, and how often it was asked already.
+    Ask(NodeId, u64, u8),
     /// Repeat our goodbye.
     Goodbye,
     /// Goodbye is said.
@@ -159,7 +166,8 @@ pub struct Engine {
     push: Push,
     talks: Talks,
     contact: Contact,
-    asks: HashMap<u64, NodeId>,
+    /// The open question to each node. Only live members are asked, so there are never more than the roster has.
+    asks: HashMap<NodeId, u64>,
     last_words: Option<Vec<u8>>,
     leaving: bool,
 }
@@ -241,7 +249,7 @@ impl Engine {
             Input::Datagram(from, bytes) => self.handle_datagram(from, bytes, now),
             Input::Announce(announcement) => self.announce(announcement, now),
             Input::Question(id) => self.ask(id, now),
-            Input::Seeds(addrs) => self.handle_seeds(addrs, now),
+            Input::Seeds { addrs, all_resolved } => self.handle_seeds(addrs, all_resolved, now),
             Input::Opened(stream) => self.handle_opened(stream),
             Input::Frame(stream, bytes) => self.handle_frame(stream, bytes, now),
             Input::Closed(stream) => self.handle_closed(stream, now),
@@ -267,17 +275,15 @@ impl Engine {
                     self.arm_about(now, self.config.exchange_period, Timer::Exchange);
                 }
                 Timer::Recheck => self.exchange_with_anybody(now),
-                Timer::Seeds if !self.leaving => self.outputs.push_back(Output::Resolve),
-                Timer::Seeds => {}
+                Timer::Seeds => self.resolve_seeds(now),
                 Timer::Pull(id) => self.pull(id, now),
-                Timer::Ask(number) => self.send_question(number),
+                Timer::Ask(id, number, n_asked) => self.send_question(id, number, n_asked, now),
                 Timer::Goodbye => self.say_goodbye(),
                 Timer::Left => self.outputs.push_back(Output::Left),
                 Timer::Forget => {
                     self.sync_roster(now);
-                    for id in self.roster.forget(now) {
-                        self.replay.forget(id);
-                    }
+                    self.roster.forget(now);
+                    self.replay.retain(|id| self.roster.knows(id));
                     self.timers.arm(now, FORGET_PERIOD, Timer::Forget);
                 }
             }
@@ -307,40 +313,44 @@ impl Engine {
         let events = self.roster.sync(membership.states(), |id| membership.has_proof(id, now), now);
         self.outputs.extend(events.into_iter().map(Output::Event));
         self.membership.resize(&self.config, self.roster.n_live() + 1);
+        self.arm_gossip(now);
     }
 
+    /// Asks until there is an answer, or the node is no live member any more: even a late answer corrects a verdict.
     fn ask(&mut self, id: NodeId, now: Moment) {
-        if self.asks.len() >= MAX_ASKS || self.leaving {
+        let number = self.rng.random();
+        self.asks.insert(id, number);
+        self.send_question(id, number, 0, now);
+    }
+
+    fn send_question(&mut self, id: NodeId, number: u64, n_asked: u8, now: Moment) {
+        if self.asks.get(&id) != Some(&number) {
             return;
         }
-        let number = self.rng.random();
-        self.asks.insert(number, id);
-        self.send_question(number);
-        for after in ASK_AGAIN {
-            self.timers.arm(now, after, Timer::Ask(number));
-        }
-    }
-
-    fn send_question(&mut self, number: u64) {
-        let Some(id) = self.asks.get(&number) else { return };
-        match self.roster.member(*id).map(|member| member.id().addr) {
-            Some(addr) => self.send(addr, &[], &[Item::Question(number).encode()]),
-            None => {
-                self.asks.remove(&number);
-            }
-        }
+        let Some(identity) = self.roster.live_member(id).filter(|_| !self.leaving) else {
+            self.asks.remove(&id);
+            return;
+        };
+        self.send(identity.addr, &[], &[Item::Question(number).encode()]);
+        let n_asked = n_asked.saturating_add(1);
+        let wait = if n_asked < QUICK_ASKS { ASK_AGAIN } else { self.config.root_period };
+        self.timers.arm(now, wait, Timer::Ask(id, number, n_asked));
     }
 
     fn handle_answer(&mut self, sender: NodeId, number: u64) {
-        if self.asks.get(&number) == Some(&sender) {
-            self.asks.remove(&number);
+        if self.asks.get(&sender) == Some(&number) {
+            self.asks.remove(&sender);
             self.outputs.push_back(Output::Event(PeerEvent::Seen(Origin::Node(sender), Duration::ZERO)));
         }
     }
 
     /// Arms a timer within 20 % of `period`, so that members do not march in step.
     fn arm_about(&mut self, now: Moment, period: Duration, timer: Timer) {
-        let factor = self.rng.random_range(0.8..1.2);
-        self.timers.arm(now, period.mul_f64(factor), timer);
+        let wait = self.about(period);
+        self.timers.arm(now, wait, timer);
+    }
+
+    fn about(&mut self, period: Duration) -> Duration {
+        period.mul_f64(self.rng.random_range(0.8..1.2))
     }
 }

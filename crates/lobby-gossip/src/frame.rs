@@ -36,6 +36,9 @@ pub const FRAME_BYTES: usize = limits::RECORD_BYTES + CHUNK + 64 * 1024;
 /// A Give ends after this many bytes and the next begins.
 pub(crate) const CHUNK: usize = 64 * 1024;
 
+/// Gifts in one Give. Each names its node, in sixteen bytes at least, so a sender that keeps to [`CHUNK`] never has more.
+const MAX_GIFTS: usize = CHUNK / 16;
+
 /// Bodies of Give above this size are compressed.
 const COMPRESS_FROM: usize = 512;
 
@@ -225,6 +228,9 @@ fn read_gifts(body: &[u8]) -> Result<Vec<Gift>, DecodeError> {
     let mut reader = Reader::new(body);
     let mut gifts = Vec::new();
     while reader.remaining() > 0 {
+        if gifts.len() >= MAX_GIFTS {
+            return Err(DecodeError::TooLarge);
+        }
         gifts.push(Gift::decode(&mut reader)?);
     }
     Ok(gifts)
@@ -248,6 +254,16 @@ mod tests {
     use lobby_core::{id::Origin, record::Stamp};
 
     use super::*;
+
+    #[test]
+    fn a_frame_of_more_gifts_than_anybody_gives_is_refused() {
+        let mut frame = Vec::new();
+        put_give(&[0; MAX_GIFTS], &mut frame);
+        assert!(Frame::decode(&frame).is_ok());
+        frame.clear();
+        put_give(&[0; MAX_GIFTS + 1], &mut frame);
+        assert_eq!(Frame::decode(&frame), Err(DecodeError::TooLarge));
+    }
 
     #[test]
     fn one_bad_record_does_not_spoil_the_others_of_its_frame() {

@@ -148,7 +148,8 @@ impl Membership {
             }
             return;
         };
-        match self.guards.rule(suspect.id, now) {
+        let n_others = self.foca.num_members().saturating_sub(1);
+        match self.guards.rule(suspect.id, n_others, now) {
             Ruling::Later(after) => effects.timers.push((after, timer)),
             Ruling::Acquit => {}
             Ruling::Ask(after) => {

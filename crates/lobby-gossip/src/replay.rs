@@ -54,9 +54,9 @@ impl Replay {
         if generation < window.generation || !window.note(counter) { Freshness::Replayed } else { Freshness::Fresh }
     }
 
-    /// Forgets a sender that the roster has forgotten.
-    pub(crate) fn forget(&mut self, sender: NodeId) {
-        self.windows.remove(&sender);
+    /// Forgets all senders but those that somebody knows.
+    pub(crate) fn retain(&mut self, is_known: impl Fn(NodeId) -> bool) {
+        self.windows.retain(|sender, _| is_known(*sender));
     }
 }
 
@@ -103,6 +103,17 @@ mod tests {
         assert!(check(5000 - 1023) && !check(5000 - 1024));
         assert!(check(5500) && check(5499) && !check(5500) && !check(5000));
         assert!(check(u64::MAX) && !check(u64::MAX) && !check(5501));
+    }
+
+    #[test]
+    fn unknown_senders_are_forgotten_and_known_ones_are_not() {
+        let mut replay = Replay::default();
+        let stranger = NodeId::from_bytes([2; 16]);
+        replay.check(ID, Generation(1), 1);
+        replay.check(stranger, Generation(1), 1);
+        replay.retain(|id| id == ID);
+        assert_eq!(replay.check(ID, Generation(1), 1), Freshness::Replayed);
+        assert_eq!(replay.windows.len(), 1);
     }
 
     #[test]

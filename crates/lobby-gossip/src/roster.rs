@@ -89,6 +89,17 @@ impl Roster {
         self.nodes.get(&id)?.member.as_ref()
     }
 
+    /// Whether anything is known of this node.
+    pub(crate) fn knows(&self, id: NodeId) -> bool {
+        self.nodes.contains_key(&id)
+    }
+
+    /// Another member, if it is up.
+    pub(crate) fn live_member(&self, id: NodeId) -> Option<Identity> {
+        let node = self.nodes.get(&id)?;
+        node.live_idx.and(node.member.as_ref()).map(|member| *member.id())
+    }
+
     /// Whether some member that is up listens there.
     pub(crate) fn has_live_at(&self, addr: std::net::SocketAddr) -> bool {
         self.live().any(|identity| identity.addr == addr)
@@ -174,13 +185,9 @@ impl Roster {
     }
 
     /// Drops nodes that have been down for an hour, and records that never got a member.
-    pub(crate) fn forget(&mut self, now: Moment) -> Vec<NodeId> {
+    pub(crate) fn forget(&mut self, now: Moment) {
         let old = |node: &Node| node.live_idx.is_none() && now.since(node.since) > REMEMBER_RECORD;
-        let gone: Vec<_> = self.nodes.iter().filter(|(id, node)| **id != self.own && old(node)).map(|(id, _)| *id).collect();
-        for id in &gone {
-            self.nodes.remove(id);
-        }
-        gone
+        self.nodes.retain(|id, node| *id == self.own || !old(node));
     }
 
     /// The state of the live nodes in the buckets of `mask`.

@@ -4,7 +4,7 @@
 //! quarter second, so that a slow turn never expires anybody else. No stream is ever waited for.
 //! On stop: goodbye, if our last record says that we are leaving; 600 ms at most.
 
-use std::{collections::HashMap, net::SocketAddr, time::Duration};
+use std::{collections::HashMap, time::Duration};
 
 use lobby_core::{
     id::NodeId,
@@ -21,7 +21,8 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Gossip, seeds,
+    Gossip,
+    seeds::{self, Resolved},
     stream::{self, Context, End, Order, StreamEvent},
 };
 use crate::{backoff, clock::Clock};
@@ -38,7 +39,7 @@ const LINGER: Duration = Duration::from_millis(600);
 /// Wait after a failed accept.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// Resolving all seeds may take this long.
+/// Resolving a seed may take this long.
 const RESOLVE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Everything that can wake the loop.
@@ -46,7 +47,7 @@ enum Wake {
     Datagrams,
     Accepted(TcpStream),
     Stream(StreamEvent),
-    Seeds(Vec<SocketAddr>),
+    Seeds(Resolved),
     Announcement,
     Question(NodeId),
     Deadline,
@@ -63,11 +64,11 @@ struct Loop {
     tcp: TcpListener,
     context: Context,
     stream_events: mpsc::Receiver<StreamEvent>,
-    /// One per open stream; the engine bounds their number.
+    /// One per open stream; the engine bounds their number, and what each may have to say to 32 MiB.
     orders: HashMap<StreamId, mpsc::UnboundedSender<Order>>,
     join: Vec<String>,
     /// The answer to the engine's last wish to resolve; one at a time.
-    seeds: (mpsc::Sender<Vec<SocketAddr>>, mpsc::Receiver<Vec<SocketAddr>>),
+    seeds: (mpsc::Sender<Resolved>, mpsc::Receiver<Resolved>),
     /// Ends the helper tasks with the loop, if their own timeouts have not.
     abort: CancellationToken,
     questions_open: bool,
@@ -99,7 +100,7 @@ impl Loop {
             stats: link.stats.clone(),
         };
         let engine = Engine::new(setup, engine_clock.turn(gossip.clock.moment(), None));
-        let context = Context { keyring: gossip.keyring, stats: link.stats.clone(), events };
+        let context = Context::new(gossip.keyring, link.stats.clone(), events);
         Self {
             engine,
             engine_clock,
@@ -158,7 +159,7 @@ impl Loop {
     async fn next_wake(&mut self, stop: &CancellationToken) -> Wake {
         let deadline = self.engine.next_deadline().unwrap_or(Moment::from_micros(u64::MAX / 2));
         let deadline = self.clock.instant(self.engine_clock.real(deadline));
-        let may_accept = self.engine.has_room() && self.clock.moment() >= self.accept_after;
+        let may_accept = self.clock.moment() >= self.accept_after;
         tokio::select! {
             () = stop.cancelled() => Wake::Stop,
             _ = self.udp.readable() => Wake::Datagrams,
@@ -195,18 +196,21 @@ impl Loop {
         match wake {
             Wake::Datagrams | Wake::Deadline | Wake::Stop | Wake::NodeEnded => {}
             Wake::Accepted(socket) => {
+                let greeted = self.context.clone().greet(socket);
+                tokio::spawn(self.abort.clone().run_until_cancelled_owned(greeted));
+            }
+            Wake::Stream(StreamEvent::Accepted(channel, slot)) => {
                 if let Some(stream) = self.engine.accept() {
-                    self.start_stream(stream, End::Theirs(socket));
+                    self.start_stream(stream, End::Theirs(channel, slot));
                 }
             }
-            // The engine waits to be told of streams that it opened, not of those that it accepted.
             Wake::Stream(StreamEvent::Opened(stream)) => self.engine.handle(Input::Opened(stream), now),
             Wake::Stream(StreamEvent::Frame(stream, frame)) => self.engine.handle(Input::Frame(stream, &frame), now),
             Wake::Stream(StreamEvent::Closed(stream)) => {
                 self.orders.remove(&stream);
                 self.engine.handle(Input::Closed(stream), now);
             }
-            Wake::Seeds(seeds) => self.engine.handle(Input::Seeds(seeds), now),
+            Wake::Seeds(Resolved { addrs, all }) => self.engine.handle(Input::Seeds { addrs, all_resolved: all }, now),
             Wake::Announcement => {
                 let announcement = self.link.announcement.borrow_and_update().clone();
                 self.engine.handle(Input::Announce(announcement), now);
@@ -253,8 +257,8 @@ impl Loop {
     fn resolve(&self) {
         let (join, answer, abort) = (self.join.clone(), self.seeds.0.clone(), self.abort.clone());
         tokio::spawn(abort.run_until_cancelled_owned(async move {
-            let seeds = tokio::time::timeout(RESOLVE_TIMEOUT, seeds::resolve(join)).await;
-            let _ = answer.send(seeds.unwrap_or_default()).await;
+            let seeds = seeds::resolve(join, RESOLVE_TIMEOUT).await;
+            let _ = answer.send(seeds).await;
         }));
     }
 

@@ -1,14 +1,23 @@
 //! One stream: a small task between a socket and the loop.
 //!
-//! Its orders come by a channel without a bound of its own: the engine never gives more than 32 MiB in one exchange.
-//! What it reads goes to the loop by the one queue that all streams share (64 events); while that is full, streams
-//! wait and their senders with them. Ends by itself after 30 s, or 3 s without a handshake.
+//! ```text
+//! accepted ─► one of 64 handshakes (3 s) ─► one of 8 slots ─► talk ─► all is sent (30 s in all, 5 s for each frame)
+//! ```
+//! Whoever has no key gets no slot, and one above the 64 is dropped and counted. A slot is free again when its task has
+//! ended, not when the engine is done with it. Orders come by a channel without a bound of its own: the engine never
+//! gives more than 32 MiB in one exchange, and a peer that does not read ends the task and the queue with it.
+//! What is read goes to the loop by the one queue that all streams share (64 events); while that is full, streams
+//! wait and their senders with them.
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
-use lobby_core::stats::{PacketKind, Stats};
-use lobby_gossip::{Keyring, StreamId};
-use tokio::{net::TcpStream, sync::mpsc, time::timeout};
+use lobby_core::stats::{PacketKind, Stats, Verdict};
+use lobby_gossip::{Keyring, MAX_INBOUND, StreamId};
+use tokio::{
+    net::TcpStream,
+    sync::{OwnedSemaphorePermit, Semaphore, mpsc},
+    time::timeout,
+};
 
 use super::channel::{Channel, ChannelError};
 
@@ -17,6 +26,12 @@ const OPEN_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// Longer than the largest exchange over the slowest link that makes sense.
 const WHOLE_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// How long a peer may take to read one frame.
+const WRITE_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Streams of others that have no slot yet: handshakes under way, and those that wait for a slot.
+const MAX_GREETED: usize = 64;
 
 /// Bound of the queue from all streams to the loop.
 pub(super) const EVENTS: usize = 64;
@@ -29,36 +44,72 @@ pub(super) enum Order {
 }
 
 /// What a stream tells the loop.
-#[derive(Debug)]
 pub(super) enum StreamEvent {
+    /// Somebody who has our key opened a stream; it has a slot.
+    Accepted(Box<Channel>, OwnedSemaphorePermit),
     Opened(StreamId),
     Frame(StreamId, Vec<u8>),
     Closed(StreamId),
 }
 
 /// Where a stream comes from.
-#[derive(Debug)]
 pub(super) enum End {
     /// We open it.
     Ours(SocketAddr),
     /// Somebody else opened it.
-    Theirs(TcpStream),
+    Theirs(Box<Channel>, OwnedSemaphorePermit),
 }
 
 /// What every stream needs.
 #[derive(Clone, Debug)]
 pub(super) struct Context {
-    pub(super) keyring: Arc<Keyring>,
-    pub(super) stats: Arc<Stats>,
-    pub(super) events: mpsc::Sender<StreamEvent>,
+    keyring: Arc<Keyring>,
+    stats: Arc<Stats>,
+    events: mpsc::Sender<StreamEvent>,
+    greeted: Arc<Semaphore>,
+    slots: Arc<Semaphore>,
 }
 
 impl Context {
+    pub(super) fn new(keyring: Arc<Keyring>, stats: Arc<Stats>, events: mpsc::Sender<StreamEvent>) -> Self {
+        let (greeted, slots) = (Semaphore::new(MAX_GREETED).into(), Semaphore::new(MAX_INBOUND).into());
+        Self { keyring, stats, events, greeted, slots }
+    }
+
+    /// Takes a stream that somebody opened through the handshake and into a slot, and hands it to the loop.
+    pub(super) async fn greet(self, socket: TcpStream) {
+        let Ok(_greeted) = self.greeted.clone().try_acquire_owned() else {
+            return self.stats.received(PacketKind::Stream, Verdict::Refused, 0);
+        };
+        let accepted = async {
+            socket.set_nodelay(true)?;
+            Channel::accept(socket, &self.keyring).await
+        };
+        match timeout(OPEN_TIMEOUT, accepted).await.map_err(|elapsed| ChannelError::Io(elapsed.into())).flatten() {
+            Ok(channel) => {
+                // The peer does not wait for longer, and neither does anybody gain from more.
+                let Ok(Ok(slot)) = timeout(WHOLE_TIMEOUT, self.slots.clone().acquire_owned()).await else {
+                    return self.stats.received(PacketKind::Stream, Verdict::Refused, 0);
+                };
+                // The loop is gone when this fails, and then nobody minds.
+                let _ = self.events.send(StreamEvent::Accepted(channel.into(), slot)).await;
+            }
+            Err(err) => {
+                tracing::debug!("gossip stream did not open: {err}");
+                self.stats.received(PacketKind::Stream, err.verdict(), 0);
+            }
+        }
+    }
+
     /// Runs a stream to its end and tells the loop of it.
     pub(super) async fn run(self, stream: StreamId, end: End, orders: mpsc::UnboundedReceiver<Order>) {
         let ours = matches!(end, End::Ours(_));
-        let res = timeout(WHOLE_TIMEOUT, self.talk(stream, end, orders)).await;
-        let err = match res {
+        // Held until the loop was told of the end.
+        let (talk, _slot) = match end {
+            End::Ours(addr) => (timeout(WHOLE_TIMEOUT, self.open_and_talk(stream, addr, orders)).await, None),
+            End::Theirs(channel, slot) => (timeout(WHOLE_TIMEOUT, self.talk(stream, *channel, orders)).await, Some(slot)),
+        };
+        let err = match talk {
             Ok(Ok(())) => None,
             Ok(Err(err)) => Some(err),
             Err(elapsed) => Some(ChannelError::Io(elapsed.into())),
@@ -75,15 +126,18 @@ impl Context {
         let _ = self.events.send(StreamEvent::Closed(stream)).await;
     }
 
-    async fn talk(&self, stream: StreamId, end: End, mut orders: mpsc::UnboundedReceiver<Order>) -> Result<(), ChannelError> {
-        let mut channel = timeout(OPEN_TIMEOUT, self.open(end)).await.map_err(std::io::Error::from)??;
-        if self.events.send(StreamEvent::Opened(stream)).await.is_err() {
-            return Ok(());
-        }
+    async fn talk(
+        &self,
+        stream: StreamId,
+        mut channel: Channel,
+        mut orders: mpsc::UnboundedReceiver<Order>,
+    ) -> Result<(), ChannelError> {
         loop {
             tokio::select! {
                 order = orders.recv() => match order {
-                    Some(Order::Frame(frame)) => channel.write_frame(&frame).await?,
+                    Some(Order::Frame(frame)) => {
+                        timeout(WRITE_TIMEOUT, channel.write_frame(&frame)).await.map_err(std::io::Error::from)??;
+                    }
                     Some(Order::Close) | None => {
                         channel.close().await;
                         return Ok(());
@@ -101,17 +155,21 @@ impl Context {
         }
     }
 
-    async fn open(&self, end: End) -> Result<Channel, ChannelError> {
-        match end {
-            End::Ours(addr) => {
-                let socket = TcpStream::connect(addr).await?;
-                socket.set_nodelay(true)?;
-                Channel::connect(socket, &self.keyring).await
-            }
-            End::Theirs(socket) => {
-                socket.set_nodelay(true)?;
-                Channel::accept(socket, &self.keyring).await
-            }
+    async fn open_and_talk(
+        &self,
+        stream: StreamId,
+        addr: SocketAddr,
+        orders: mpsc::UnboundedReceiver<Order>,
+    ) -> Result<(), ChannelError> {
+        let opened = async {
+            let socket = TcpStream::connect(addr).await?;
+            socket.set_nodelay(true)?;
+            Channel::connect(socket, &self.keyring).await
+        };
+        let channel = timeout(OPEN_TIMEOUT, opened).await.map_err(std::io::Error::from)??;
+        if self.events.send(StreamEvent::Opened(stream)).await.is_err() {
+            return Ok(());
         }
+        self.talk(stream, channel, orders).await
     }
 }

@@ -1,7 +1,8 @@
 //! Seeds: how a newcomer finds the cluster, and how a split cluster finds itself again.
 //!
-//! Until the first complete exchange all seeds are tried at once, again after 1 s, 2 s, … 30 s, for ever. Afterwards one
-//! seed that is not a live member is tried every 30 s, for ever. Names are resolved anew at each try (by the shell).
+//! Until the first complete exchange all seeds are tried at once, again after 1 s, 2 s, … 30 s, for ever; 1 s after an
+//! exchange that had more to give than fits into one. Afterwards one seed that is not a live member is tried every 30 s,
+//! for ever. Names are resolved anew at each try (by the shell).
 
 use std::{collections::HashSet, net::SocketAddr, time::Duration};
 
@@ -29,14 +30,26 @@ pub(super) struct Contact {
     seeded: bool,
     warm: bool,
     wait: Duration,
+    /// When the next try is due. Timers that were armed for later than that no longer matter.
+    due: Moment,
     seeds: HashSet<SocketAddr>,
+    /// Whether `seeds` are all of them; false while a name does not resolve.
+    all_resolved: bool,
     /// Addresses at which we found ourselves.
     selves: HashSet<SocketAddr>,
 }
 
 impl Contact {
     pub(super) fn new(seeded: bool) -> Self {
-        Self { seeded, warm: false, wait: FIRST_WAIT, seeds: HashSet::new(), selves: HashSet::new() }
+        Self {
+            seeded,
+            warm: false,
+            wait: FIRST_WAIT,
+            due: Moment::ZERO,
+            seeds: HashSet::new(),
+            all_resolved: false,
+            selves: HashSet::new(),
+        }
     }
 }
 
@@ -49,17 +62,27 @@ impl Engine {
         }
     }
 
+    /// It may be time for the next try.
+    pub(super) fn resolve_seeds(&mut self, now: Moment) {
+        if !self.leaving && now >= self.contact.due {
+            self.outputs.push_back(Output::Resolve);
+        }
+    }
+
     /// The seeds were resolved: contact them.
-    pub(super) fn handle_seeds(&mut self, addrs: Vec<SocketAddr>, now: Moment) {
+    pub(super) fn handle_seeds(&mut self, addrs: Vec<SocketAddr>, all_resolved: bool, now: Moment) {
         if self.leaving {
             return;
         }
         self.contact.seeds = addrs.into_iter().take(MAX_SEEDS).collect();
+        self.contact.all_resolved = all_resolved;
         self.contact.selves.insert(self.identity().addr);
         self.warm_if_alone(now);
-        let strangers = |addr: &&SocketAddr| !self.contact.selves.contains(*addr) && !self.roster.has_live_at(**addr);
-        let mut seeds: Vec<_> = self.contact.seeds.iter().filter(strangers).copied().collect();
-        seeds.retain(|addr| !self.is_contacting(*addr));
+        // Before the first complete exchange a live member is as good a seed as a stranger.
+        let known =
+            |addr: SocketAddr| self.contact.selves.contains(&addr) || (self.contact.warm && self.roster.has_live_at(addr));
+        let mut seeds: Vec<_> = self.contact.seeds.iter().copied().collect();
+        seeds.retain(|addr| !known(*addr) && !self.is_contacting(*addr));
         // A set has no order of its own; the same seed of randomness must give the same run.
         seeds.sort();
         if self.contact.warm && self.roster.n_live() > 0 && !seeds.is_empty() {
@@ -70,7 +93,13 @@ impl Engine {
         }
         let wait = if self.contact.warm { self.config.seed_period } else { self.contact.wait };
         self.contact.wait = LONGEST_WAIT.min(self.contact.wait * 2);
-        self.arm_about(now, wait, Timer::Seeds);
+        self.arm_seeds(wait, now);
+    }
+
+    fn arm_seeds(&mut self, wait: Duration, now: Moment) {
+        let wait = self.about(wait);
+        self.contact.due = now + wait;
+        self.timers.arm(now, wait, Timer::Seeds);
     }
 
     /// A seed answered and the exchange with it is over.
@@ -84,14 +113,15 @@ impl Engine {
         self.with_membership(now, |membership, effects| membership.announce(peer, effects));
         if complete {
             self.become_warm(now);
-        } else {
-            self.open(addr, Purpose::Seed(addr));
+        } else if !self.contact.warm {
+            self.arm_seeds(FIRST_WAIT, now);
         }
     }
 
-    /// When all seeds are ourselves there is nobody to wait for.
+    /// When all seeds are ourselves there is nobody to wait for. One that does not resolve may be somebody.
     fn warm_if_alone(&mut self, now: Moment) {
-        if !self.contact.seeds.is_empty() && self.contact.seeds.is_subset(&self.contact.selves) {
+        let contact = &self.contact;
+        if contact.all_resolved && !contact.seeds.is_empty() && contact.seeds.is_subset(&contact.selves) {
             self.become_warm(now);
         }
     }

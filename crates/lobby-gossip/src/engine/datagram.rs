@@ -72,7 +72,7 @@ impl Engine {
         self.stats.received(PacketKind::Record, verdict, 0);
     }
 
-    /// Sends one datagram: a foca packet (or none), these items, and changes from the queue.
+    /// Sends one datagram: a foca packet (or none), these items, and changes from the queue; nothing when there is nothing.
     pub(super) fn send(&mut self, to: SocketAddr, foca: &[u8], items: &[Bytes]) {
         self.counter += 1;
         let most = self.config.datagram_bytes - SEAL_BYTES;
@@ -82,7 +82,14 @@ impl Engine {
         }
         let copies = self.config.transmissions(self.roster.n_live() + 1);
         let room = packet.room();
-        self.push.queue.fill(room, copies, |item| packet.push(item));
+        let mut says_nothing = foca.is_empty() && items.is_empty();
+        self.push.queue.fill(room, copies, |item| {
+            packet.push(item);
+            says_nothing = false;
+        });
+        if says_nothing {
+            return;
+        }
         let datagram = self.keyring.seal(packet.as_bytes(), &mut self.nonces);
         self.stats.sent(PacketKind::Datagram, Verdict::Ok, datagram.len());
         self.outputs.push_back(Output::Datagram(to, datagram));

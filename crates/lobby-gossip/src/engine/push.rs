@@ -134,8 +134,10 @@ impl Engine {
         }
     }
 
-    fn arm_gossip(&mut self, now: Moment) {
-        if !self.push.queue.is_empty() && !std::mem::replace(&mut self.push.gossip_armed, true) {
+    /// Sees to it that the queue goes out. While nobody is there it waits for somebody to come up.
+    pub(super) fn arm_gossip(&mut self, now: Moment) {
+        let idle = self.push.queue.is_empty() || self.roster.n_live() == 0;
+        if !idle && !std::mem::replace(&mut self.push.gossip_armed, true) {
             // Anywhere within the period: members that heard of a change together must not go on in step.
             let wait = self.rng.random_range(self.config.push_period..self.config.gossip_period);
             self.timers.arm(now, wait, Timer::Gossip);
@@ -168,7 +170,9 @@ impl Engine {
         let stamp = record.stamp;
         let verdict = self.take_record(record, now);
         if verdict == Verdict::Ok {
-            self.push.queue.push(origin, stamp, raw);
+            // What somebody with larger datagrams sent whole need not fit into ours.
+            let form = if raw.len() > item::PUSH_BYTES { Item::Hint(origin, stamp).encode() } else { raw };
+            self.push.queue.push(origin, stamp, form);
             self.arm_flush(now);
         }
         verdict

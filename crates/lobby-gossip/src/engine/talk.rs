@@ -25,7 +25,7 @@ use crate::{
 };
 
 /// Streams that others may have open to us at a time.
-const MAX_INBOUND: usize = 8;
+pub const MAX_INBOUND: usize = 8;
 
 /// What one side gives in one exchange; the rest follows in the next.
 const GIVE_BYTES: usize = 32 << 20;
@@ -78,18 +78,9 @@ pub(super) struct Talks {
 impl Engine {
     /// A new id for a stream that somebody opened to us; `None` while there are enough of them.
     pub fn accept(&mut self) -> Option<StreamId> {
-        let n_inbound = self.n_inbound();
+        let n_inbound = self.talks.open.values().filter(|talk| talk.purpose().is_none()).count();
         self.stats.depth(Queue::Streams, n_inbound, MAX_INBOUND);
         (n_inbound < MAX_INBOUND).then(|| self.begin(Talk::Accepted))
-    }
-
-    /// Whether [`Self::accept`] would have room.
-    pub fn has_room(&self) -> bool {
-        self.n_inbound() < MAX_INBOUND
-    }
-
-    fn n_inbound(&self) -> usize {
-        self.talks.open.values().filter(|talk| talk.purpose().is_none()).count()
     }
 
     fn begin(&mut self, talk: Talk) -> StreamId {
@@ -224,7 +215,7 @@ impl Engine {
             }
             (Talk::Compared(purpose, peer, ended), Frame::Want(ids, complete)) => {
                 let ids: BTreeSet<_> = ids.into_iter().chain(ended).collect();
-                let (frames, _) = give_frames(ids.into_iter().map(|id| self.gift(id)), GIVE_BYTES);
+                let (frames, _) = give_frames(ids.into_iter().filter_map(|id| self.gift(id)), GIVE_BYTES);
                 self.say_all(stream, frames);
                 self.say(stream, Frame::Done);
                 self.complete(purpose, peer, complete, now);
@@ -291,13 +282,15 @@ impl Engine {
                 want.push(theirs.id);
             }
         }
-        let (frames, complete) = give_frames(give.into_iter().map(|id| self.gift(id)), GIVE_BYTES);
+        let (frames, complete) = give_frames(give.into_iter().filter_map(|id| self.gift(id)), GIVE_BYTES);
         self.say_all(stream, frames);
         self.say(stream, Frame::Want(want, complete));
     }
 
-    fn gift(&self, id: NodeId) -> Gift {
-        Gift { member: self.roster.member(id).cloned(), record: self.roster.record(id).cloned(), spoilt: false }
+    /// All we know of a node; `None` when that is nothing.
+    fn gift(&self, id: NodeId) -> Option<Gift> {
+        let (member, record) = (self.roster.member(id).cloned(), self.roster.record(id).cloned());
+        (member.is_some() || record.is_some()).then_some(Gift { member, record, spoilt: false })
     }
 
     /// Takes in what the other gave; returns those that it holds up and we know to be down.

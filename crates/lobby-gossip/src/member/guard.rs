@@ -1,11 +1,13 @@
 //! Guards 2 to 4: before a suspect is declared down, three things are asked.
 //!
 //! ```text
-//! suspicion timer ─► are we ill ourselves? ── yes ─► later (bounded per suspect)
+//! suspicion timer ─► are we ill ourselves? ── yes ─► later (for a bounded time per suspect)
 //!                        │ no
 //!                    did it answer us lately? ─ yes ─► acquitted
 //!                        │ no
 //!                    was it asked directly? ─── no ──► ask, come back
+//!                        │ yes
+//!                    did it have time? ──────── no ──► later
 //!                        │ yes
 //!                    down
 //! ```
@@ -25,11 +27,11 @@ const ILL: u8 = 2;
 /// Highest score: eight answered probes make the worst patient healthy.
 const WORST: u8 = 8;
 
-/// How often an ill observer puts off one verdict.
-const PUT_OFF_WHEN_ILL: u32 = 3;
+/// How long an ill observer puts off one verdict, in halves of the time that a suspect has.
+const HALVES_WHEN_ILL: u32 = 3;
 
 /// How long an observer that hears nothing at all puts off one verdict.
-const PUT_OFF_WHEN_DEAF: Duration = Duration::from_secs(30);
+const PATIENCE_WHEN_DEAF: Duration = Duration::from_secs(30);
 
 /// What becomes of a suspicion whose time is over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,10 +47,11 @@ pub(super) enum Ruling {
 }
 
 /// A pending verdict.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug)]
 struct Case {
-    put_off: u32,
-    asked: bool,
+    opened: Moment,
+    /// When the last question was asked.
+    asked: Option<Moment>,
 }
 
 /// What the observer knows about itself and its suspects.
@@ -103,24 +106,32 @@ impl Guards {
         }
     }
 
-    pub(super) fn rule(&mut self, suspect: NodeId, now: Moment) -> Ruling {
+    /// What becomes of a suspicion whose time is over, when there are `n_others` live members beside the suspect.
+    pub(super) fn rule(&mut self, suspect: NodeId, n_others: usize, now: Moment) -> Ruling {
         let half = self.suspect_for / 2;
-        let put_off_at_most = if now.since(self.last_heard) > self.deaf_after {
-            (PUT_OFF_WHEN_DEAF.as_millis() / half.as_millis().max(1)) as u32
+        // Of two members only the suspect could be heard: its silence is no sign that we are deaf.
+        let patience = if n_others > 0 && now.since(self.last_heard) > self.deaf_after {
+            PATIENCE_WHEN_DEAF
         } else if self.score >= ILL {
-            PUT_OFF_WHEN_ILL
+            half * HALVES_WHEN_ILL
         } else {
-            0
+            Duration::ZERO
         };
         let proven = self.has_proof(suspect, now);
-        let case = self.cases.entry(suspect).or_default();
-        if case.put_off < put_off_at_most {
-            case.put_off += 1;
+        let case = self.cases.entry(suspect).or_insert(Case { opened: now, asked: None });
+        if now.since(case.opened) < patience {
             return Ruling::Later(half);
         }
-        if !proven && !case.asked {
-            case.asked = true;
-            return Ruling::Ask(self.last_question);
+        if !proven {
+            // One suspect may have several timers pending: each of them lets the question have its time.
+            let Some(asked) = case.asked else {
+                case.asked = Some(now);
+                return Ruling::Ask(self.last_question);
+            };
+            let rest = (asked + self.last_question).since(now);
+            if !rest.is_zero() {
+                return Ruling::Later(rest);
+            }
         }
         self.cases.remove(&suspect);
         if proven { Ruling::Acquit } else { Ruling::Convict }
@@ -142,28 +153,48 @@ mod tests {
     #[test]
     fn a_healthy_observer_asks_once_and_convicts() {
         let mut guards = Guards::new(&Profile::Lan.config(), at(0));
-        assert_eq!(guards.rule(SUSPECT, at(500)), Ruling::Ask(Duration::from_millis(400)));
-        assert_eq!(guards.rule(SUSPECT, at(900)), Ruling::Convict);
+        assert_eq!(guards.rule(SUSPECT, 5, at(500)), Ruling::Ask(Duration::from_millis(400)));
+        assert_eq!(guards.rule(SUSPECT, 5, at(900)), Ruling::Convict);
     }
 
     #[test]
     fn an_answer_acquits_and_a_mere_message_does_not() {
         let mut guards = Guards::new(&Profile::Lan.config(), at(0));
         guards.note_message(SUSPECT, &Message::Gossip, at(100));
-        assert!(matches!(guards.rule(SUSPECT, at(500)), Ruling::Ask(_)));
+        assert!(matches!(guards.rule(SUSPECT, 5, at(500)), Ruling::Ask(_)));
         guards.note_message(SUSPECT, &Message::Feed, at(600));
-        assert_eq!(guards.rule(SUSPECT, at(900)), Ruling::Acquit);
+        assert_eq!(guards.rule(SUSPECT, 5, at(900)), Ruling::Acquit);
     }
 
     #[test]
     fn an_ill_observer_waits_three_times_and_a_deaf_one_thirty_seconds() {
+        let half = Ruling::Later(Duration::from_secs(1));
+        let mut ill = Guards::new(&Profile::Lan.config(), at(0));
+        ill.note_failed_probe();
+        ill.note_failed_probe();
+        let mut rule = |n: &u64| {
+            ill.note_message(OTHER, &Message::Gossip, at(n * 1000));
+            ill.rule(SUSPECT, 5, at(n * 1000))
+        };
+        assert_eq!((0..10).take_while(|n| rule(n) == half).count(), 3);
+        let mut deaf = Guards::new(&Profile::Lan.config(), at(0));
+        assert_eq!((0..100).take_while(|n| deaf.rule(SUSPECT, 5, at(5000 + n * 1000)) == half).count(), 30);
+    }
+
+    #[test]
+    fn of_two_members_the_silent_one_is_not_excused_by_its_silence() {
         let mut guards = Guards::new(&Profile::Lan.config(), at(0));
-        guards.note_failed_probe();
-        guards.note_failed_probe();
-        guards.note_message(OTHER, &Message::Gossip, at(100));
-        let later = (0..10).take_while(|_| guards.rule(SUSPECT, at(200)) == Ruling::Later(Duration::from_secs(1))).count();
-        assert_eq!(later, 3);
-        let later = (0..100).take_while(|_| matches!(guards.rule(OTHER, at(5000)), Ruling::Later(_))).count();
-        assert_eq!(later, 30);
+        assert!(matches!(guards.rule(SUSPECT, 0, at(5000)), Ruling::Ask(_)));
+        assert_eq!(guards.rule(SUSPECT, 0, at(5400)), Ruling::Convict);
+    }
+
+    #[test]
+    fn every_pending_timer_leaves_the_last_question_its_time() {
+        let mut guards = Guards::new(&Profile::Lan.config(), at(0));
+        let ms = Duration::from_millis;
+        assert_eq!(guards.rule(SUSPECT, 5, at(500)), Ruling::Ask(ms(400)));
+        assert_eq!(guards.rule(SUSPECT, 5, at(501)), Ruling::Later(ms(399)));
+        guards.note_message(SUSPECT, &Message::Feed, at(700));
+        assert_eq!(guards.rule(SUSPECT, 5, at(900)), Ruling::Acquit);
     }
 }

@@ -3,7 +3,7 @@
 //! The laws of the single decoders stand beside them (`src/laws.rs`).
 
 use lobby_core::stats::{PacketKind, Verdict};
-use lobby_gossip::{Engine, Input};
+use lobby_gossip::{Engine, Input, Keyring};
 use proptest::prelude::*;
 
 use crate::sim::{SEC, Sim, Tap, addr};
@@ -105,14 +105,24 @@ proptest! {
             static SIM: std::cell::RefCell<Sim> = std::cell::RefCell::new(Sim::formed(2, 1, false));
         }
         SIM.with_borrow_mut(|sim| {
-            let mut after_preamble = sim.nodes[0].engine.as_ref().map(|_| vec![1, 0]).unwrap();
+            let datagrams = |sim: &Sim| {
+                let counts = sim.nodes[0].stats.received_counts();
+                counts.filter(|(kind, ..)| *kind == PacketKind::Datagram).map(|(.., count)| count).sum::<u64>()
+            };
+            let mut after_preamble = Keyring::new("sim", &[]).unwrap().preamble().to_vec();
             after_preamble.extend(&bytes);
-            sim.input(0, Input::Datagram(addr(1), &bytes));
+            let before = datagrams(sim);
+            let foreign = sim.nodes[0].stats.received_count(PacketKind::Datagram, Verdict::Foreign);
             sim.input(0, Input::Datagram(addr(1), &after_preamble));
+            assert_eq!(sim.nodes[0].stats.received_count(PacketKind::Datagram, Verdict::Foreign), foreign, "not our preamble");
+            sim.input(0, Input::Datagram(addr(1), &bytes));
+            assert_eq!(datagrams(sim), before + 2);
             if let Some(stream) = sim.nodes[0].engine.as_mut().and_then(Engine::accept) {
                 sim.input(0, Input::Frame(stream, &bytes));
                 sim.input(0, Input::Closed(stream));
             }
+            assert_eq!(sim.log, []);
+            assert!(sim.all_see_all());
         });
     }
 }

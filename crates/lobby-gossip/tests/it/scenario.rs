@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use lobby_core::id::Generation;
+use lobby_core::id::{Generation, NodeId};
+use lobby_gossip::Input;
 
 use crate::{
     seeds::for_each_seed,
@@ -143,4 +144,33 @@ fn the_dead_are_known_to_all_when_a_third_dies_at_once() {
         assert!(known.is_some_and(|known| known <= 20 * SEC), "{known:?}");
         assert!(!sim.log.iter().any(|note| matches!(note.2, Note::Gone(idx) if idx >= 15)), "a survivor was called dead");
     });
+}
+
+#[test]
+fn questions_to_nobody_do_not_use_up_the_questions() {
+    let mut sim = Sim::formed(10, 1, true);
+    sim.kill(9);
+    let dead = sim.id(9);
+    for byte in 0..=255 {
+        sim.input(0, Input::Question(NodeId::from_bytes([byte; 16])));
+        sim.input(0, Input::Question(dead));
+    }
+    let live = sim.id(1);
+    sim.input(0, Input::Question(live));
+    sim.run(100 * MS);
+    assert!(sim.log.iter().any(|note| (note.1, note.2) == (0, Note::Seen(1))), "no answer");
+}
+
+#[test]
+fn a_question_whose_first_answers_are_lost_is_asked_again() {
+    let mut sim = Sim::formed(30, 1, true);
+    sim.split = 1;
+    let other = sim.id(1);
+    sim.input(0, Input::Question(other));
+    sim.run(700 * MS);
+    sim.split = 0;
+    sim.run(6 * SEC);
+    let about: Vec<_> = sim.log.iter().filter(|note| note.1 == 0).map(|note| note.2).collect();
+    assert!(!about.contains(&Note::Suspect(1)), "a suspicion hides the answer: take another seed");
+    assert!(about.contains(&Note::Seen(1)), "{about:?}");
 }

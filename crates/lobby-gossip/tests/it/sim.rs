@@ -334,8 +334,8 @@ impl Sim {
             Event::Boot => self.start(idx),
             Event::Datagram { from, bytes } => self.input(idx, Input::Datagram(from, &bytes)),
             Event::Seeds => {
-                let seeds = self.seeds.iter().map(|idx| addr(*idx)).collect();
-                self.input(idx, Input::Seeds(seeds));
+                let addrs = self.seeds.iter().map(|idx| addr(*idx)).collect();
+                self.input(idx, Input::Seeds { addrs, all_resolved: true });
             }
             Event::Opened(stream) => self.input(idx, Input::Opened(stream)),
             Event::Frame(stream, bytes) => {

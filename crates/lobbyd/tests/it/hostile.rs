@@ -61,7 +61,7 @@ fn ten_thousand_bad_datagrams_are_counted_and_forgotten() {
     socket.connect(agent.gossip()).unwrap();
     let mut bad = |n: usize| {
         let mut bytes = good.clone();
-        if n % 2 == 0 {
+        if n.is_multiple_of(2) {
             bytes = random.bytes(1500);
         } else {
             for _ in 0..=random.next() % 8 {
