@@ -137,7 +137,7 @@ impl Play {
             match &output {
                 Output::Datagram(_, bytes) => assert!(bytes.len() <= Profile::Lan.config().datagram_bytes),
                 Output::Frame(_, bytes) => assert!(bytes.len() <= FRAME_BYTES),
-                Output::Resolve => self.engine.handle(Input::Seeds(vec![SEED]), self.now),
+                Output::Resolve => self.engine.handle(Input::Seeds { addrs: vec![SEED], all_resolved: true }, self.now),
                 Output::Open(stream, _) => {
                     self.ours = Some(*stream);
                     self.engine.handle(Input::Opened(*stream), self.now);

@@ -154,7 +154,7 @@ impl Talk {
                     Vec::new()
                 }
                 Output::Resolve => {
-                    self.other.handle(Input::Seeds(vec![ADDR]), now);
+                    self.other.handle(Input::Seeds { addrs: vec![ADDR], all_resolved: true }, now);
                     Vec::new()
                 }
                 Output::Frame(stream, bytes) => {
