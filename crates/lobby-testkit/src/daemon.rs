@@ -105,8 +105,8 @@ impl Builder {
 
     #[track_caller]
     fn start_in(self, folder: TempDir) -> Daemon {
-        let (process, lines) = Process::start_with_lines(&self.name, self.command(folder.path()));
-        let ready = ready_line(&process, &lines);
+        let (mut process, lines) = Process::start_with_lines(&self.name, self.command(folder.path()));
+        let ready = ready_line(&mut process, &lines);
         let http = ready["http"].as_str().and_then(|text| text.parse().ok());
         let http = http.unwrap_or_else(|| panic!("the ready line has no address of the API: {ready}"));
         Daemon { process, ready, http, builder: self, folder }
@@ -114,13 +114,14 @@ impl Builder {
 }
 
 #[track_caller]
-fn ready_line(process: &Process, lines: &mpsc::Receiver<String>) -> Value {
-    match lines.recv_timeout(READY) {
-        Ok(line) => match serde_json::from_str::<Value>(&line) {
-            Ok(ready) if ready["ready"] == true => ready,
-            _ => panic!("not a ready line: {line}\n{}", process.log()),
-        },
-        Err(_) => panic!("lobbyd is not ready within {READY:?}\n{}", process.log()),
+fn ready_line(process: &mut Process, lines: &mpsc::Receiver<String>) -> Value {
+    let line = lines.recv_timeout(READY).unwrap_or_else(|_| format!("nothing within {READY:?}"));
+    match serde_json::from_str::<Value>(&line) {
+        Ok(ready) if ready["ready"] == true => ready,
+        _ => {
+            process.kill();
+            panic!("not a ready line: {line}\n{}", process.log());
+        }
     }
 }
 

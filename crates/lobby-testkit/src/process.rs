@@ -5,6 +5,7 @@ use std::{
     path::PathBuf,
     process::{Child, Command, ExitStatus, Stdio},
     sync::{Arc, Mutex, PoisonError, mpsc},
+    thread::JoinHandle,
     time::Duration,
 };
 
@@ -16,12 +17,16 @@ use crate::wait::{eventually, expect, now, pause};
 /// Most of a log that is kept; above it the older half goes.
 const LOG_BYTES: usize = 4 << 20;
 
+/// How long the rest of an ended child's output may take to be read.
+const REST: Duration = Duration::from_millis(500);
+
 /// A running child.
 #[derive(Debug)]
 pub struct Process {
     name: String,
     child: Child,
     log: Arc<Mutex<String>>,
+    readers: [JoinHandle<()>; 2],
 }
 
 impl Process {
@@ -41,9 +46,9 @@ impl Process {
         let mut child = command.spawn().unwrap_or_else(|err| panic!("cannot start {name}: {err}"));
         let log = Arc::new(Mutex::new(String::new()));
         // The readers end when the child (and whoever inherited its pipes) has closed its ends.
-        keep(child.stdout.take().expect("standard output is a pipe"), log.clone(), lines);
-        keep(child.stderr.take().expect("standard error is a pipe"), log.clone(), None);
-        Self { name: name.into(), child, log }
+        let stdout = keep(child.stdout.take().expect("standard output is a pipe"), log.clone(), lines);
+        let stderr = keep(child.stderr.take().expect("standard error is a pipe"), log.clone(), None);
+        Self { name: name.into(), child, log, readers: [stdout, stderr] }
     }
 
     /// Everything it has written so far.
@@ -86,6 +91,15 @@ impl Process {
     pub fn kill(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
+        self.read_to_the_end();
+    }
+
+    /// After the child's end: waits until the log holds all it wrote, but not for those who inherited its pipes.
+    fn read_to_the_end(&self) {
+        let start = now();
+        while !self.readers.iter().all(JoinHandle::is_finished) && start.elapsed() < REST {
+            pause();
+        }
     }
 
     /// Waits for its end; panics with its log at the deadline.
@@ -94,6 +108,7 @@ impl Process {
         let start = now();
         loop {
             if let Some(status) = self.ended() {
+                self.read_to_the_end();
                 return status;
             }
             assert!(start.elapsed() < within, "{} has not ended within {within:?}\n{}", self.name, self.log());
@@ -118,7 +133,7 @@ impl Drop for Process {
     }
 }
 
-fn keep(pipe: impl Read + Send + 'static, log: Arc<Mutex<String>>, lines: Option<mpsc::Sender<String>>) {
+fn keep(pipe: impl Read + Send + 'static, log: Arc<Mutex<String>>, lines: Option<mpsc::Sender<String>>) -> JoinHandle<()> {
     std::thread::spawn(move || {
         let mut pipe = BufReader::new(pipe);
         let mut line = Vec::new();
@@ -136,7 +151,7 @@ fn keep(pipe: impl Read + Send + 'static, log: Arc<Mutex<String>>, lines: Option
             drop(log);
             line.clear();
         }
-    });
+    })
 }
 
 /// The path of an installed program: on PATH, then /usr/sbin, then `$LOBBY_TEST_VENV/bin`.

@@ -142,6 +142,11 @@ fn nats_with_tls_users_and_tokens() {
         start("n1").env("NATS_URL", format!("tls://lobby:pa55@localhost:{}", server.address.port())).start(),
     ];
     all_list(&fleet, &["n0", "n1"]);
+    // Without a CA of its own the system's roots count, which on this system are these.
+    let by_the_system = over_nats("n3", &url).env("SSL_CERT_FILE", ca.root.display());
+    let by_the_system = by_the_system.env("NATS_USER", "lobby").env("NATS_PASSWORD", "pa55").start();
+    lists(&by_the_system, &["n0", "n1", "n3"]);
+    drop(by_the_system);
     let refused = start("n2").env("NATS_USER", "lobby").env("NATS_PASSWORD", "wrong").start();
     assert_eq!(refused.hosts(), ["n2"], "the own record is listed, broker or not");
     assert_eq!(refused.get("/v1/health").json()["warm"], false);
