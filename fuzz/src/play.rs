@@ -51,6 +51,7 @@ pub fn engine(number: u8, advertise: SocketAddr, keyring: &Arc<Keyring>, stats: 
         advertise,
         announcement: Announcement { record: crate::local(number).record().clone(), listed: true },
         seeded: true,
+        peers: Vec::new(),
         nonces: Box::new(|| [0; 24]),
         seed: u64::from(number),
         stats: stats.clone(),
@@ -142,7 +143,7 @@ impl Play {
                     self.ours = Some(*stream);
                     self.engine.handle(Input::Opened(*stream), self.now);
                 }
-                Output::Event(_) | Output::Close(_) | Output::Left => {}
+                _ => {}
             }
             outputs.push(output);
         }

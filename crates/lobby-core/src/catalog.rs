@@ -160,7 +160,7 @@ impl Catalog {
         let old_name = self.local.record.name.clone();
         self.local = own_node(record);
         let origin = Origin::Node(self.own_id);
-        if self.listed && !self.local.record.leaving {
+        if self.listed && !self.local.record.has_left() {
             let name = self.local.record.name.clone();
             self.nodes.insert(origin.clone(), self.local.clone());
             self.rename(&origin, Some(&old_name), Some(&name));
@@ -192,8 +192,9 @@ impl Catalog {
             PeerEvent::Record(record) => self.set_record(record, now.moment),
             PeerEvent::Seen(origin, age) => self.seen(exchange, origin, age, now),
             PeerEvent::Suspect(origin) => self.judge(exchange, origin, NodeState::Suspect, now),
-            PeerEvent::Gone(origin, Gone::Failed) => self.judge(exchange, origin, NodeState::Failed, now),
+            PeerEvent::Gone(origin, Gone::Failed | Gone::Unattended) => self.judge(exchange, origin, NodeState::Failed, now),
             PeerEvent::Gone(origin, Gone::Left) => self.remove(&origin),
+            PeerEvent::Cloned => Outcome::Ours,
         }
     }
 

@@ -10,6 +10,7 @@
 //! `lobby` (the node task and its sources) and the outputs.
 
 pub mod catalog;
+pub mod coordinate;
 pub mod id;
 pub mod label;
 pub mod limits;

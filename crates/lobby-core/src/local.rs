@@ -17,7 +17,7 @@ use crate::{
     label::{self, Label},
     limits,
     name::Name,
-    record::{Entry, Key, Record, Stamp},
+    record::{Entry, Key, Phase, Record, Stamp},
     time::Moment,
 };
 
@@ -29,7 +29,7 @@ const TOMBSTONE_AGE: Duration = Duration::from_secs(3600);
 pub struct LocalRecord {
     record: Arc<Record>,
     name: Name,
-    leaving: bool,
+    phase: Phase,
     wanted: BTreeMap<Key, Bytes>,
     /// Versions that made tombstones and when, oldest first.
     buried: VecDeque<(Version, Moment)>,
@@ -40,7 +40,7 @@ impl LocalRecord {
     pub fn new(id: NodeId, generation: Generation, name: Name) -> Self {
         let stamp = Stamp { generation, version: Version(1) };
         let record = Arc::new(Record::new(Origin::Node(id), name.clone(), stamp));
-        Self { record, name, leaving: false, wanted: BTreeMap::new(), buried: VecDeque::new() }
+        Self { record, name, phase: Phase::Running, wanted: BTreeMap::new(), buried: VecDeque::new() }
     }
 
     /// The last committed version.
@@ -75,7 +75,12 @@ impl LocalRecord {
 
     /// Says goodbye: the next version is the last one.
     pub fn leave(&mut self) {
-        self.leaving = true;
+        self.phase = Phase::Left;
+    }
+
+    /// Says that we are back in a moment: the next version is the last one of this generation.
+    pub fn restart(&mut self) {
+        self.phase = Phase::Restarting;
     }
 
     /// Makes the next version if anything differs from the last one, and returns it.
@@ -96,7 +101,7 @@ impl LocalRecord {
             }
         }
         next.name = self.name.clone();
-        next.leaving = self.leaving;
+        next.phase = self.phase;
         if next == *old {
             return None;
         }

@@ -22,6 +22,8 @@ use crate::{
     stats::Stats,
 };
 
+pub mod gossip;
+
 /// Bound of the event queue: a full catalog of 4 096 nodes arrives without a wait.
 pub const EVENTS: usize = 4096;
 
@@ -34,7 +36,7 @@ pub const COMMANDS: usize = 256;
 /// What an exchange publishes: our own record.
 #[derive(Clone, Debug)]
 pub struct Announcement {
-    /// The record; `leaving` is set when this is the last one.
+    /// The record; its phase says when this is the last one.
     pub record: Arc<Record>,
     /// REGISTER: when false, nothing is published; over gossip we are a member without a listed record.
     pub listed: bool,
@@ -57,10 +59,12 @@ pub enum LinkState {
 /// How a node went away.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Gone {
-    /// It said so: a bare goodbye. (Nodes with an id leave by a record with the leaving flag.)
+    /// It said so: a bare goodbye. (Nodes with an id leave by a record of that phase.)
     Left,
     /// The exchange's own failure detection decided so.
     Failed,
+    /// Its agent is gone while its host lives: proof of death, not silence. Shown for AGENT_GRACE, then failed.
+    Unattended,
 }
 
 /// Everything an exchange can say.
@@ -78,6 +82,8 @@ pub enum PeerEvent {
     Suspect(Origin),
     /// The node went away as far as this exchange knows.
     Gone(Origin, Gone),
+    /// Somebody else lives under our node id, and we are the younger one: a cloned disk or machine. We need a new id.
+    Cloned,
 }
 
 /// What an exchange gets to do its work with.

@@ -55,6 +55,18 @@ pub struct Stamp {
     pub version: Version,
 }
 
+/// Whether the process that writes a record goes on. Discriminants travel.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Phase {
+    /// It runs.
+    #[default]
+    Running = 0,
+    /// It said goodbye and writes nothing after this.
+    Left = 1,
+    /// It will be back in a moment, in a newer generation; it writes nothing after this in this one.
+    Restarting = 2,
+}
+
 /// One immutable version of what a node says about itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Record {
@@ -66,8 +78,8 @@ pub struct Record {
     pub stamp: Stamp,
     /// Deletions at or below this version are forgotten.
     pub floor: Version,
-    /// The owner is going away and will write nothing after this.
-    pub leaving: bool,
+    /// Whether the owner runs, restarts or has left.
+    pub phase: Phase,
     /// Entries and tombstones. Crate-private so that `Record` keeps its bounds.
     pub(crate) entries: OrdMap<Key, Entry>,
 }
@@ -85,8 +97,8 @@ pub struct Delta {
     pub stamp: Stamp,
     /// The record's floor after the change.
     pub floor: Version,
-    /// The owner is going away.
-    pub leaving: bool,
+    /// The record's phase after the change.
+    pub phase: Phase,
     /// Changed entries, sorted by key.
     pub entries: Vec<(Key, Entry)>,
 }
@@ -113,7 +125,7 @@ const HEAD_BYTES: usize = 256;
 impl Record {
     /// An empty record, the first of its generation.
     pub fn new(origin: Origin, name: Name, stamp: Stamp) -> Self {
-        Self { origin, name, stamp, floor: stamp.version, leaving: false, entries: OrdMap::new() }
+        Self { origin, name, stamp, floor: stamp.version, phase: Phase::Running, entries: OrdMap::new() }
     }
 
     /// A record as read from the wire. `None` when it breaks a bound of `limits`.
@@ -122,11 +134,21 @@ impl Record {
         name: Name,
         stamp: Stamp,
         floor: Version,
-        leaving: bool,
+        phase: Phase,
         entries: impl IntoIterator<Item = (Key, Entry)>,
     ) -> Option<Self> {
-        let record = Self { origin, name, stamp, floor, leaving, entries: entries.into_iter().collect() };
+        let record = Self { origin, name, stamp, floor, phase, entries: entries.into_iter().collect() };
         record.within_limits().then_some(record)
+    }
+
+    /// Whether the owner said goodbye.
+    pub fn has_left(&self) -> bool {
+        self.phase == Phase::Left
+    }
+
+    /// Whether this process writes nothing more: it left, or restarts.
+    pub fn is_last(&self) -> bool {
+        self.phase != Phase::Running
     }
 
     /// The labels, sorted bytewise.
@@ -169,7 +191,7 @@ impl Record {
             base,
             stamp: self.stamp,
             floor: self.floor,
-            leaving: self.leaving,
+            phase: self.phase,
             entries: newer.map(|(key, entry)| (key.clone(), entry.clone())).collect(),
         })
     }
@@ -188,7 +210,7 @@ impl Record {
         let mut next = self.clone();
         next.name = delta.name.clone();
         next.stamp = delta.stamp;
-        next.leaving = delta.leaving;
+        next.phase = delta.phase;
         for (key, entry) in &delta.entries {
             next.entries.insert(key.clone(), entry.clone());
         }
@@ -196,7 +218,7 @@ impl Record {
         if next.within_limits() { Ok(next) } else { Err(ApplyDeltaError::TooLarge) }
     }
 
-    /// 64 bits that differ (but for a chance of 2^-64) when name, entries or the leaving flag differ.
+    /// 64 bits that differ (but for a chance of 2^-64) when name, entries or phase differ.
     pub fn content_hash(&self) -> u64 {
         let mut hasher = blake3::Hasher::new();
         let mut add = |bytes: &[u8]| {
@@ -204,7 +226,7 @@ impl Record {
             hasher.update(bytes);
         };
         add(self.name.as_str().as_bytes());
-        add(&[u8::from(self.leaving)]);
+        add(&[self.phase as u8]);
         for (key, entry) in &self.entries {
             let Some(value) = &entry.value else { continue };
             let (kind, text) = key.parts();

@@ -82,7 +82,7 @@ impl Exchange for Dir {
             }
         }
         let announced = link.announcement.borrow_and_update().clone();
-        if announced.record.leaving {
+        if announced.record.has_left() {
             let _ = self.write(&announced, &link).await;
         }
         Ok(())
@@ -94,7 +94,7 @@ impl Dir {
     async fn write(&self, announced: &Announcement, link: &PeerLink) -> io::Result<()> {
         let Announcement { record, listed: true } = announced else { return Ok(()) };
         let id = record.origin.node_id().expect("our own record has a node id");
-        let (message, kind) = match record.leaving {
+        let (message, kind) = match record.has_left() {
             true => (Message::Goodbye, PacketKind::Goodbye),
             false => (Message::Hi, PacketKind::Hi),
         };
@@ -165,7 +165,7 @@ impl Dir {
             return Ok(());
         }
         let origin: Origin = incoming.record.origin.clone();
-        let leaving = incoming.record.leaving;
+        let leaving = incoming.record.has_left();
         link.tell(PeerEvent::Record(incoming.record)).await?;
         if leaving { Ok(()) } else { link.tell(PeerEvent::Seen(origin, file.age)).await }
     }

@@ -233,7 +233,7 @@ impl Broker {
         if !self.up || !self.announced.listed {
             return;
         }
-        if self.announced.record.leaving {
+        if self.announced.record.has_left() {
             self.handle_stop(now);
         } else {
             self.hurry_hi(now.moment);
@@ -250,7 +250,7 @@ impl Broker {
     /// Says goodbye, once, if our record says that we leave. An agent that stops without leaving will be back.
     pub(crate) fn handle_stop(&mut self, now: Now) {
         let record = self.announced.record.clone();
-        if !self.up || !self.announced.listed || !record.leaving || self.sent.as_ref().is_some_and(|sent| sent.leaving) {
+        if !self.up || !self.announced.listed || !record.has_left() || self.sent.as_ref().is_some_and(|sent| sent.has_left()) {
             return;
         }
         self.next_hi = None;
@@ -270,7 +270,7 @@ impl Broker {
 
     fn say_hi(&mut self, now: Now) {
         self.next_hi = Some(now.moment + self.setup.keep_alive);
-        if !self.announced.listed || self.announced.record.leaving {
+        if !self.announced.listed || self.announced.record.has_left() {
             return;
         }
         let record = self.announced.record.clone();
@@ -332,9 +332,9 @@ impl Broker {
         }
         let record = incoming.record;
         match (incoming.message, &record.origin) {
-            (Message::Hi, _) if !record.leaving => self.tell_alive(record, Duration::ZERO),
+            (Message::Hi, _) if !record.has_left() => self.tell_alive(record, Duration::ZERO),
             // The old name of a node that told its new one, or will: its id is what counts.
-            (Message::Goodbye, Origin::Node(_)) if !record.leaving => {}
+            (Message::Goodbye, Origin::Node(_)) if !record.has_left() => {}
             (_, Origin::Node(_)) => self.outputs.push_back(Output::Tell(PeerEvent::Record(record))),
             (_, origin) => self.outputs.push_back(Output::Tell(PeerEvent::Gone(origin.clone(), Gone::Left))),
         }

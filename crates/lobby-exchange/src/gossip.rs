@@ -12,13 +12,20 @@
 
 use std::{
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    path::PathBuf,
     sync::Arc,
     time::Duration,
 };
 
-use lobby_core::port::PeerLink;
+use lobby_core::port::{
+    PeerLink,
+    gossip::{COMMANDS, EventLog, GossipCommand, GossipHandle, IncomingQuery, QUERIES},
+};
 use lobby_gossip::Keyring;
-use tokio::net::{TcpListener, UdpSocket};
+use tokio::{
+    net::{TcpListener, UdpSocket},
+    sync::{mpsc, watch},
+};
 use tokio_util::sync::CancellationToken;
 
 pub use lobby_gossip::{Key, Profile};
@@ -54,6 +61,10 @@ pub struct Config {
     pub cluster: String,
     /// GOSSIP_PROFILE.
     pub profile: Profile,
+    /// GOSSIP_BEACON: multicast group and port on which members that need no seed find each other.
+    pub beacon: Option<SocketAddr>,
+    /// Where keys and peers are kept from one start to the next; without it they are not.
+    pub folder: Option<PathBuf>,
 }
 
 /// A member that is bound and not yet running.
@@ -66,6 +77,17 @@ pub struct Gossip {
     keyring: Arc<Keyring>,
     config: Config,
     clock: Clock,
+    handle: GossipHandle,
+    desk: Desk,
+    queries: Option<mpsc::Receiver<IncomingQuery>>,
+}
+
+/// The other ends of the handle, which the running exchange serves.
+#[derive(Debug)]
+struct Desk {
+    commands: mpsc::Receiver<GossipCommand>,
+    events: watch::Sender<EventLog>,
+    queries: mpsc::Sender<IncomingQuery>,
 }
 
 impl Gossip {
@@ -85,12 +107,27 @@ impl Gossip {
             None if local.ip().is_unspecified() => SocketAddr::new(guess_own_ip(local.ip(), &config.join).await, local.port()),
             None => local,
         };
-        Ok(Self { udp, tcp, local, advertise, keyring: Arc::new(keyring), config, clock })
+        let (commands_in, commands) = mpsc::channel(COMMANDS);
+        let (events, seen) = watch::channel(EventLog::default());
+        let (queries_in, queries) = mpsc::channel(QUERIES);
+        let (handle, queries) = (GossipHandle::new(commands_in, seen), Some(queries));
+        let desk = Desk { commands, events, queries: queries_in };
+        Ok(Self { udp, tcp, local, advertise, keyring: Arc::new(keyring), config, clock, handle, desk, queries })
     }
 
     /// The address that was bound, with its real port.
     pub const fn local_addr(&self) -> SocketAddr {
         self.local
+    }
+
+    /// Asks this member, once it runs.
+    pub fn handle(&self) -> GossipHandle {
+        self.handle.clone()
+    }
+
+    /// The queries of others, for the one who answers them. The second call gives none.
+    pub fn take_queries(&mut self) -> Option<mpsc::Receiver<IncomingQuery>> {
+        self.queries.take()
     }
 
     /// The address under which others will know us.

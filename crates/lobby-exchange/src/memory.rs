@@ -117,7 +117,7 @@ impl Stay {
             if let Some(member) = state.members.get_mut(&self.id).filter(|member| member.stay == self.stay) {
                 member.record = listed(announced);
             }
-            if announced.listed && announced.record.leaving {
+            if announced.listed && announced.record.has_left() {
                 if state.left.len() >= limits::NODES {
                     state.left.clear();
                 }
@@ -151,7 +151,7 @@ impl Drop for Stay {
 }
 
 fn listed(announced: &Announcement) -> Option<Arc<Record>> {
-    (announced.listed && !announced.record.leaving).then(|| announced.record.clone())
+    (announced.listed && !announced.record.has_left()).then(|| announced.record.clone())
 }
 
 impl Exchange for Memory {

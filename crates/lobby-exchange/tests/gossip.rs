@@ -59,6 +59,8 @@ fn config(join: Vec<String>, keys: &[u8]) -> Config {
         keys: keys.iter().map(|byte| Key::from_bytes([*byte; 32])).collect(),
         cluster: "test".to_owned(),
         profile: Profile::Fast,
+        beacon: None,
+        folder: None,
     }
 }
 
@@ -183,7 +185,7 @@ async fn three_members_find_each_other_and_hear_changes_and_goodbyes() {
     }
     third.leave().await;
     for agent in [&mut first, &mut second] {
-        agent.until("goodbye", |agent| agent.records[&id].leaving).await;
+        agent.until("goodbye", |agent| agent.records[&id].has_left()).await;
     }
 }
 

@@ -13,8 +13,12 @@ use std::{
 };
 
 use lobby_core::{
+    coordinate::Coordinate,
     id::{Generation, NodeId, Origin},
-    port::{Announcement, PeerEvent},
+    port::{
+        Announcement, PeerEvent,
+        gossip::{EventId, KeyOutcome, NewEvent, QueryNews, UserEvent},
+    },
     record::Record,
     stats::{Queue, Stats},
     time::Moment,
@@ -39,6 +43,8 @@ mod push;
 mod talk;
 #[cfg(test)]
 mod tests;
+mod user;
+mod verbs;
 
 pub use talk::MAX_INBOUND;
 
@@ -79,7 +85,11 @@ pub enum Input<'a> {
     Frame(StreamId, &'a [u8]),
     /// A stream ended, or could not be opened. Ends that we asked for need not be told.
     Closed(StreamId),
-    /// Say goodbye; [`Output::Left`] follows.
+    /// How [`Output::Connect`] ended.
+    Reached(NodeId, Reach),
+    /// A datagram from the beacon's multicast group.
+    Beacon(SocketAddr, &'a [u8]),
+    /// Say goodbye, for good or until we are back: our last record's phase says which. [`Output::Left`] follows.
     Leave,
 }
 
@@ -94,12 +104,63 @@ pub enum Output {
     Resolve,
     /// Open a stream.
     Open(StreamId, SocketAddr),
+    /// Open a stream that stays open for as long as both ends live: its end is news.
+    Watch(StreamId, SocketAddr),
+    /// This stream, which somebody opened to us, is such a one: it has no deadline and takes no slot.
+    Keep(StreamId),
+    /// Open a TCP connection and close it again; answer with [`Input::Reached`], [`CONNECT_TIMEOUT`] at most.
+    Connect(NodeId, SocketAddr),
     /// Send this frame.
     Frame(StreamId, Vec<u8>),
     /// Close the stream once its frames are sent.
     Close(StreamId),
     /// Goodbye is said.
     Left,
+    /// An address given to [`Engine::join`] was tried: whether a member of our cluster answered, else why not.
+    Joined(SocketAddr, Result<(), &'static str>),
+    /// A user event for the log; the shell numbers it.
+    Heard(UserEvent),
+    /// Somebody asks us; answer with [`Engine::answer`].
+    Asked(Asked),
+    /// News of a query of ours.
+    News(EventId, QueryNews),
+    /// The time of a query of ours is over, or everybody has answered.
+    QueryOver(EventId),
+    /// Use this keyring for streams from now on, and save its keys.
+    Keyring(Arc<Keyring>),
+    /// What became of the change of keys with this number.
+    KeysChanged(u64, KeyOutcome),
+    /// The answer to [`Engine::locate`] with this number.
+    Located(u64, Vec<Option<Coordinate>>),
+}
+
+/// How long an attempt to connect may take. Only a refusal matters, and that comes at once.
+pub const CONNECT_TIMEOUT: Duration = Duration::from_millis(500);
+
+/// How an attempt to connect ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reach {
+    /// Refused: the host lives and nothing listens there.
+    Refused,
+    /// Somebody listens there.
+    Open,
+    /// Neither, within the time.
+    Silent,
+}
+
+/// A query of somebody else.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Asked {
+    /// Its identity.
+    pub id: EventId,
+    /// Lamport time.
+    pub ltime: u64,
+    /// Who asks.
+    pub origin: NodeId,
+    /// What it says.
+    pub event: NewEvent,
+    /// How long the asker still waits.
+    pub timeout: Duration,
 }
 
 /// What an engine starts with.
@@ -112,8 +173,10 @@ pub struct Setup {
     pub advertise: SocketAddr,
     /// Our own record; it names our id and generation.
     pub announcement: Announcement,
-    /// Whether there are seeds. Without, the picture is complete at once.
+    /// Whether there are seeds. Without, and without `peers`, the picture is complete at once.
     pub seeded: bool,
+    /// Members of our former life: tried beside the seeds.
+    pub peers: Vec<SocketAddr>,
     /// Draws a nonce: random bytes of the operating system.
     pub nonces: Box<dyn FnMut() -> Nonce + Send>,
     /// Seed of all choices that need no secrecy.
@@ -253,6 +316,7 @@ impl Engine {
             Input::Opened(stream) => self.handle_opened(stream),
             Input::Frame(stream, bytes) => self.handle_frame(stream, bytes, now),
             Input::Closed(stream) => self.handle_closed(stream, now),
+            Input::Reached(..) | Input::Beacon(..) => {}
             Input::Leave => self.leave(now),
         }
     }

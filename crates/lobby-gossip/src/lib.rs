@@ -39,7 +39,7 @@ mod timer;
 
 pub use clock::EngineClock;
 pub use config::{Config, Profile};
-pub use engine::{Engine, Input, MAX_INBOUND, Output, Setup, StreamId};
+pub use engine::{Asked, CONNECT_TIMEOUT, Engine, Input, MAX_INBOUND, Output, Reach, Setup, StreamId};
 pub use frame::FRAME_BYTES;
 pub use identity::Identity;
 pub use keyring::{Key, Keyring, KeyringError, Nonce, OpenError, PREAMBLE_BYTES, ParseKeyError};

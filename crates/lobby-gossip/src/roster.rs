@@ -255,7 +255,7 @@ impl Node {
         let identity = *member.id();
         let origin = Origin::Node(identity.id);
         // Its own record has said goodbye: there is nothing to add about this process.
-        if self.record.as_ref().is_some_and(|record| record.leaving && record.stamp.generation >= identity.generation) {
+        if self.record.as_ref().is_some_and(|record| record.has_left() && record.stamp.generation >= identity.generation) {
             return None;
         }
         let (told, event) = match member.state() {

@@ -12,7 +12,7 @@ use lobby_core::{
     catalog::{Catalog, ExchangeSpec, Liveness},
     id::{ExchangeId, Generation, NodeId, Origin, Revision, Version},
     local::LocalRecord,
-    port::{CatalogReader, Commands, LinkState, PeerEvent},
+    port::{CatalogReader, Commands, LinkState, PeerEvent, gossip::GossipHandle},
     record::{Entry, Key, Record, Stamp},
     stats::AgentStats,
     time::{Moment, Now, WallSecond},
@@ -35,6 +35,7 @@ async fn main() {
     let handles = Handles {
         reader: CatalogReader::new(receiver),
         commands: Commands::new(sender),
+        gossip: GossipHandle::none(),
         agent: Arc::new(AgentStats::default()),
         exchanges: Vec::new(),
         clock: Arc::new(now),
@@ -81,5 +82,6 @@ fn server(idx: u32) -> Record {
     let entries = labels.iter().map(|label| (Key::Label(label.parse().expect("a label")), entry.clone()));
     let name = format!("server-{idx:05}.example.com").parse().expect("a name");
     let stamp = Stamp { generation: Generation(1), version: Version(1) };
-    Record::from_parts(Origin::Node(NodeId::from_bytes(id)), name, stamp, Version(0), false, entries).expect("within the limits")
+    Record::from_parts(Origin::Node(NodeId::from_bytes(id)), name, stamp, Version(0), lobby_core::record::Phase::Running, entries)
+        .expect("within the limits")
 }

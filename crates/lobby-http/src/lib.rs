@@ -15,7 +15,7 @@ use arc_swap::{ArcSwap, ArcSwapOption};
 use axum::{Router, middleware};
 use lobby_core::{
     catalog::Snapshot,
-    port::{CatalogReader, Commands},
+    port::{CatalogReader, Commands, gossip::GossipHandle},
     stats::{AgentStats, Stats},
     time::Now,
 };
@@ -65,6 +65,8 @@ pub struct Handles {
     pub reader: CatalogReader,
     /// The node task.
     pub commands: Commands,
+    /// Members, keys, events, queries.
+    pub gossip: GossipHandle,
     /// What the agent counts.
     pub agent: Arc<AgentStats>,
     /// What each exchange counts, by its name.

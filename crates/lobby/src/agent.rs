@@ -4,7 +4,7 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use lobby_core::{
     id::{ExchangeId, Generation, NodeId},
-    port::{CatalogReader, Commands, PeerEvent},
+    port::{CatalogReader, Commands, PeerEvent, gossip::GossipHandle},
     stats::{AgentStats, Stats},
 };
 use lobby_exchange::{ExchangeError, clock::Clock};
@@ -25,6 +25,7 @@ pub struct Lobby {
     pub(crate) store: Store,
     pub(crate) reader: CatalogReader,
     pub(crate) commands: Commands,
+    pub(crate) gossip: GossipHandle,
     pub(crate) stats: Arc<AgentStats>,
     pub(crate) exchange_infos: Vec<ExchangeInfo>,
     pub(crate) stops: Stops,
@@ -84,6 +85,11 @@ impl Lobby {
     /// Changes labels, reloads, leaves.
     pub fn commands(&self) -> Commands {
         self.commands.clone()
+    }
+
+    /// Asks gossip: members, keys, events, queries. Without the exchange every question is refused.
+    pub fn gossip(&self) -> GossipHandle {
+        self.gossip.clone()
     }
 
     /// The agent's own counters.
@@ -188,6 +194,6 @@ mod tests {
         lobby.leave().await;
         let took = clock.moment().since(asked);
         assert!(took <= Duration::from_millis(1010), "{took:?}");
-        assert!(reader.snapshot().local.record.leaving);
+        assert!(reader.snapshot().local.record.has_left());
     }
 }

@@ -235,7 +235,21 @@ impl Builder {
         }
         let commands = Commands::new(commands_in);
         let (exchange_infos, exchanges) = (running.infos, running.tasks);
-        Ok(Lobby { clock, store, reader, commands, stats, exchange_infos, stops, node, exchanges, sources, _events: events_in })
+        let gossip = running.gossip;
+        Ok(Lobby {
+            clock,
+            store,
+            reader,
+            commands,
+            gossip,
+            stats,
+            exchange_infos,
+            stops,
+            node,
+            exchanges,
+            sources,
+            _events: events_in,
+        })
     }
 }
 

@@ -18,6 +18,8 @@
 //!         keys: Vec::new(),
 //!         cluster: "lobby".into(),
 //!         profile: gossip::Profile::Lan,
+//!         beacon: None,
+//!         folder: None,
 //!     })
 //!     .start()
 //!     .await?;

@@ -7,7 +7,10 @@ use std::{net::IpAddr, sync::Arc, time::Duration};
 use lobby_core::{
     catalog::{ExchangeSpec, Liveness},
     id::{ExchangeId, NodeId},
-    port::{Announcement, CatalogReader, PeerEvent, PeerLink, QUESTIONS},
+    port::{
+        Announcement, CatalogReader, PeerEvent, PeerLink, QUESTIONS,
+        gossip::{GossipHandle, IncomingQuery},
+    },
     stats::Stats,
 };
 use lobby_exchange::{Exchange, ExchangeError, clock::Clock, memory};
@@ -41,6 +44,10 @@ pub(crate) struct Running {
     pub(crate) infos: Vec<ExchangeInfo>,
     /// One for each exchange, in the order of their ids.
     pub(crate) questions: Vec<mpsc::Sender<NodeId>>,
+    /// How gossip is asked, if it is among them.
+    pub(crate) gossip: GossipHandle,
+    /// What others ask over it.
+    pub(crate) queries: Option<mpsc::Receiver<IncomingQuery>>,
 }
 
 /// Binds the addresses and reads the files that the exchanges need.
@@ -60,8 +67,17 @@ pub(crate) fn spawn(
     events: &mpsc::Sender<(ExchangeId, PeerEvent)>,
     stop: &CancellationToken,
 ) -> Running {
-    let mut running = Running { tasks: Tasks::default(), infos: Vec::new(), questions: Vec::new() };
-    for (idx, way) in ways.into_iter().enumerate() {
+    let mut running = Running {
+        tasks: Tasks::default(),
+        infos: Vec::new(),
+        questions: Vec::new(),
+        gossip: GossipHandle::none(),
+        queries: None,
+    };
+    for (idx, mut way) in ways.into_iter().enumerate() {
+        if let Some(gossip) = way.gossip() {
+            (running.gossip, running.queries) = (gossip, way.take_queries());
+        }
         let id = ExchangeId(u8::try_from(idx).expect("fewer than 256 exchanges are configured"));
         let (questions, asked) = mpsc::channel(QUESTIONS);
         let stats = Arc::new(Stats::default());
@@ -134,6 +150,24 @@ impl Ready {
         match self {
             #[cfg(feature = "gossip")]
             Self::Gossip(gossip) => Some(gossip.local_addr()),
+            _ => None,
+        }
+    }
+
+    /// How gossip is asked; `None` for other exchanges.
+    fn gossip(&self) -> Option<GossipHandle> {
+        match self {
+            #[cfg(feature = "gossip")]
+            Self::Gossip(gossip) => Some(gossip.handle()),
+            _ => None,
+        }
+    }
+
+    /// The queries of others; `None` for other exchanges.
+    fn take_queries(&mut self) -> Option<mpsc::Receiver<IncomingQuery>> {
+        match self {
+            #[cfg(feature = "gossip")]
+            Self::Gossip(gossip) => gossip.take_queries(),
             _ => None,
         }
     }

@@ -134,6 +134,7 @@ fn http_app(http: Http, lobby: &Lobby) -> App {
     let handles = Handles {
         reader: lobby.reader(),
         commands: lobby.commands(),
+        gossip: lobby.gossip(),
         agent: lobby.stats(),
         exchanges: lobby.exchanges().iter().map(|exchange| (exchange.name.into(), exchange.stats.clone())).collect(),
         clock: Arc::new(move || clock.now()),

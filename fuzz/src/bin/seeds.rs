@@ -139,7 +139,7 @@ impl Talk {
                             self.other.handle(Input::Frame(stream, &bytes), now);
                         }
                     }
-                    Output::Event(_) | Output::Resolve | Output::Close(_) | Output::Left => {}
+                    _ => {}
                 }
             }
             let Some(output) = self.other.poll_output() else { return };
@@ -166,7 +166,7 @@ impl Talk {
                     push_step(&mut self.frames, std::mem::take(&mut idle[1]) * 4 + on as u8, &bytes);
                     self.play.frame(on, &bytes)
                 }
-                Output::Event(_) | Output::Close(_) | Output::Left => Vec::new(),
+                _ => Vec::new(),
             });
         }
     }

@@ -59,7 +59,7 @@ impl Catalog {
         if !newer {
             return Outcome::Stale;
         }
-        if record.leaving {
+        if record.has_left() {
             self.departed.insert(origin.clone(), record.stamp, now);
             self.remove(&origin);
             return Outcome::Applied;

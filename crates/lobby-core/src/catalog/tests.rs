@@ -193,7 +193,7 @@ fn a_leaving_record_removes_the_node_everywhere_and_older_ones_do_not_bring_it_b
     scene.hear(GOSSIP, &alive);
     scene.hear(NATS, &alive);
     let mut leaving = (*alive).clone();
-    leaving.leaving = true;
+    leaving.phase = crate::record::Phase::Left;
     leaving.stamp.version = Version(6);
     scene.tell(NATS, PeerEvent::Record(Arc::new(leaving)));
     assert_eq!(scene.hosts(), "own");
@@ -229,7 +229,7 @@ fn nodes_of_one_name_are_merged_and_one_s_goodbye_leaves_the_other() {
     let labels: Vec<_> = scene.last.hosts["a"].labels.iter().map(Label::as_str).collect();
     assert_eq!(labels, ["x", "y", "z"]);
     let mut leaving = (*record(1, 2, "a", &[])).clone();
-    leaving.leaving = true;
+    leaving.phase = crate::record::Phase::Left;
     scene.tell(GOSSIP, PeerEvent::Record(Arc::new(leaving)));
     let labels: Vec<_> = scene.last.hosts["a"].labels.iter().map(Label::as_str).collect();
     assert_eq!(labels, ["x", "y"]);

@@ -17,10 +17,8 @@ use crate::{
     id::{Generation, NodeId, Origin, Version},
     limits,
     name::Name,
-    record::{Delta, Entry, Key, Record, Stamp},
+    record::{Delta, Entry, Key, Phase, Record, Stamp},
 };
-
-const FLAG_LEAVING: u8 = 1;
 
 /// Why bytes are not a message. Nothing was changed: count it and drop the bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -145,7 +143,7 @@ pub fn encode_record(record: &Record, out: &mut Vec<u8>) {
     out.put_slice(id.as_bytes());
     put_varint(out, record.stamp.generation.0);
     put_varint(out, record.stamp.version.0);
-    put_tail(out, record.stamp.version, record.floor, record.leaving, &record.name, record.entries());
+    put_tail(out, record.stamp.version, record.floor, record.phase, &record.name, record.entries());
 }
 
 /// Reads a record that fills `bytes` to the end.
@@ -160,7 +158,7 @@ pub fn decode_record(bytes: &[u8]) -> Result<Arc<Record>, DecodeError> {
     let tail = read_tail(&mut reader, version)?;
     reader.finish()?;
     let stamp = Stamp { generation, version };
-    Record::from_parts(Origin::Node(id), tail.name, stamp, tail.floor, tail.leaving, tail.entries)
+    Record::from_parts(Origin::Node(id), tail.name, stamp, tail.floor, tail.phase, tail.entries)
         .map(Arc::new)
         .ok_or(DecodeError::TooLarge)
 }
@@ -172,7 +170,7 @@ pub fn encode_delta(delta: &Delta, out: &mut Vec<u8>) {
     put_varint(out, delta.base.0);
     put_varint(out, delta.stamp.version.0);
     let entries = delta.entries.iter().map(|(key, entry)| (key, entry));
-    put_tail(out, delta.stamp.version, delta.floor, delta.leaving, &delta.name, entries);
+    put_tail(out, delta.stamp.version, delta.floor, delta.phase, &delta.name, entries);
 }
 
 /// Reads a delta that fills `bytes` to the end.
@@ -182,15 +180,15 @@ pub fn decode_delta(bytes: &[u8]) -> Result<Delta, DecodeError> {
     let generation = Generation(reader.varint()?);
     let base = Version(reader.varint()?);
     let version = Version(reader.varint()?);
-    let Tail { floor, leaving, name, entries } = read_tail(&mut reader, version)?;
+    let Tail { floor, phase, name, entries } = read_tail(&mut reader, version)?;
     reader.finish()?;
-    Ok(Delta { origin, name, base, stamp: Stamp { generation, version }, floor, leaving, entries })
+    Ok(Delta { origin, name, base, stamp: Stamp { generation, version }, floor, phase, entries })
 }
 
 /// What records and deltas have in common.
 struct Tail {
     floor: Version,
-    leaving: bool,
+    phase: Phase,
     name: Name,
     entries: Vec<(Key, Entry)>,
 }
@@ -199,12 +197,12 @@ fn put_tail<'a>(
     out: &mut Vec<u8>,
     version: Version,
     floor: Version,
-    leaving: bool,
+    phase: Phase,
     name: &Name,
     entries: impl ExactSizeIterator<Item = (&'a Key, &'a Entry)>,
 ) {
     put_varint(out, floor.0);
-    out.put_u8(if leaving { FLAG_LEAVING } else { 0 });
+    out.put_u8(phase as u8);
     put_bytes(out, name.as_str().as_bytes());
     put_varint(out, entries.len() as u64);
     for (key, entry) in entries {
@@ -224,8 +222,13 @@ fn put_tail<'a>(
 
 fn read_tail(reader: &mut Reader<'_>, version: Version) -> Result<Tail, DecodeError> {
     let floor = Version(reader.varint()?);
-    // Unknown flags are ignored, so that later versions may add some.
-    let leaving = reader.u8()? & FLAG_LEAVING != 0;
+    // The higher bits are ignored, so that later versions may use them.
+    let phase = match reader.u8()? & 3 {
+        0 => Phase::Running,
+        1 => Phase::Left,
+        2 => Phase::Restarting,
+        _ => return Err(DecodeError::Range),
+    };
     let name = reader.name()?;
     let count = reader.count(limits::ENTRIES)?;
     // An entry takes four bytes at least: a forged count cannot make us reserve more than the packet's own size.
@@ -247,7 +250,7 @@ fn read_tail(reader: &mut Reader<'_>, version: Version) -> Result<Tail, DecodeEr
         };
         entries.push((key, Entry { version, value }));
     }
-    Ok(Tail { floor, leaving, name, entries })
+    Ok(Tail { floor, phase, name, entries })
 }
 
 #[cfg(test)]

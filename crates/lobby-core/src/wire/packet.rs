@@ -19,7 +19,7 @@ use crate::{
     id::{ExchangeId, Generation, NodeId, Origin, Version},
     label::{self, Label},
     name::Name,
-    record::{Entry, Key, Record, Stamp},
+    record::{Entry, Key, Phase, Record, Stamp},
     time::WallSecond,
 };
 
@@ -129,6 +129,8 @@ struct WireLobby {
     meta: BTreeMap<String, String>,
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     leaving: bool,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    restarting: bool,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -245,7 +247,8 @@ fn envelope<'a>(record: &'a Record, message: Message, cluster: &str, now: WallSe
         hash: format!("{:016x}", record.content_hash()),
         cluster: cluster.into(),
         meta: entries.into_iter().flat_map(Record::metas).map(|(name, value)| (name.to_string(), value.to_owned())).collect(),
-        leaving: record.leaving,
+        leaving: record.phase == Phase::Left,
+        restarting: record.phase == Phase::Restarting,
     });
     let discovery = WirePacket {
         hostname: record.name.as_str().into(),
@@ -275,14 +278,19 @@ fn incoming(wire: WireEnvelope<'_>, exchange: ExchangeId) -> Result<Incoming, De
     dropped += labels.len() - kept;
     labels.truncate(kept);
 
-    let (origin, stamp, leaving, meta, cluster, hash) = match wire.lobby {
+    let (origin, stamp, phase, meta, cluster, hash) = match wire.lobby {
         Some(lobby) => {
             let id: NodeId = lobby.id.parse().map_err(|_| DecodePacketError::Bounds)?;
             let stamp = Stamp { generation: Generation(lobby.generation), version: Version(lobby.version) };
             let hash = u64::from_str_radix(&lobby.hash, 16).ok();
-            (Origin::Node(id), stamp, lobby.leaving, lobby.meta, Some(lobby.cluster), hash)
+            let phase = match (lobby.leaving, lobby.restarting) {
+                (true, _) => Phase::Left,
+                (false, true) => Phase::Restarting,
+                (false, false) => Phase::Running,
+            };
+            (Origin::Node(id), stamp, phase, lobby.meta, Some(lobby.cluster), hash)
         }
-        None => (Origin::Bare(exchange, name.clone()), Stamp::default(), false, BTreeMap::new(), None, None),
+        None => (Origin::Bare(exchange, name.clone()), Stamp::default(), Phase::Running, BTreeMap::new(), None, None),
     };
     let entry = |value| Entry { version: stamp.version, value: Some(value) };
     let mut entries: Vec<_> = labels.into_iter().map(|label| (Key::Label(label), entry(Bytes::new()))).collect();
@@ -292,7 +300,7 @@ fn incoming(wire: WireEnvelope<'_>, exchange: ExchangeId) -> Result<Incoming, De
             entries.push((key, entry(value.into())));
         }
     }
-    let record = Record::from_parts(origin, name, stamp, stamp.version, leaving, entries).ok_or(DecodePacketError::Bounds)?;
+    let record = Record::from_parts(origin, name, stamp, stamp.version, phase, entries).ok_or(DecodePacketError::Bounds)?;
     Ok(Incoming { message, record: Arc::new(record), cluster, hash, dropped })
 }
 

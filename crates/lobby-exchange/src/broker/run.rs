@@ -182,7 +182,7 @@ mod tests {
         stop.cancel();
         task.await.unwrap();
         let last = packet::decode(&arrived.recv().await.expect("the goodbye was sent"), ExchangeId(0)).unwrap();
-        assert!(last.message == Message::Goodbye && last.record.leaving);
+        assert!(last.message == Message::Goodbye && last.record.has_left());
         assert!(arrived.recv().await.is_none(), "and only once");
     }
 }

@@ -298,7 +298,7 @@ fn who_is_too_large_for_a_hi_still_says_goodbye() {
     let Some(Output::Send(Address::Packets, PacketKind::Goodbye, bytes)) = bench.drain().pop() else { panic!("no goodbye") };
     assert!(bytes.len() < 1024, "{} bytes", bytes.len());
     let incoming = packet::decode(&bytes, ExchangeId(0)).unwrap();
-    assert!(incoming.record.leaving);
+    assert!(incoming.record.has_left());
     assert_eq!((&incoming.record.origin, incoming.record.stamp), (&record.origin, record.stamp));
 }
 

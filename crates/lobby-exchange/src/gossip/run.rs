@@ -95,6 +95,7 @@ impl Loop {
             advertise: gossip.advertise,
             announcement: link.announcement.borrow_and_update().clone(),
             seeded: !gossip.config.join.is_empty(),
+            peers: Vec::new(),
             nonces: Box::new(nonce),
             seed: backoff::random(),
             stats: link.stats.clone(),
@@ -135,7 +136,7 @@ impl Loop {
 
     async fn goodbye(&mut self) -> Result<(), NodeEnded> {
         let announcement = self.link.announcement.borrow_and_update().clone();
-        if !announcement.record.leaving {
+        if !announcement.record.has_left() {
             return Ok(());
         }
         let now = self.now();
@@ -249,6 +250,17 @@ impl Loop {
                     self.orders.remove(&stream);
                 }
                 Output::Left => self.left = true,
+                Output::Watch(stream, to) => self.start_stream(stream, End::Ours(to)),
+                Output::Keep(_)
+                | Output::Connect(..)
+                | Output::Joined(..)
+                | Output::Heard(_)
+                | Output::Asked(_)
+                | Output::News(..)
+                | Output::QueryOver(_)
+                | Output::Keyring(_)
+                | Output::KeysChanged(..)
+                | Output::Located(..) => {}
             }
         }
         Ok(())

@@ -50,6 +50,8 @@ impl Backend for Members {
             keys: vec![Key::from_bytes([7; 32])],
             cluster: "lobby".into(),
             profile: Profile::Fast,
+            beacon: None,
+            folder: None,
         })
     }
 

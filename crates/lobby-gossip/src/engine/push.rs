@@ -265,7 +265,7 @@ impl Engine {
             Taken::Stale => return Verdict::Stale,
             Taken::Full => return Verdict::Refused,
         }
-        let (leaving, generation) = (record.leaving, record.stamp.generation);
+        let (leaving, generation) = (record.has_left(), record.stamp.generation);
         self.outputs.push_back(Output::Event(PeerEvent::Record(record)));
         // Its own word is proof enough: nobody need probe it any more.
         if leaving

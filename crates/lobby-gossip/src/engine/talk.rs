@@ -155,7 +155,7 @@ impl Engine {
         let Some(talk) = self.talks.open.remove(&stream) else { return };
         let purpose = talk.purpose();
         let next = match Frame::decode(bytes) {
-            Ok(frame) => self.answer(stream, talk, frame, now),
+            Ok(frame) => self.converse(stream, talk, frame, now),
             Err(_) => Err(Verdict::Garbage),
         };
         let verdict = next.as_ref().map_or_else(|verdict| *verdict, |_| Verdict::Ok);
@@ -174,7 +174,7 @@ impl Engine {
     }
 
     /// One step of a conversation: the state after it, `None` at its good end.
-    fn answer(&mut self, stream: StreamId, talk: Talk, frame: Frame, now: Moment) -> Result<Option<Talk>, Verdict> {
+    fn converse(&mut self, stream: StreamId, talk: Talk, frame: Frame, now: Moment) -> Result<Option<Talk>, Verdict> {
         match (talk, frame) {
             (Talk::Accepted, Frame::Hello(peer, root)) => Ok(Some(self.greet(stream, peer, root, now))),
             (Talk::Accepted, Frame::Pull(id, stamp)) => {

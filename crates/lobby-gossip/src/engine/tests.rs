@@ -34,6 +34,7 @@ fn engine(byte: u8, seeded: bool) -> Engine {
         keyring: Arc::new(Keyring::new("test", &[]).unwrap()),
         advertise: identity(byte).addr,
         announcement: Announcement { record: record(byte, &[]), listed: true },
+        peers: Vec::new(),
         seeded,
         nonces: Box::new(|| [0; 24]),
         seed: u64::from(byte),

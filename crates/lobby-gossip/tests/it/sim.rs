@@ -371,6 +371,7 @@ impl Sim {
             advertise: addr(idx),
             announcement: Announcement { record: node.local.record().clone(), listed: node.listed },
             seeded: true,
+            peers: Vec::new(),
             nonces: Box::new(move || nonces.random()),
             seed: self.rng.random(),
             stats: node.stats.clone(),

@@ -71,7 +71,10 @@ fn record(origin: Origin, name: &str, texts: &[&str]) -> Arc<Record> {
         entries.push((Key::meta(meta::VERSION), entry("0.1.0")));
         entries.push((Key::meta(meta::DATACENTER), entry("dc1")));
     }
-    Arc::new(Record::from_parts(origin, name.parse().unwrap(), stamp, Version(0), false, entries).unwrap())
+    Arc::new(
+        Record::from_parts(origin, name.parse().unwrap(), stamp, Version(0), lobby_core::record::Phase::Running, entries)
+            .unwrap(),
+    )
 }
 
 impl Fleet {
@@ -157,6 +160,7 @@ impl Fleet {
         let handles = Handles {
             reader: CatalogReader::new(receiver),
             commands: Commands::new(sender),
+            gossip: lobby_core::port::gossip::GossipHandle::none(),
             agent: Arc::new(AgentStats::default()),
             exchanges: vec![("gossip".into(), Arc::default()), ("nats".into(), nats_stats.clone())],
             clock: Arc::new(move || *now.lock().unwrap()),

