@@ -148,7 +148,7 @@ impl Sim {
             PeerEvent::Gone(origin, Gone::Failed) => of(origin).map(Note::Gone),
             PeerEvent::Record(record) => of(record.origin.clone()).map(|of| Note::Record(of, record.stamp, record.has_left())),
             PeerEvent::Warm => Some(Note::Warm),
-            PeerEvent::Cloned | PeerEvent::Link(_) | PeerEvent::Gone(_, Gone::Left) => None,
+            PeerEvent::Cloned | PeerEvent::Gone(_, Gone::Unattended) | PeerEvent::Link(_) | PeerEvent::Gone(_, Gone::Left) => None,
         };
         self.log.extend(note.map(|note| (self.now, idx, note)));
     }
