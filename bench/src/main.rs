@@ -4,7 +4,8 @@
 //! bench list [ROUNDS]      requests per second of the lists, beside nginx serving the same bytes
 //! bench senders [SECONDS]  1 000 senders of bare packets over NATS, three daemons
 //! bench flood [COUNT]      random and mutated datagrams and requests at a daemon
-//! bench soak [SECONDS]     five daemons over gossip, labels that change, daemons that restart
+//! bench soak [SECONDS]     thirty daemons over gossip, labels that change, daemons that restart
+//! bench serf [AGENTS]      as many lobbyd as Serf agents, each on a host of its own (network namespaces)
 //! ```
 //! Each prints a table and fails (by a panic with the daemons' logs) when what it promises does not hold. `$LOBBYD` names
 //! the program to measure; without it the release build of this repository is built first.
@@ -18,9 +19,10 @@ mod list;
 mod nats;
 mod random;
 mod senders;
+mod serf;
 mod soak;
 
-const USAGE: &str = "usage: bench list [ROUNDS] | senders [SECONDS] | flood [COUNT] | soak [SECONDS]";
+const USAGE: &str = "usage: bench list [ROUNDS] | senders [SECONDS] | flood [COUNT] | soak [SECONDS] | serf [AGENTS]";
 
 fn main() -> ExitCode {
     let args: Vec<_> = env::args().skip(1).collect();
@@ -30,6 +32,7 @@ fn main() -> ExitCode {
         Some("senders") => number(120).map(senders::run),
         Some("flood") => number(10_000).map(flood::run),
         Some("soak") => number(30).map(soak::run),
+        Some("serf") => number(30).map(serf::run),
         _ => None,
     };
     match run {

@@ -4,6 +4,7 @@
 //! calls it around whatever runtime it has. A server that is not installed is a panic that names the command which
 //! installs it, never a skipped test.
 
+pub mod bridge;
 pub mod daemon;
 pub mod go_peer;
 pub mod http;

@@ -35,6 +35,11 @@ impl Netns {
         ns
     }
 
+    /// Its name, for `ip -n`.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
     /// A command that will run inside.
     pub fn command(&self, program: &Path) -> Command {
         let mut command = Command::new(find("ip"));
