@@ -3,7 +3,7 @@
 //! The shell calls [`Engine::handle`] and [`Engine::handle_deadline`] and afterwards takes outputs until
 //! [`Engine::poll_output`] has none. Nothing here reads a clock, opens a socket or draws a nonce.
 //! Parts: `engine/datagram` (in and out), `engine/push` (records), `engine/talk` (streams), `engine/contact` (seeds),
-//! `engine/leave` (the end).
+//! `engine/leave` (the end), `engine/death` (proof of it), `engine/watch`, `engine/twin`, `engine/force`.
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -38,17 +38,25 @@ use crate::{
 
 mod contact;
 mod datagram;
+mod death;
+mod force;
 mod leave;
 mod push;
 mod talk;
 #[cfg(test)]
+mod testnet;
+#[cfg(test)]
 mod tests;
+mod twin;
 mod user;
 mod verbs;
+mod view;
+mod watch;
 
 pub use talk::MAX_INBOUND;
 
 use contact::Contact;
+use death::{Deaths, Fate, Why};
 use push::Push;
 use talk::Talks;
 
@@ -209,6 +217,8 @@ enum Timer {
     /// Goodbye is said.
     Left,
     Forget,
+    /// Of deaths and what goes with them.
+    Fate(Fate),
 }
 
 /// One member of the cluster.
@@ -229,6 +239,7 @@ pub struct Engine {
     push: Push,
     talks: Talks,
     contact: Contact,
+    deaths: Deaths,
     /// The open question to each node. Only live members are asked, so there are never more than the roster has.
     asks: HashMap<NodeId, u64>,
     last_words: Option<Vec<u8>>,
@@ -263,6 +274,7 @@ impl Engine {
             push: Push::default(),
             talks: Talks::default(),
             contact: Contact::new(setup.seeded),
+            deaths: Deaths::default(),
             asks: HashMap::new(),
             last_words: None,
             leaving: false,
@@ -316,7 +328,8 @@ impl Engine {
             Input::Opened(stream) => self.handle_opened(stream),
             Input::Frame(stream, bytes) => self.handle_frame(stream, bytes, now),
             Input::Closed(stream) => self.handle_closed(stream, now),
-            Input::Reached(..) | Input::Beacon(..) => {}
+            Input::Reached(id, reach) => self.handle_reached(id, reach, now),
+            Input::Beacon(..) => {}
             Input::Leave => self.leave(now),
         }
     }
@@ -342,6 +355,7 @@ impl Engine {
                 Timer::Seeds => self.resolve_seeds(now),
                 Timer::Pull(id) => self.pull(id, now),
                 Timer::Ask(id, number, n_asked) => self.send_question(id, number, n_asked, now),
+                Timer::Fate(fate) => self.handle_fate(fate, now),
                 Timer::Goodbye => self.say_goodbye(),
                 Timer::Left => self.outputs.push_back(Output::Left),
                 Timer::Forget => {
@@ -369,15 +383,20 @@ impl Engine {
         if effects.changed {
             self.sync_roster(now);
         }
+        for id in effects.accused {
+            self.inquire(id, Why::Probe, now);
+        }
     }
 
     fn sync_roster(&mut self, now: Moment) {
+        self.forget_pruned();
         self.roster.set_own(self.membership.identity(), now);
         let membership = &self.membership;
         let events = self.roster.sync(membership.states(), |id| membership.has_proof(id, now), now);
         self.outputs.extend(events.into_iter().map(Output::Event));
         self.membership.resize(&self.config, self.roster.n_live() + 1);
         self.arm_gossip(now);
+        self.note_standing(now);
     }
 
     /// Asks until there is an answer, or the node is no live member any more: even a late answer corrects a verdict.
@@ -401,7 +420,8 @@ impl Engine {
         self.timers.arm(now, wait, Timer::Ask(id, number, n_asked));
     }
 
-    fn handle_answer(&mut self, sender: NodeId, number: u64) {
+    fn handle_answer(&mut self, sender: NodeId, number: u64, now: Moment) {
+        self.note_answer(sender, number, now);
         if self.asks.get(&sender) == Some(&number) {
             self.asks.remove(&sender);
             self.outputs.push_back(Output::Event(PeerEvent::Seen(Origin::Node(sender), Duration::ZERO)));

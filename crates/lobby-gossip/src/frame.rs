@@ -8,6 +8,9 @@
 //!   ► Entries mask entries
 //!   ◄ Give*  Want ids
 //!   ► Give*  Done
+//!
+//! watch
+//!   ► Watch identity id      ⇄ Bye
 //! ```
 //! Every length and count is checked before anything is allocated for it.
 //! Not here: who says what when (`engine/talk`), encryption and the four bytes of length (the shell).
@@ -51,6 +54,8 @@ const GIVE_LZ4: u8 = 6;
 const WANT: u8 = 7;
 const DONE: u8 = 8;
 const PULL: u8 = 9;
+const WATCH: u8 = 10;
+const BYE: u8 = 11;
 
 /// One message on a stream.
 #[derive(Clone, Debug, PartialEq)]
@@ -71,6 +76,10 @@ pub(crate) enum Frame {
     Done,
     /// The record of this node, at least this version.
     Pull(NodeId, Stamp),
+    /// Who we are. We want to know when this node ends: keep the stream open.
+    Watch(Identity, NodeId),
+    /// The end of this watch stream is no news.
+    Bye,
 }
 
 /// News of one node.
@@ -125,6 +134,12 @@ impl Frame {
                 put_varint(&mut out, stamp.generation.0);
                 put_varint(&mut out, stamp.version.0);
             }
+            Self::Watch(identity, id) => {
+                out.put_u8(WATCH);
+                identity.encode(&mut out);
+                out.put_slice(id.as_bytes());
+            }
+            Self::Bye => out.put_u8(BYE),
         }
         out
     }
@@ -157,6 +172,8 @@ impl Frame {
             }
             DONE => Self::Done,
             PULL => Self::Pull(reader.node_id()?, read_stamp(&mut reader)?),
+            WATCH => Self::Watch(Identity::decode(&mut reader)?, reader.node_id()?),
+            BYE => Self::Bye,
             _ => return Err(DecodeError::Range),
         };
         reader.finish()?;

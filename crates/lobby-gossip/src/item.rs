@@ -1,4 +1,4 @@
-//! What travels beside foca in a datagram: changes of records, sums of the state, questions.
+//! What travels beside foca in a datagram: changes of records, sums of the state, questions, notices.
 //!
 //! A change goes out in the smallest of three forms: the entries that are newer than what the receiver likely has, the
 //! whole record, or a hint that there is one, which the receiver fetches by stream from whoever sent the hint.
@@ -13,7 +13,10 @@ use lobby_core::{
     wire::binary::{self, DecodeError, Reader, put_varint},
 };
 
-use crate::packet::put_item;
+use crate::{
+    notice::{self, Notice},
+    packet::put_item,
+};
 
 /// Largest change that is pushed in a datagram; larger ones go by hint and stream. Leaves room for the envelope and
 /// for one more small item in 1 232 bytes.
@@ -48,6 +51,8 @@ pub(crate) enum Item {
     Question(u64),
     /// I am.
     Answer(u64),
+    /// What everybody must hear.
+    Notice(Notice),
     /// Something from a later version.
     Unknown,
 }
@@ -74,6 +79,7 @@ impl Item {
             Self::Root(number) => put_number(&mut body, *number, ROOT),
             Self::Question(number) => put_number(&mut body, *number, QUESTION),
             Self::Answer(number) => put_number(&mut body, *number, ANSWER),
+            Self::Notice(notice) => notice.encode(&mut body),
             Self::Unknown => return Bytes::new(),
         };
         if kind == FULL && body.len() > COMPRESS_FROM && body.len() <= MAX_UNPACKED {
@@ -103,6 +109,7 @@ impl Item {
             ROOT => Ok(Self::Root(read_number(body)?)),
             QUESTION => Ok(Self::Question(read_number(body)?)),
             ANSWER => Ok(Self::Answer(read_number(body)?)),
+            kind if notice::KINDS.contains(&kind) => Ok(Self::Notice(Notice::decode(kind, body)?)),
             _ => Ok(Self::Unknown),
         }
     }

@@ -18,6 +18,7 @@ use crate::{
     frame::{Frame, Gift, give_frames},
     identity::Identity,
     item::{self, Item},
+    notice::{ForceLeave, Notice, Refusal},
     packet::{Packet, PacketWriter},
     roster::{BUCKETS, Entry, Mask},
 };
@@ -90,6 +91,25 @@ fn frame() -> impl Strategy<Value = Frame> {
             .prop_map(|(ids, complete)| Frame::Want(ids.into_iter().map(NodeId::from_bytes).collect(), complete)),
         Just(Frame::Done),
         entry().prop_map(|entry| Frame::Pull(entry.id, entry.stamp)),
+        (identity(), any::<[u8; 16]>()).prop_map(|(identity, id)| Frame::Watch(identity, NodeId::from_bytes(id))),
+        Just(Frame::Bye),
+    ]
+}
+
+fn notice() -> impl Strategy<Value = Notice> {
+    prop_oneof![
+        (identity(), any::<[u8; 16]>(), any::<u64>()).prop_map(|(Identity { id: subject, generation, .. }, observer, number)| {
+            Notice::Refusal(Refusal { subject, generation, observer: NodeId::from_bytes(observer), number })
+        }),
+        identity().prop_map(Notice::Check),
+        (identity(), any::<u64>()).prop_map(|(Identity { id: subject, generation, .. }, number)| Notice::Alive {
+            subject,
+            generation,
+            number
+        }),
+        (identity(), any::<[bool; 3]>()).prop_map(|(Identity { id: subject, generation, .. }, [prune, own_word, shared])| {
+            Notice::ForceLeave(ForceLeave { subject, generation, prune, own_word, shared })
+        }),
     ]
 }
 
@@ -168,9 +188,15 @@ proptest! {
     }
 
     #[test]
+    fn notices_round_trip(notice in notice()) {
+        let item = Item::Notice(notice);
+        prop_assert_eq!(decode_item(&item.encode()), Some(item));
+    }
+
+    #[test]
     fn no_bytes_make_a_decoder_panic(bytes in vec(any::<u8>(), 0..600), kind: u8) {
         let _ = Frame::decode(&bytes);
-        let _ = Item::decode(kind % 9, &bytes);
+        let _ = Item::decode(kind % 32, &bytes);
         let _ = Codec::new(identity_of(1)).header(&mut Reader::new(&bytes));
         let _ = read_member(&mut Reader::new(&bytes));
         if let Ok(mut packet) = Packet::decode(&bytes) {

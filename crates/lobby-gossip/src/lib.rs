@@ -12,6 +12,7 @@
 //! | part | module |
 //! |---|---|
 //! | membership (foca) and the five guards around it | `member` |
+//! | proof of death, watch streams, cloned ids, forced leaves | `engine/death`, `watch`, `twin`, `force`; `notice` |
 //! | what is known about each node, and the sums over it | `roster` |
 //! | records pushed in datagrams | `queue`, `item`, `engine/push` |
 //! | anti-entropy, join and pulls over streams | `frame`, `engine/talk`, `engine/contact` |
@@ -31,6 +32,7 @@ mod keyring;
 #[cfg(test)]
 mod laws;
 mod member;
+mod notice;
 mod packet;
 mod queue;
 mod replay;

@@ -12,7 +12,7 @@ use std::{
 
 use foca::{Foca, Member, Notification, OwnedNotification, PeriodicParams, Runtime, State, Timer};
 use lobby_core::{
-    id::NodeId,
+    id::{Generation, NodeId},
     limits,
     time::Moment,
     wire::binary::{DecodeError, Reader},
@@ -37,6 +37,8 @@ pub(crate) struct Effects {
     pub(crate) timers: Vec<(Duration, MemberTimer)>,
     /// Some member came, went or was replaced, or we were renewed.
     pub(crate) changed: bool,
+    /// Members that did not answer our own probe.
+    pub(crate) accused: Vec<NodeId>,
     n_downs: usize,
 }
 
@@ -102,6 +104,16 @@ impl Membership {
         self.guards.has_proof(id, now)
     }
 
+    /// Whether the member answered us after this moment.
+    pub(crate) fn replied_since(&self, id: NodeId, moment: Moment) -> bool {
+        self.guards.replied_since(id, moment)
+    }
+
+    /// How many more of our probes failed than were answered, 0 to 8: from 2 on we doubt ourselves.
+    pub(crate) const fn score(&self) -> u8 {
+        self.guards.score()
+    }
+
     /// Takes in a foca packet.
     pub(crate) fn handle_data(&mut self, data: &[u8], now: Moment, effects: &mut Effects) -> Result<(), DecodeError> {
         // Guard 5: a leaver that hears of its own end would come back as a new member.
@@ -137,9 +149,13 @@ impl Membership {
             let armed = effects.timers.len();
             let probing = matches!(timer, Timer::ProbeRandomMember(_));
             let _ = self.foca.handle_timer(timer, &mut *effects);
-            let accused = |(_, timer): &(Duration, MemberTimer)| matches!(timer, Timer::ChangeSuspectToDown { .. });
-            if probing && effects.timers[armed..].iter().any(accused) {
+            let accused = effects.timers[armed..].iter().find_map(|(_, timer)| match timer {
+                Timer::ChangeSuspectToDown { member_id, .. } => Some(member_id.id),
+                _ => None,
+            });
+            if let Some(accused) = accused.filter(|_| probing) {
                 self.guards.note_failed_probe();
+                effects.accused.push(accused);
             }
             if probing {
                 // foca does not tell of suspicions: look once in each period, and once more when they are over.
@@ -188,6 +204,19 @@ impl Membership {
     pub(crate) fn apply_leave(&mut self, identity: Identity, effects: &mut Effects) {
         if !self.left {
             let _ = self.foca.apply_many(std::iter::once(Member::down(identity)), true, effects);
+        }
+    }
+
+    /// Forgets a process of a node if it is down, and `always` whether it is or not. Nobody else hears of it.
+    pub(crate) fn forget(&mut self, id: NodeId, generation: Generation, always: bool) {
+        let is_it = |member: &&Member<Identity>| {
+            let is_process = if always { member.id().generation == generation } else { member.id().generation <= generation };
+            member.id().id == id && is_process && (always || member.state() == State::Down)
+        };
+        let found = self.states().find(is_it).map(|member| *member.id());
+        if let Some(identity) = found {
+            let _ = self.foca.apply_many(std::iter::once(Member::down(identity)), false, Effects::default());
+            let _ = self.foca.handle_timer(Timer::RemoveDown(identity), Effects::default());
         }
     }
 

@@ -1,7 +1,7 @@
 //! Which datagrams were here before: a window of counters per sender.
 //!
 //! Checked after the seal, so only members can fill the table. A newer generation of a sender starts a new window; an
-//! older one is over and counts as a replay.
+//! older one is over and counts as a replay, until the sender is forgotten.
 
 use std::collections::HashMap;
 
@@ -30,6 +30,8 @@ pub(crate) enum Freshness {
 struct Window {
     generation: Generation,
     newest: u64,
+    /// This generation is over although it was not followed by a newer one.
+    barred: Option<Generation>,
     /// One bit per counter modulo [`WINDOW`].
     seen: [u64; WORDS],
 }
@@ -46,12 +48,22 @@ impl Replay {
         if self.windows.len() >= limits::NODES && !self.windows.contains_key(&sender) {
             return Freshness::Full;
         }
-        let empty = || Window { generation, newest: 0, seen: [0; WORDS] };
+        let empty = || Window { generation, newest: 0, barred: None, seen: [0; WORDS] };
         let window = self.windows.entry(sender).or_insert_with(empty);
+        if window.barred == Some(generation) {
+            return Freshness::Replayed;
+        }
         if generation > window.generation {
-            *window = empty();
+            *window = Window { barred: window.barred, ..empty() };
         }
         if generation < window.generation || !window.note(counter) { Freshness::Replayed } else { Freshness::Fresh }
+    }
+
+    /// Forgets a sender, so that an older process of it counts again. The `barred` one does not.
+    pub(crate) fn forget(&mut self, sender: NodeId, barred: Option<Generation>) {
+        if self.windows.remove(&sender).is_some() && barred.is_some() {
+            self.windows.insert(sender, Window { generation: Generation(0), newest: 0, barred, seen: [0; WORDS] });
+        }
     }
 
     /// Forgets all senders but those that somebody knows.
@@ -114,6 +126,18 @@ mod tests {
         replay.retain(|id| id == ID);
         assert_eq!(replay.check(ID, Generation(1), 1), Freshness::Replayed);
         assert_eq!(replay.windows.len(), 1);
+    }
+
+    #[test]
+    fn a_forgotten_sender_may_come_with_an_older_generation_and_not_with_the_barred_one() {
+        let mut replay = Replay::default();
+        assert_eq!(replay.check(ID, Generation(2), 9), Freshness::Fresh);
+        replay.forget(ID, Some(Generation(2)));
+        assert_eq!(replay.check(ID, Generation(2), 10), Freshness::Replayed);
+        assert_eq!(replay.check(ID, Generation(1), 7), Freshness::Fresh);
+        assert_eq!(replay.check(ID, Generation(2), 11), Freshness::Replayed);
+        assert_eq!(replay.check(ID, Generation(3), 1), Freshness::Fresh);
+        assert_eq!(replay.check(ID, Generation(2), 12), Freshness::Replayed);
     }
 
     #[test]

@@ -21,8 +21,12 @@ use rand::{RngExt, rngs::SmallRng};
 use crate::{bucket::Bucket, config::REMEMBER_RECORD, identity::Identity};
 
 mod digest;
+mod standing;
 
 pub(crate) use digest::{BUCKETS, Entry, Mask, Sums};
+
+/// Moves that wait to be looked at; there is hardly ever more than one.
+const MOST_MOVED: usize = 8;
 
 /// What the catalog was told last about a node's liveness.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,7 +34,10 @@ enum Told {
     Nothing,
     Seen(Identity),
     Suspect,
+    Unattended,
     Gone,
+    /// Forced to leave.
+    Left,
 }
 
 #[derive(Debug)]
@@ -38,6 +45,8 @@ struct Node {
     member: Option<Member<Identity>>,
     record: Option<Arc<Record>>,
     told: Told,
+    /// There is proof that its process is gone.
+    unattended: bool,
     /// Changes of its record that are taken from datagrams.
     bucket: Bucket,
     /// What this node adds to the sums; zero while it is not up.
@@ -65,11 +74,17 @@ pub(crate) struct Roster {
     nodes: HashMap<NodeId, Node>,
     live: Vec<NodeId>,
     sums: Sums,
+    /// Rises whenever `live` changes, or who of them is unattended.
+    version: u64,
+    /// Members that were replaced by one at another address: the old and the new.
+    moved: Vec<(Identity, Identity)>,
+    /// Members that are down without ever having been suspected, and since when: their goodbye may be on its way.
+    held: Vec<(Moment, NodeId)>,
 }
 
 impl Roster {
     pub(crate) fn new(own: NodeId) -> Self {
-        Self { own, nodes: HashMap::new(), live: Vec::new(), sums: Sums::new() }
+        Self { own, nodes: HashMap::new(), live: Vec::new(), sums: Sums::new(), version: 0, moved: Vec::new(), held: Vec::new() }
     }
 
     pub(crate) fn sums(&self) -> &Sums {
@@ -166,6 +181,8 @@ impl Roster {
         for member in members {
             let id = member.id().id;
             match self.nodes.get(&id) {
+                // foca remembers our former processes as down. We are what `set_own` says.
+                _ if id == self.own => continue,
                 // Nobody cares about the end of a node that was never here.
                 None if member.state() == State::Down => continue,
                 // The usual case. A suspect is looked at again, for proofs of life come and go.
@@ -176,10 +193,20 @@ impl Roster {
             if node.member.as_ref().is_none_or(|old| old.state() != member.state()) {
                 node.since = now;
             }
-            node.member = Some(member.clone());
+            let old = node.member.replace(member.clone()).map(|old| *old.id());
+            if old.is_some_and(|old| old != *member.id()) {
+                node.unattended = false;
+            }
+            let moved = old.filter(|old| old.addr != member.id().addr).map(|old| (old, *member.id()));
             let suspected = member.state() == State::Suspect && !alive(id);
-            events.extend(node.tell(member, suspected));
+            if member.state() == State::Down && matches!(node.told, Told::Seen(_)) {
+                self.held.push((now, id));
+                self.weigh(id);
+                continue;
+            }
+            events.extend(node.tell_again(member, suspected));
             self.weigh(id);
+            self.moved.extend(moved.filter(|_| self.moved.len() < MOST_MOVED));
         }
         events
     }
@@ -213,6 +240,7 @@ impl Roster {
             member: None,
             record: None,
             told: Told::Nothing,
+            unattended: false,
             bucket: Bucket::full(),
             share: 0,
             live_idx: None,
@@ -236,10 +264,12 @@ impl Roster {
             (true, None) => {
                 node.live_idx = Some(self.live.len());
                 self.live.push(id);
+                self.version += 1;
             }
             (false, Some(idx)) => {
                 node.live_idx = None;
                 self.live.swap_remove(idx);
+                self.version += 1;
                 if let Some(moved) = self.live.get(idx).and_then(|id| self.nodes.get_mut(id)) {
                     moved.live_idx = Some(idx);
                 }
@@ -250,16 +280,32 @@ impl Roster {
 }
 
 impl Node {
+    /// Its record says that this process is gone, for good or until it is back.
+    fn said_goodbye(&self) -> bool {
+        let generation = self.member.as_ref().map(|member| member.id().generation);
+        self.record.as_ref().is_some_and(|record| record.is_last() && Some(record.stamp.generation) >= generation)
+    }
+
+    /// The same as `tell`; one that was made to leave and is there after all brings its record along.
+    fn tell_again(&mut self, member: &Member<Identity>, suspected: bool) -> Vec<PeerEvent> {
+        let was_left = self.told == Told::Left;
+        let event = self.tell(member, suspected);
+        let record = self.record.clone().filter(|_| was_left && event.is_some());
+        let record = record.filter(|record| record.stamp.generation == member.id().generation);
+        record.map(PeerEvent::Record).into_iter().chain(event).collect()
+    }
+
     /// What the catalog must hear, given what it heard last.
     fn tell(&mut self, member: &Member<Identity>, suspected: bool) -> Option<PeerEvent> {
         let identity = *member.id();
         let origin = Origin::Node(identity.id);
         // Its own record has said goodbye: there is nothing to add about this process.
-        if self.record.as_ref().is_some_and(|record| record.has_left() && record.stamp.generation >= identity.generation) {
+        if self.said_goodbye() || (self.told == Told::Left && member.state() == State::Down) {
             return None;
         }
         let (told, event) = match member.state() {
             State::Down => (Told::Gone, PeerEvent::Gone(origin, Gone::Failed)),
+            _ if self.unattended => (Told::Unattended, PeerEvent::Gone(origin, Gone::Unattended)),
             _ if suspected => (Told::Suspect, PeerEvent::Suspect(origin)),
             _ => (Told::Seen(identity), PeerEvent::Seen(origin, Duration::ZERO)),
         };

@@ -29,11 +29,15 @@ impl Engine {
     fn handle_plaintext(&mut self, from: SocketAddr, plaintext: &[u8], now: Moment) -> Verdict {
         let Ok(mut packet) = Packet::decode(plaintext) else { return Verdict::Garbage };
         if packet.sender == self.own {
+            self.handle_own_id(from, &mut packet, now);
             return Verdict::Own;
         }
         match self.replay.check(packet.sender, packet.generation, packet.counter) {
             Freshness::Fresh => {}
-            Freshness::Replayed => return Verdict::Replayed,
+            Freshness::Replayed => {
+                self.hint_at_twin(packet.sender, packet.generation, from, now);
+                return Verdict::Replayed;
+            }
             Freshness::Full => return Verdict::Refused,
         }
         let mut verdict = Verdict::Ok;
@@ -44,6 +48,7 @@ impl Engine {
                     verdict = Verdict::Garbage;
                 }
             });
+            self.note_datagram(packet.sender);
         }
         loop {
             match packet.next_item() {
@@ -65,7 +70,8 @@ impl Engine {
             Ok(Item::Question(number)) if !self.leaving => {
                 return self.send(source, &[], &[Item::Answer(number).encode()]);
             }
-            Ok(Item::Answer(number)) => return self.handle_answer(sender, number),
+            Ok(Item::Answer(number)) => return self.handle_answer(sender, number, now),
+            Ok(Item::Notice(notice)) => self.take_notice(&notice, now),
             Ok(Item::Question(_) | Item::Unknown) => return,
             Err(_) => Verdict::Garbage,
         };
@@ -81,13 +87,21 @@ impl Engine {
             packet.push(item);
         }
         let copies = self.config.transmissions(self.roster.n_live() + 1);
-        let room = packet.room();
-        let mut says_nothing = foca.is_empty() && items.is_empty();
-        self.push.queue.fill(room, copies, |item| {
-            packet.push(item);
-            says_nothing = false;
-        });
-        if says_nothing {
+        let mut says_something = !foca.is_empty() || !items.is_empty();
+        // Notices and records take turns in going first, so that neither starves the other.
+        for notices in [self.counter.is_multiple_of(2), !self.counter.is_multiple_of(2)] {
+            let room = packet.room();
+            let put = |item: &[u8]| {
+                packet.push(item);
+                says_something = true;
+            };
+            if notices {
+                self.deaths.notices.fill(room, copies, put);
+            } else {
+                self.push.queue.fill(room, copies, put);
+            }
+        }
+        if !says_something {
             return;
         }
         let datagram = self.keyring.seal(packet.as_bytes(), &mut self.nonces);

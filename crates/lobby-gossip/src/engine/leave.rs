@@ -1,6 +1,6 @@
 //! Goodbye: our last record and our own "down", told to five members at once and to five others three times more.
 //!
-//! From then on foca is mute (guard 5): a leaver that hears of its own end would come back as a new member.
+//! Restarting is the same with another record. From then on foca is mute (guard 5): a leaver that hears of its own end would come back as a new member.
 
 use std::time::Duration;
 
@@ -20,6 +20,7 @@ impl Engine {
         if std::mem::replace(&mut self.leaving, true) {
             return;
         }
+        self.close_watches();
         self.queue_own(now);
         let mut effects = Effects::default();
         self.membership.leave(&mut effects);

@@ -83,6 +83,13 @@ impl Engine {
         }
     }
 
+    /// Pushes our own record once more, to those who had to forget it.
+    pub(super) fn repeat_own(&mut self, now: Moment) {
+        self.push.own_changed = true;
+        self.push.own_sent.clear();
+        self.arm_flush(now);
+    }
+
     /// Queues the newest version of our own record in its smallest form.
     pub(super) fn queue_own(&mut self, now: Moment) {
         if !std::mem::take(&mut self.push.own_changed) {
@@ -105,7 +112,8 @@ impl Engine {
         self.push.last_flush = now;
         self.queue_own(now);
         self.send_queue(self.config.fanout);
-        if self.push.queue.has_fresh(self.config.fanout.min(self.roster.n_live())) {
+        let copies = self.config.fanout.min(self.roster.n_live());
+        if self.push.queue.has_fresh(copies) || self.deaths.notices.has_fresh(copies) {
             self.arm_flush(now);
         }
         self.arm_gossip(now);
@@ -120,14 +128,14 @@ impl Engine {
 
     fn send_queue(&mut self, fanout: usize) {
         for target in self.roster.choose(fanout, &[], &mut self.rng) {
-            if self.push.queue.is_empty() {
+            if self.push.queue.is_empty() && self.deaths.notices.is_empty() {
                 break;
             }
             self.send(target.addr, &[], &[]);
         }
     }
 
-    fn arm_flush(&mut self, now: Moment) {
+    pub(super) fn arm_flush(&mut self, now: Moment) {
         if !std::mem::replace(&mut self.push.flush_armed, true) {
             let wait = (self.push.last_flush + self.config.push_period).since(now);
             self.timers.arm(now, wait, Timer::Flush);
@@ -136,7 +144,7 @@ impl Engine {
 
     /// Sees to it that the queue goes out. While nobody is there it waits for somebody to come up.
     pub(super) fn arm_gossip(&mut self, now: Moment) {
-        let idle = self.push.queue.is_empty() || self.roster.n_live() == 0;
+        let idle = (self.push.queue.is_empty() && self.deaths.notices.is_empty()) || self.roster.n_live() == 0;
         if !idle && !std::mem::replace(&mut self.push.gossip_armed, true) {
             // Anywhere within the period: members that heard of a change together must not go on in step.
             let wait = self.rng.random_range(self.config.push_period..self.config.gossip_period);
@@ -260,12 +268,15 @@ impl Engine {
             }
             return Verdict::Own;
         }
+        if self.is_barred(origin, record.stamp) {
+            return Verdict::Stale;
+        }
         match self.roster.put_record(record.clone(), now) {
             Taken::Newer => {}
             Taken::Stale => return Verdict::Stale,
             Taken::Full => return Verdict::Refused,
         }
-        let (leaving, generation) = (record.has_left(), record.stamp.generation);
+        let (leaving, generation) = (record.is_last(), record.stamp.generation);
         self.outputs.push_back(Output::Event(PeerEvent::Record(record)));
         // Its own word is proof enough: nobody need probe it any more.
         if leaving

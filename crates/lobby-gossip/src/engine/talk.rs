@@ -39,6 +39,7 @@ pub(super) enum Purpose {
     Exchange,
     Seed(SocketAddr),
     Pull(NodeId),
+    Watch(NodeId),
 }
 
 /// Where a conversation stands.
@@ -56,13 +57,15 @@ enum Talk {
     Summed,
     /// What we give is out, what they give comes in.
     Given,
+    /// This member watches us: nothing is said until the end.
+    Kept(NodeId),
 }
 
 impl Talk {
     const fn purpose(&self) -> Option<Purpose> {
         match self {
             Self::Opening(purpose) | Self::Asked(purpose) | Self::Compared(purpose, ..) => Some(*purpose),
-            Self::Accepted | Self::Summed | Self::Given => None,
+            Self::Accepted | Self::Summed | Self::Given | Self::Kept(_) => None,
         }
     }
 }
@@ -78,7 +81,8 @@ pub(super) struct Talks {
 impl Engine {
     /// A new id for a stream that somebody opened to us; `None` while there are enough of them.
     pub fn accept(&mut self) -> Option<StreamId> {
-        let n_inbound = self.talks.open.values().filter(|talk| talk.purpose().is_none()).count();
+        let is_inbound = |talk: &&Talk| talk.purpose().is_none() && !matches!(talk, Talk::Kept(_));
+        let n_inbound = self.talks.open.values().filter(is_inbound).count();
         self.stats.depth(Queue::Streams, n_inbound, MAX_INBOUND);
         (n_inbound < MAX_INBOUND).then(|| self.begin(Talk::Accepted))
     }
@@ -92,8 +96,29 @@ impl Engine {
 
     pub(super) fn open(&mut self, to: SocketAddr, purpose: Purpose) -> StreamId {
         let stream = self.begin(Talk::Opening(purpose));
-        self.outputs.push_back(Output::Open(stream, to));
+        self.outputs.push_back(match purpose {
+            Purpose::Watch(_) => Output::Watch(stream, to),
+            Purpose::Exchange | Purpose::Seed(_) | Purpose::Pull(_) => Output::Open(stream, to),
+        });
         stream
+    }
+
+    /// Streams that are open.
+    pub(super) fn n_streams(&self) -> usize {
+        self.talks.open.len()
+    }
+
+    /// Streams over which others watch us, and who does.
+    pub(super) fn kept_streams(&self) -> Vec<(StreamId, NodeId)> {
+        let opener = |(stream, talk): (&StreamId, &Talk)| if let Talk::Kept(id) = talk { Some((*stream, *id)) } else { None };
+        let mut kept: Vec<_> = self.talks.open.iter().filter_map(opener).collect();
+        kept.sort();
+        kept
+    }
+
+    /// Ends a conversation without a word; whether there was one in which a word would be heard.
+    pub(super) fn drop_talk(&mut self, stream: StreamId) -> bool {
+        self.talks.open.remove(&stream).is_some_and(|talk| !matches!(talk, Talk::Opening(_)))
     }
 
     /// Whether a stream to this seed is under way.
@@ -140,6 +165,7 @@ impl Engine {
         let first = match purpose {
             Purpose::Exchange | Purpose::Seed(_) => Frame::Hello(self.identity(), self.roster.sums().root),
             Purpose::Pull(id) => Frame::Pull(id, self.pulled_stamp(id)),
+            Purpose::Watch(id) => self.watch_frame(id),
         };
         self.say(stream, first);
         self.talks.open.insert(stream, Talk::Asked(purpose));
@@ -226,6 +252,21 @@ impl Engine {
                 Ok(Some(Talk::Given))
             }
             (Talk::Given, Frame::Done) => Ok(None),
+            (talk, frame @ (Frame::Watch(..) | Frame::Bye)) => self.converse_watch(stream, &talk, &frame, now),
+            _ => Err(Verdict::Garbage),
+        }
+    }
+
+    fn converse_watch(&mut self, stream: StreamId, talk: &Talk, frame: &Frame, now: Moment) -> Result<Option<Talk>, Verdict> {
+        match (talk, frame) {
+            (Talk::Accepted, Frame::Watch(peer, wanted)) => {
+                Ok(self.take_watch(stream, *peer, *wanted, now).then_some(Talk::Kept(peer.id)))
+            }
+            (Talk::Kept(_), Frame::Bye) => Ok(None),
+            (Talk::Asked(Purpose::Watch(id)), Frame::Bye) => {
+                self.watch_dismissed(*id, now);
+                Ok(None)
+            }
             _ => Err(Verdict::Garbage),
         }
     }
@@ -244,9 +285,11 @@ impl Engine {
     }
 
     /// The other end of a stream is alive, and is where it says it is.
-    fn meet(&mut self, peer: Identity, now: Moment) {
+    pub(super) fn meet(&mut self, peer: Identity, now: Moment) {
         if peer.id != self.own {
             self.with_membership(now, |membership, effects| membership.apply([Member::alive(peer)], now, effects));
+        } else {
+            self.hear_of_twin(peer, now);
         }
     }
 
@@ -258,8 +301,10 @@ impl Engine {
 
     /// A stream that we opened is over, well or badly.
     fn end(&mut self, purpose: Purpose, now: Moment) {
-        if let Purpose::Pull(id) = purpose {
-            self.end_pull(id, now);
+        match purpose {
+            Purpose::Pull(id) => self.end_pull(id, now),
+            Purpose::Watch(id) => self.watch_ended(id, now),
+            Purpose::Exchange | Purpose::Seed(_) => {}
         }
     }
 
@@ -306,6 +351,9 @@ impl Engine {
                 self.stats.received(PacketKind::Record, verdict, 0);
             }
             let Some(member) = member else { continue };
+            if member.id().id == self.own {
+                self.hear_of_twin(*member.id(), now);
+            }
             let known = self.roster.member(member.id().id);
             let is_ended = |known: &Member<Identity>| {
                 known.state() == State::Down && member.state() != State::Down && known.id().age() >= member.id().age()
@@ -319,7 +367,7 @@ impl Engine {
         ended
     }
 
-    fn say(&mut self, stream: StreamId, frame: Frame) {
+    pub(super) fn say(&mut self, stream: StreamId, frame: Frame) {
         self.say_all(stream, vec![frame.encode()]);
     }
 

@@ -18,13 +18,13 @@ impl Engine {
     ///
     /// # Errors
     /// When the node is unknown or alive.
-    pub fn force_leave(&mut self, id: NodeId, _prune: bool, _now: Moment) -> Result<(), GossipError> {
-        Err(GossipError::UnknownNode(id.to_string()))
+    pub fn force_leave(&mut self, id: NodeId, prune: bool, now: Moment) -> Result<(), GossipError> {
+        self.order_leave(id, prune, now)
     }
 
     /// What we know of everybody.
-    pub fn view(&self, _now: Moment) -> View {
-        View::default()
+    pub fn view(&self, now: Moment) -> View {
+        self.make_view(now)
     }
 
     /// Addresses worth trying after a restart, the best first: at most 64.

@@ -99,6 +99,14 @@ impl Guards {
         self.proofs.get(&id).is_some_and(|answered| now.since(*answered) < self.suspect_for)
     }
 
+    pub(super) fn replied_since(&self, id: NodeId, moment: Moment) -> bool {
+        self.proofs.get(&id).is_some_and(|answered| *answered > moment)
+    }
+
+    pub(super) const fn score(&self) -> u8 {
+        self.score
+    }
+
     /// Keeps the proofs from outgrowing the cluster.
     pub(super) fn forget_old(&mut self, members: usize) {
         if self.proofs.len() > 2 * members + 64 {
@@ -109,8 +117,10 @@ impl Guards {
     /// What becomes of a suspicion whose time is over, when there are `n_others` live members beside the suspect.
     pub(super) fn rule(&mut self, suspect: NodeId, n_others: usize, now: Moment) -> Ruling {
         let half = self.suspect_for / 2;
-        // Of two members only the suspect could be heard: its silence is no sign that we are deaf.
-        let patience = if n_others > 0 && now.since(self.last_heard) > self.deaf_after {
+        // Of two members only the suspect could be heard or probed: its silence is no sign that we are deaf or ill.
+        let patience = if n_others == 0 {
+            Duration::ZERO
+        } else if now.since(self.last_heard) > self.deaf_after {
             PATIENCE_WHEN_DEAF
         } else if self.score >= ILL {
             half * HALVES_WHEN_ILL
@@ -184,6 +194,7 @@ mod tests {
     #[test]
     fn of_two_members_the_silent_one_is_not_excused_by_its_silence() {
         let mut guards = Guards::new(&Profile::Lan.config(), at(0));
+        (0..8).for_each(|_| guards.note_failed_probe());
         assert!(matches!(guards.rule(SUSPECT, 0, at(5000)), Ruling::Ask(_)));
         assert_eq!(guards.rule(SUSPECT, 0, at(5400)), Ruling::Convict);
     }

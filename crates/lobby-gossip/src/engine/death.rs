@@ -1,0 +1,386 @@
+//! Proof of death: a process is gone although its host lives. Known in tenths of a second; silence takes seconds.
+//!
+//! ```text
+//! watch stream ended ─┐              refused                    no answer                     refusals of two observers
+//! own probe failed ───┼─► connect ─────────► question, 40 ms ─────────► refusal to all ─────► and no reply since:
+//! somebody asks us to ┘                                                 checks by two more     Gone(Unattended)
+//! ```
+//! Of two members one observer is enough. An accepted connection proves nothing: the kernel accepts for a stopped
+//! process too, and another program may listen there. The subject refutes what it hears about itself; an answer of its
+//! own cancels all refusals that came before. Probes go on beside all this, and decide when nobody is refused.
+//! At most [`MOST_CONNECTS`] connections at a time, [`MOST_INQUESTS`] members in question; those above it are left to
+//! the probes. Not here: who watches whom (`watch`), the bookkeeping of refusals (`case`).
+
+use std::{collections::BTreeMap, time::Duration};
+
+use lobby_core::{id::NodeId, stats::Verdict, time::Moment};
+use rand::RngExt;
+
+use super::{CONNECT_TIMEOUT, Engine, Output, Reach, Timer, force::Forgotten, twin::Challenges, watch::Watches};
+use crate::{
+    identity::Identity,
+    item::Item,
+    notice::{Key, Notice, Notices, Refusal},
+};
+
+mod case;
+#[cfg(test)]
+mod tests;
+
+use case::Cases;
+
+/// How long a refused member has to answer by datagram: ten round trips of a large data centre.
+const ANSWER_TIME: Duration = Duration::from_millis(40);
+
+/// The other watchers of a dead member are as fast as we are. When none of them was, others are asked.
+const BEFORE_CHECKS: Duration = Duration::from_millis(20);
+
+/// Wait between two rounds of asking others, and how many rounds there are: of those asked some may be dead too.
+const BETWEEN_CHECKS: Duration = Duration::from_millis(100);
+const CHECK_ROUNDS: u8 = 3;
+
+/// How many others are asked in a round.
+const CHECKERS: usize = 2;
+
+/// The kernel may close a stream of a dying process before its listener: an accepted connection is tried again.
+const CONNECT_AGAIN: Duration = Duration::from_millis(50);
+const CONNECT_TRIES: u8 = 3;
+
+/// A member that was not proven dead is left alone for this long.
+const REST: Duration = Duration::from_secs(1);
+
+/// Connections that we try at a time.
+pub(super) const MOST_CONNECTS: usize = 8;
+
+/// Members in question at a time.
+pub(super) const MOST_INQUESTS: usize = 128;
+
+/// Why somebody is in question.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Why {
+    /// Its watch stream ended without a goodbye.
+    Ended,
+    /// It did not answer our probe.
+    Probe,
+    /// Another member asks us to.
+    Asked,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stage {
+    /// For one of the connections.
+    Waiting,
+    Connecting,
+    /// Accepted; tried again soon.
+    Again,
+    /// Refused; the question with this number is out.
+    Questioned(u64, Moment),
+    /// Our refusal is out; others were asked in so many rounds.
+    Refused(u8),
+    /// Over.
+    Resting,
+}
+
+#[derive(Debug)]
+struct Inquest {
+    identity: Identity,
+    stage: Stage,
+    tries: u8,
+    /// A timer with another token is stale.
+    token: u64,
+}
+
+/// All that one member knows about others' ends.
+#[derive(Debug, Default)]
+pub(super) struct Deaths {
+    inquests: BTreeMap<NodeId, Inquest>,
+    n_tokens: u64,
+    cases: Cases,
+    pub(super) notices: Notices,
+    pub(super) watches: Watches,
+    pub(super) challenges: Challenges,
+    pub(super) forgotten: Forgotten,
+    release_at: Option<Moment>,
+}
+
+/// Timers of this part and its neighbours.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Fate {
+    /// Bring the watch streams up to date.
+    Ring,
+    /// The next step about this member.
+    Inquest(NodeId, u64),
+    /// Repeat or end the challenge with this number.
+    Challenge(u64),
+    /// Forget pruned members once more.
+    Prune,
+    /// A goodbye that was on its way has come by now.
+    Release,
+}
+
+impl Deaths {
+    /// Refusals that are held.
+    pub(super) fn n_refusals(&self) -> usize {
+        self.cases.n_pending()
+    }
+
+    fn n_connecting(&self) -> usize {
+        self.inquests.values().filter(|inquest| inquest.stage == Stage::Connecting).count()
+    }
+}
+
+impl Engine {
+    pub(super) fn handle_fate(&mut self, fate: Fate, now: Moment) {
+        match fate {
+            Fate::Ring => self.reconcile_watches(now),
+            Fate::Inquest(id, token) => self.handle_inquest(id, token, now),
+            Fate::Challenge(number) => self.repeat_challenge(number, now),
+            Fate::Prune => self.forget_pruned(),
+            Fate::Release => self.release(now),
+        }
+    }
+
+    /// Finds out whether a member's process is gone.
+    pub(super) fn inquire(&mut self, id: NodeId, why: Why, now: Moment) {
+        let Some(identity) = self.roster.live_member(id).filter(|_| !self.leaving) else { return };
+        let known = self.roster.is_unattended(id) || self.deaths.cases.has_witness(id, self.own, now);
+        if known || self.roster.said_goodbye(id) || self.deaths.inquests.contains_key(&id) {
+            return;
+        }
+        if self.deaths.inquests.len() < MOST_INQUESTS {
+            let tries = if why == Why::Ended { CONNECT_TRIES } else { 1 };
+            self.deaths.inquests.insert(id, Inquest { identity, stage: Stage::Waiting, tries, token: 0 });
+            self.connect_waiting(now);
+        }
+    }
+
+    /// Gives free connections to those who wait.
+    fn connect_waiting(&mut self, now: Moment) {
+        while self.deaths.n_connecting() < MOST_CONNECTS {
+            let waiting = self.deaths.inquests.iter_mut().find(|(_, inquest)| inquest.stage == Stage::Waiting);
+            let Some((id, inquest)) = waiting else { return };
+            inquest.tries = inquest.tries.saturating_sub(1);
+            let (id, addr) = (*id, inquest.identity.addr);
+            self.outputs.push_back(Output::Connect(id, addr));
+            // The shell always answers; should it not, the connection must not be lost for ever.
+            self.enter(id, Stage::Connecting, CONNECT_TIMEOUT * 2, now);
+        }
+    }
+
+    /// The next stage of an inquest, and when to look at it again.
+    fn enter(&mut self, id: NodeId, stage: Stage, after: Duration, now: Moment) {
+        self.deaths.n_tokens += 1;
+        let token = self.deaths.n_tokens;
+        if let Some(inquest) = self.deaths.inquests.get_mut(&id) {
+            (inquest.stage, inquest.token) = (stage, token);
+            self.timers.arm(now, after, Timer::Fate(Fate::Inquest(id, token)));
+        }
+    }
+
+    /// An attempt to connect is over.
+    pub(super) fn handle_reached(&mut self, id: NodeId, reach: Reach, now: Moment) {
+        let Some(inquest) = self.deaths.inquests.get(&id).filter(|inquest| inquest.stage == Stage::Connecting) else { return };
+        let (tries, addr) = (inquest.tries, inquest.identity.addr);
+        match reach {
+            Reach::Refused if !self.leaving => {
+                let number = self.rng.random();
+                self.enter(id, Stage::Questioned(number, now), ANSWER_TIME, now);
+                self.send(addr, &[], &[Item::Question(number).encode()]);
+            }
+            Reach::Open if tries > 0 => self.enter(id, Stage::Again, CONNECT_AGAIN, now),
+            Reach::Refused | Reach::Open | Reach::Silent => self.enter(id, Stage::Resting, REST, now),
+        }
+        self.connect_waiting(now);
+    }
+
+    fn handle_inquest(&mut self, id: NodeId, token: u64, now: Moment) {
+        let Some(inquest) = self.deaths.inquests.get_mut(&id).filter(|inquest| inquest.token == token) else { return };
+        let identity = inquest.identity;
+        if inquest.stage == Stage::Resting || self.roster.live_member(id) != Some(identity) || self.leaving {
+            self.deaths.inquests.remove(&id);
+            return self.connect_waiting(now);
+        }
+        match inquest.stage {
+            Stage::Again => {
+                inquest.stage = Stage::Waiting;
+                self.connect_waiting(now);
+            }
+            Stage::Questioned(_, asked) => {
+                if self.membership.replied_since(id, asked) {
+                    self.enter(id, Stage::Resting, REST, now);
+                } else {
+                    self.refuse(identity, now);
+                    self.enter(id, Stage::Refused(0), BEFORE_CHECKS, now);
+                }
+            }
+            Stage::Refused(rounds) if rounds < CHECK_ROUNDS && !self.roster.is_unattended(id) => {
+                let check = Item::Notice(Notice::Check(identity)).encode();
+                for checker in self.roster.choose(CHECKERS, &[id], &mut self.rng) {
+                    self.send(checker.addr, &[], std::slice::from_ref(&check));
+                }
+                self.enter(id, Stage::Refused(rounds + 1), BETWEEN_CHECKS, now);
+            }
+            Stage::Connecting | Stage::Waiting | Stage::Refused(_) | Stage::Resting => {
+                self.enter(id, Stage::Resting, REST, now);
+                self.connect_waiting(now);
+            }
+        }
+    }
+
+    /// We were refused, and our question was not answered: everybody shall know.
+    fn refuse(&mut self, identity: Identity, now: Moment) {
+        let (subject, generation) = (identity.id, identity.generation);
+        let refusal = Refusal { subject, generation, observer: self.own, number: self.rng.random() };
+        if self.deaths.cases.take(refusal, now) {
+            self.push_notice(Key::Refusal(subject, self.own), &Notice::Refusal(refusal), now);
+            self.judge(subject);
+        }
+    }
+
+    pub(super) fn take_notice(&mut self, notice: &Notice, now: Moment) -> Verdict {
+        match *notice {
+            Notice::Refusal(refusal) => self.take_refusal(refusal, now),
+            Notice::Check(identity) => self.take_check(identity, now),
+            Notice::Alive { .. } => self.take_alive(notice, now),
+            Notice::ForceLeave(leave) => self.take_force_leave(leave, now),
+        }
+    }
+
+    /// Somebody's refusal.
+    fn take_refusal(&mut self, refusal: Refusal, now: Moment) -> Verdict {
+        let Refusal { subject, generation, observer, number } = refusal;
+        if observer == self.own {
+            return Verdict::Own;
+        }
+        if subject == self.own {
+            if generation == self.generation && !self.leaving {
+                self.push_notice(Key::Alive(number), &Notice::Alive { subject, generation, number }, now);
+            }
+            return Verdict::Ok;
+        }
+        let is_this = self.roster.live_member(subject).is_some_and(|member| member.generation == generation);
+        if !is_this || self.roster.said_goodbye(subject) || !self.deaths.cases.take(refusal, now) {
+            return Verdict::Stale;
+        }
+        self.push_notice(Key::Refusal(subject, observer), &Notice::Refusal(refusal), now);
+        self.judge(subject);
+        Verdict::Ok
+    }
+
+    /// The subject says that a refusal is wrong.
+    fn take_alive(&mut self, notice: &Notice, now: Moment) -> Verdict {
+        let &Notice::Alive { subject, generation, number } = notice else { return Verdict::Garbage };
+        let is_this = self.roster.live_member(subject).is_some_and(|member| member.generation == generation);
+        if subject == self.own || !is_this {
+            return Verdict::Stale;
+        }
+        let Some(n_left) = self.deaths.cases.refute(subject, number) else { return Verdict::Stale };
+        if n_left < self.witnesses_needed(subject) {
+            self.revive(subject);
+        }
+        if n_left == 0 {
+            self.deaths.cases.drop_case(subject);
+            self.deaths.notices.withdraw(|key| matches!(key, Key::Refusal(id, _) if id == subject));
+        }
+        self.push_notice(Key::Alive(number), notice, now);
+        Verdict::Ok
+    }
+
+    /// Another member wants us to look.
+    fn take_check(&mut self, identity: Identity, now: Moment) -> Verdict {
+        if identity.id == self.own {
+            self.hear_of_twin(identity, now);
+        } else if self.roster.live_member(identity.id).is_some_and(|known| known.generation == identity.generation) {
+            self.inquire(identity.id, Why::Asked, now);
+        }
+        Verdict::Ok
+    }
+
+    /// The member answered the question with this number.
+    pub(super) fn note_answer(&mut self, sender: NodeId, number: u64, now: Moment) {
+        let inquest = self.deaths.inquests.get(&sender);
+        if inquest.is_some_and(|inquest| matches!(inquest.stage, Stage::Questioned(asked, _) if asked == number)) {
+            self.enter(sender, Stage::Resting, REST, now);
+            self.acquit(sender);
+        }
+    }
+
+    /// A datagram of this member was taken in: a reply in it ends what speaks for its death.
+    pub(super) fn note_datagram(&mut self, sender: NodeId) {
+        let opened = self.deaths.cases.get(sender).map(|case| case.opened);
+        if opened.is_some_and(|opened| self.membership.replied_since(sender, opened)) {
+            self.acquit(sender);
+        }
+    }
+
+    fn acquit(&mut self, subject: NodeId) {
+        if self.deaths.cases.drop_case(subject).is_some() {
+            self.deaths.notices.withdraw(|key| matches!(key, Key::Refusal(id, _) if id == subject));
+        }
+        self.revive(subject);
+    }
+
+    fn revive(&mut self, subject: NodeId) {
+        if let Some(case) = self.deaths.cases.get_mut(subject) {
+            case.proven = false;
+        }
+        let event = self.roster.set_unattended(subject, false);
+        self.outputs.extend(event.map(Output::Event));
+    }
+
+    /// Tells the catalog when there is proof.
+    fn judge(&mut self, subject: NodeId) {
+        let needed = self.witnesses_needed(subject);
+        let Some(case) = self.deaths.cases.get_mut(subject).filter(|case| !case.proven) else { return };
+        if case.n_witnesses() >= needed {
+            case.proven = true;
+            let event = self.roster.set_unattended(subject, true);
+            self.outputs.extend(event.map(Output::Event));
+        }
+    }
+
+    /// Two, or one when nobody else is there to observe.
+    fn witnesses_needed(&self, subject: NodeId) -> usize {
+        let is_other = |member: Identity| member.id != subject && !self.roster.is_unattended(member.id);
+        if self.roster.live().any(is_other) { 2 } else { 1 }
+    }
+
+    /// The membership has changed, and with it whom we watch, who is in question, and who is where.
+    pub(super) fn note_standing(&mut self, now: Moment) {
+        self.forget_cases();
+        self.note_ring(now);
+        self.release(now);
+        self.hint_at_moved(now);
+    }
+
+    /// Tells of members that are down and have said no goodbye although there was time.
+    fn release(&mut self, now: Moment) {
+        let events = self.roster.release(now);
+        self.outputs.extend(events.into_iter().map(Output::Event));
+        let at = self.roster.release_at();
+        if at != self.deaths.release_at
+            && let Some(at) = at
+        {
+            self.timers.arm(now, at.since(now), Timer::Fate(Fate::Release));
+        }
+        self.deaths.release_at = at;
+    }
+
+    /// Drops what concerns processes that are no members any more.
+    fn forget_cases(&mut self) {
+        let is_over = |(id, generation): &(NodeId, _)| {
+            self.roster.live_member(*id).is_none_or(|member| member.generation != *generation) || self.roster.said_goodbye(*id)
+        };
+        let over: Vec<_> = self.deaths.cases.subjects().filter(is_over).map(|(id, _)| id).collect();
+        for id in over {
+            self.deaths.cases.drop_case(id);
+            self.deaths.notices.withdraw(|key| matches!(key, Key::Refusal(subject, _) if subject == id));
+        }
+    }
+
+    /// Tells everybody, at once.
+    pub(super) fn push_notice(&mut self, key: Key, notice: &Notice, now: Moment) {
+        self.deaths.notices.push(key, Item::Notice(*notice).encode());
+        self.arm_flush(now);
+    }
+}

@@ -1,0 +1,90 @@
+//! Forced leaves among engines in memory.
+
+use lobby_core::{id::Generation, record::Stamp};
+
+use super::super::testnet::{MS, Net, Told};
+use super::*;
+
+#[test]
+fn a_pruned_node_is_forgotten_everywhere_and_may_come_back() {
+    let mut net = Net::formed(8, 2);
+    let id = net.id(5);
+    net.kill(5);
+    net.run(8000 * MS);
+    assert_eq!(net.n_told(Told::Failed), 7);
+    net.with(0, |engine, now| engine.force_leave(id, true, now)).unwrap();
+    net.run(15_000 * MS);
+    let others = [0, 1, 2, 3, 4, 6, 7];
+    assert_eq!(net.n_told(Told::Left), 7);
+    for idx in others {
+        assert!(net.engine(idx).record(id).is_none());
+        assert!(net.engine(idx).view(net.now).members.iter().all(|member| member.id != id));
+    }
+    net.log.clear();
+    // Even with an older generation: its state was lost.
+    net.restart(5, 50);
+    net.run(5000 * MS);
+    assert!(others.iter().all(|idx| net.engine(*idx).record(id).is_some_and(|record| record.stamp.generation == Generation(50))));
+    assert_eq!(net.told_about(id, Told::Seen, net.now).len(), 7);
+}
+
+#[test]
+fn a_node_that_was_made_to_leave_and_lives_comes_back_with_its_record() {
+    let mut net = Net::formed(8, 2);
+    let id = net.id(5);
+    net.hosts[5].stopped = true;
+    net.run(8000 * MS);
+    assert_eq!(net.n_told(Told::Failed), 7);
+    net.with(0, |engine, now| engine.force_leave(id, false, now)).unwrap();
+    net.run(1000 * MS);
+    assert_eq!(net.n_told(Told::Left), 7);
+    net.log.clear();
+    net.resume(5);
+    net.run(20_000 * MS);
+    assert_eq!(net.told_about(id, Told::Seen, net.now).len(), 7);
+    let record = Told::Record(Generation(100), lobby_core::record::Phase::Running);
+    assert_eq!(net.told_about(id, record, net.now).len(), 7);
+}
+
+#[test]
+fn a_pruned_node_that_lives_is_a_member_again_and_its_next_end_is_noticed() {
+    let mut net = Net::formed(8, 2);
+    let id = net.id(5);
+    net.hosts[5].stopped = true;
+    net.run(8000 * MS);
+    net.with(0, |engine, now| engine.force_leave(id, true, now)).unwrap();
+    net.run(1000 * MS);
+    net.resume(5);
+    net.run(20_000 * MS);
+    net.log.clear();
+    net.hosts[5].stopped = true;
+    net.run(8000 * MS);
+    assert_eq!(net.n_told(Told::Failed), 7);
+}
+
+#[test]
+fn an_order_about_a_live_node_changes_nothing_wherever_it_comes_from() {
+    let mut net = Net::formed(4, 2);
+    let leave = ForceLeave { subject: net.id(1), generation: Generation(100), prune: true, own_word: false, shared: false };
+    for idx in [0, 1, 2] {
+        net.with(idx, |engine, now| engine.take_force_leave(leave, now));
+    }
+    net.run(2000 * MS);
+    assert_eq!(net.log, []);
+}
+
+#[test]
+fn what_is_remembered_is_bounded() {
+    let mut net = Net::formed(2, 2);
+    let mut engine = net.hosts[0].engine.take().unwrap();
+    for n in 0..1000_u64 {
+        let mut bytes = [7; 16];
+        bytes[..8].copy_from_slice(&n.to_le_bytes());
+        let subject = NodeId::from_bytes(bytes);
+        let leave = ForceLeave { subject, generation: Generation(1), prune: true, own_word: true, shared: false };
+        engine.take_force_leave(leave, net.now);
+    }
+    let forgotten = &engine.deaths.forgotten;
+    assert_eq!((forgotten.pruned.len(), forgotten.heard.len()), (MOST_PRUNED, MOST_HEARD));
+    assert!(!engine.is_barred(net.id(1), Stamp::default()));
+}
