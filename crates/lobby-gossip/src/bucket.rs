@@ -1,14 +1,20 @@
-//! A token bucket: how many record changes of one origin are taken per second.
+//! A token bucket: how many record changes, or posts, of one origin are taken per second.
 
 use lobby_core::time::Moment;
 
-/// Changes of one origin that may come at once.
-const BURST: u64 = 64;
+/// How fast a bucket fills.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Rate {
+    /// What may come at once.
+    pub(crate) burst: u64,
+    /// One more is allowed in each of these many microseconds.
+    pub(crate) refill_micros: u64,
+}
 
-/// One more change is allowed in each of these many microseconds: 50 per second.
-const REFILL_MICROS: u64 = 20_000;
+/// Changes of the record of one origin: 64 at once, 50 per second.
+const RECORDS: Rate = Rate { burst: 64, refill_micros: 20_000 };
 
-/// Holds up to 64 tokens, one more every 20 ms.
+/// What one origin may still do.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Bucket {
     /// The bucket is full at this moment; each token taken moves it by one refill.
@@ -20,14 +26,24 @@ impl Bucket {
         Self { full_at: Moment::ZERO }
     }
 
-    /// Takes a token; false when there is none.
+    /// Takes a token of the rate of records; false when there is none.
     pub(crate) fn take(&mut self, now: Moment) -> bool {
+        self.take_of(RECORDS, now)
+    }
+
+    /// Takes a token; false when there is none. A bucket always has the same rate.
+    pub(crate) fn take_of(&mut self, rate: Rate, now: Moment) -> bool {
         let start = self.full_at.as_micros().max(now.as_micros());
-        if start + REFILL_MICROS > now.as_micros() + BURST * REFILL_MICROS {
+        if start + rate.refill_micros > now.as_micros() + rate.burst * rate.refill_micros {
             return false;
         }
-        self.full_at = Moment::from_micros(start + REFILL_MICROS);
+        self.full_at = Moment::from_micros(start + rate.refill_micros);
         true
+    }
+
+    /// Whether all tokens are there again.
+    pub(crate) fn is_full(&self, now: Moment) -> bool {
+        self.full_at <= now
     }
 }
 

@@ -87,6 +87,26 @@ impl Codec {
     }
 }
 
+/// A direct probe, or its answer, with its number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Probe {
+    Ping(u8),
+    Ack(u8),
+}
+
+/// Whether a foca packet is a direct probe or its answer.
+pub(crate) fn probe(packet: &[u8]) -> Option<Probe> {
+    let mut reader = Reader::new(packet);
+    Identity::decode(&mut reader).ok()?;
+    // Incarnation and receiver.
+    reader.take(2 + 8).ok()?;
+    match (reader.u8().ok()?, reader.u8().ok()?) {
+        (0, number) => Some(Probe::Ping(number)),
+        (1, number) => Some(Probe::Ack(number)),
+        _ => None,
+    }
+}
+
 fn put_header(header: &Header<Identity>, out: &mut Vec<u8>) {
     header.src.encode(out);
     out.put_u16_le(header.src_incarnation);

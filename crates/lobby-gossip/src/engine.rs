@@ -39,9 +39,15 @@ use crate::{
 mod contact;
 mod datagram;
 mod death;
+mod event;
 mod force;
+mod keys;
 mod leave;
+mod locate;
 mod push;
+mod query;
+mod rekey;
+mod reply;
 mod talk;
 #[cfg(test)]
 mod testnet;
@@ -59,6 +65,7 @@ use contact::Contact;
 use death::{Deaths, Fate, Why};
 use push::Push;
 use talk::Talks;
+use user::{User, UserTimer};
 
 /// Wait before a directed question is asked for the second and the third time; afterwards it waits for the root period.
 const ASK_AGAIN: Duration = Duration::from_millis(300);
@@ -219,6 +226,8 @@ enum Timer {
     Forget,
     /// Of deaths and what goes with them.
     Fate(Fate),
+    /// Of events, queries, keys and coordinates.
+    User(UserTimer),
 }
 
 /// One member of the cluster.
@@ -242,6 +251,7 @@ pub struct Engine {
     deaths: Deaths,
     /// The open question to each node. Only live members are asked, so there are never more than the roster has.
     asks: HashMap<NodeId, u64>,
+    user: User,
     last_words: Option<Vec<u8>>,
     leaving: bool,
 }
@@ -276,6 +286,7 @@ impl Engine {
             contact: Contact::new(setup.seeded),
             deaths: Deaths::default(),
             asks: HashMap::new(),
+            user: User::new(now),
             last_words: None,
             leaving: false,
         };
@@ -285,6 +296,7 @@ impl Engine {
         engine.arm_about(now, engine.config.exchange_period, Timer::Exchange);
         engine.timers.arm(now, FORGET_PERIOD, Timer::Forget);
         engine.start_contact(now);
+        engine.start_keys(now);
         engine
     }
 
@@ -320,6 +332,7 @@ impl Engine {
 
     /// Takes something in.
     pub fn handle(&mut self, input: Input<'_>, now: Moment) {
+        self.user.now = now;
         match input {
             Input::Datagram(from, bytes) => self.handle_datagram(from, bytes, now),
             Input::Announce(announcement) => self.announce(announcement, now),
@@ -336,6 +349,7 @@ impl Engine {
 
     /// Does what is due.
     pub fn handle_deadline(&mut self, now: Moment) {
+        self.user.now = now;
         while let Some(timer) = self.timers.pop_due(now) {
             match timer {
                 Timer::Member(timer) => {
@@ -358,7 +372,9 @@ impl Engine {
                 Timer::Fate(fate) => self.handle_fate(fate, now),
                 Timer::Goodbye => self.say_goodbye(),
                 Timer::Left => self.outputs.push_back(Output::Left),
+                Timer::User(timer) => self.handle_user_timer(timer, now),
                 Timer::Forget => {
+                    self.forget_user(now);
                     self.sync_roster(now);
                     self.roster.forget(now);
                     self.replay.retain(|id| self.roster.knows(id));
@@ -378,7 +394,8 @@ impl Engine {
             self.timers.arm(now, after, Timer::Member(timer));
         }
         for (to, packet) in effects.sends {
-            self.send(to.addr, &packet, &[]);
+            let coordinate = self.note_probe_out(&to, &packet, now);
+            self.send(to.addr, &packet, coordinate.as_slice());
         }
         if effects.changed {
             self.sync_roster(now);

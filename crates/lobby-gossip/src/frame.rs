@@ -7,11 +7,12 @@
 //!   ◄ Buckets identity sums
 //!   ► Entries mask entries
 //!   ◄ Give*  Want ids
-//!   ► Give*  Done
-//!
+//!   ► Give*  Done                                   ► Answer      (to a query)
+//!                                                     ◄ Done
 //! watch
 //!   ► Watch identity id      ⇄ Bye
 //! ```
+//! Events pass between these frames of an exchange, see `engine/event`.
 //! Every length and count is checked before anything is allocated for it.
 //! Not here: who says what when (`engine/talk`), encryption and the four bytes of length (the shell).
 
@@ -30,6 +31,7 @@ use crate::{
     codec::{put_member, read_member},
     identity::Identity,
     item::{read_stamp, unpack},
+    post::{EventExchange, Reply},
     roster::{BUCKETS, Entry, Mask},
 };
 
@@ -56,6 +58,8 @@ const DONE: u8 = 8;
 const PULL: u8 = 9;
 const WATCH: u8 = 10;
 const BYE: u8 = 11;
+const EVENTS: u8 = 12;
+const ANSWER: u8 = 13;
 
 /// One message on a stream.
 #[derive(Clone, Debug, PartialEq)]
@@ -80,6 +84,10 @@ pub(crate) enum Frame {
     Watch(Identity, NodeId),
     /// The end of this watch stream is no news.
     Bye,
+    /// What the sender knows, wants and gives of user events. Comes between the other frames of an exchange.
+    Events(EventExchange),
+    /// A large answer to a query of the receiver.
+    Answer(Reply),
 }
 
 /// News of one node.
@@ -140,6 +148,14 @@ impl Frame {
                 out.put_slice(id.as_bytes());
             }
             Self::Bye => out.put_u8(BYE),
+            Self::Events(notice) => {
+                out.put_u8(EVENTS);
+                notice.encode(&mut out);
+            }
+            Self::Answer(reply) => {
+                out.put_u8(ANSWER);
+                reply.encode(&mut out);
+            }
         }
         out
     }
@@ -174,6 +190,8 @@ impl Frame {
             PULL => Self::Pull(reader.node_id()?, read_stamp(&mut reader)?),
             WATCH => Self::Watch(Identity::decode(&mut reader)?, reader.node_id()?),
             BYE => Self::Bye,
+            EVENTS => Self::Events(EventExchange::decode(&mut reader)?),
+            ANSWER => Self::Answer(Reply::decode(&mut reader)?),
             _ => return Err(DecodeError::Range),
         };
         reader.finish()?;

@@ -18,6 +18,10 @@ use crate::{
     packet::put_item,
 };
 
+mod user;
+
+pub(crate) use user::{KeyOp, Receipt, UserItem, What};
+
 /// Largest change that is pushed in a datagram; larger ones go by hint and stream. Leaves room for the envelope and
 /// for one more small item in 1 232 bytes.
 pub(crate) const PUSH_BYTES: usize = 1100;
@@ -53,6 +57,8 @@ pub(crate) enum Item {
     Answer(u64),
     /// What everybody must hear.
     Notice(Notice),
+    /// Events, queries, keys, coordinates.
+    User(UserItem),
     /// Something from a later version.
     Unknown,
 }
@@ -80,6 +86,7 @@ impl Item {
             Self::Question(number) => put_number(&mut body, *number, QUESTION),
             Self::Answer(number) => put_number(&mut body, *number, ANSWER),
             Self::Notice(notice) => notice.encode(&mut body),
+            Self::User(item) => return item.encode(),
             Self::Unknown => return Bytes::new(),
         };
         if kind == FULL && body.len() > COMPRESS_FROM && body.len() <= MAX_UNPACKED {
@@ -110,6 +117,7 @@ impl Item {
             QUESTION => Ok(Self::Question(read_number(body)?)),
             ANSWER => Ok(Self::Answer(read_number(body)?)),
             kind if notice::KINDS.contains(&kind) => Ok(Self::Notice(Notice::decode(kind, body)?)),
+            _ if UserItem::takes(kind) => Ok(Self::User(UserItem::decode(kind, body)?)),
             _ => Ok(Self::Unknown),
         }
     }

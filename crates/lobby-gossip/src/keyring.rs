@@ -7,6 +7,9 @@
 //! The first ten bytes, the *preamble*, are authenticated with the rest; streams begin with the same ten. So traffic of
 //! another cluster and traffic under another key are told apart and counted apart. The nonce is 24 random bytes from
 //! the shell for each datagram: a cloned or resumed machine would repeat a counter. The first key seals, all open.
+//! Two keys may share their one-byte fingerprint, by chance: whoever opens tries each that has it. To people a key is
+//! named by eight bytes of another hash ([`KeyName`]), which tell nothing about it.
+//! A keyring never changes: a change of keys makes a new one (`engine/keys`).
 //! Not here: Noise (the shell), replays (`replay`), keys in files (configuration).
 
 use std::{fmt, str::FromStr};
@@ -28,7 +31,10 @@ pub const PREAMBLE_BYTES: usize = 10;
 const VERSION: u8 = 1;
 
 /// One that seals and four more that open, enough for any rotation.
-const MAX_KEYS: usize = 5;
+pub(crate) const MAX_KEYS: usize = 5;
+
+/// The meta entry of a record with the names of its node's keys: a comma list, the one that seals first.
+pub const KEYS_META: &str = "gossip-keys";
 
 /// What sealing adds to a plaintext, at most.
 pub(crate) const SEAL_BYTES: usize = PREAMBLE_BYTES + 24 + 16;
@@ -41,6 +47,47 @@ impl Key {
     /// The key with these bytes.
     pub const fn from_bytes(bytes: [u8; 32]) -> Self {
         Self(bytes)
+    }
+
+    /// The key itself.
+    pub(crate) const fn as_bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+
+    /// The key as text, to be saved where nobody else reads it; [`str::parse`] reads it back.
+    pub fn to_base64(&self) -> String {
+        STANDARD.encode(self.0)
+    }
+
+    /// The name of the key for people.
+    pub fn fingerprint(&self) -> String {
+        self.name().to_string()
+    }
+
+    pub(crate) fn name(&self) -> KeyName {
+        let hash = blake3::derive_key("lobby 2026-11 gossip key name", &self.0);
+        KeyName(std::array::from_fn(|i| hash[i]))
+    }
+}
+
+/// The name of a key: eight bytes of a hash of it, shown as 16 hexadecimal digits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct KeyName(pub(crate) [u8; 8]);
+
+impl fmt::Display for KeyName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+impl FromStr for KeyName {
+    type Err = ParseKeyError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        if text.len() != 16 || !text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+            return Err(ParseKeyError);
+        }
+        u64::from_str_radix(text, 16).map(|number| Self(number.to_be_bytes())).map_err(|_| ParseKeyError)
     }
 }
 
@@ -71,8 +118,8 @@ pub enum KeyringError {
     /// Drop the oldest keys.
     #[error("at most {MAX_KEYS} keys can be in use at a time")]
     TooMany,
-    /// The same key twice, or two whose fingerprints are equal by chance: drop or replace one.
-    #[error("two of the keys have the same fingerprint")]
+    /// Drop one of the two.
+    #[error("the same key is there twice")]
     Alike,
 }
 
@@ -91,6 +138,8 @@ pub enum OpenError {
 }
 
 struct Secret {
+    key: Key,
+    name: KeyName,
     fingerprint: u8,
     datagrams: XChaCha20Poly1305,
     streams: [u8; 32],
@@ -114,14 +163,61 @@ impl Keyring {
         if keys.len() > MAX_KEYS {
             return Err(KeyringError::TooMany);
         }
+        let hash = blake3::derive_key("lobby 2026-11 gossip cluster name", cluster.as_bytes());
+        Self::of(std::array::from_fn(|i| hash[i]), keys)
+    }
+
+    fn of(cluster: [u8; 8], keys: &[Key]) -> Result<Self, KeyringError> {
+        if keys.len() > MAX_KEYS {
+            return Err(KeyringError::TooMany);
+        }
         let secrets: Vec<_> = keys.iter().map(Secret::new).collect();
-        let mut fingerprints: Vec<_> = secrets.iter().map(|secret| secret.fingerprint).collect();
-        fingerprints.sort_unstable();
-        if fingerprints.windows(2).any(|pair| pair[0] == pair[1]) {
+        let mut names: Vec<_> = secrets.iter().map(|secret| secret.name).collect();
+        names.sort_unstable();
+        if names.windows(2).any(|pair| pair[0] == pair[1]) {
             return Err(KeyringError::Alike);
         }
-        let hash = blake3::derive_key("lobby 2026-11 gossip cluster name", cluster.as_bytes());
-        Ok(Self { cluster: std::array::from_fn(|i| hash[i]), secrets })
+        Ok(Self { cluster, secrets })
+    }
+
+    /// The keys, the one that seals first: to be saved where nobody else reads them.
+    pub fn keys(&self) -> impl ExactSizeIterator<Item = &Key> {
+        self.secrets.iter().map(|secret| &secret.key)
+    }
+
+    /// The names of the keys, the one that seals first.
+    pub(crate) fn names(&self) -> impl ExactSizeIterator<Item = KeyName> {
+        self.secrets.iter().map(|secret| secret.name)
+    }
+
+    /// The names of the keys as the value of [`KEYS_META`]; `None` without keys.
+    pub fn summary(&self) -> Option<String> {
+        let names: Vec<_> = self.names().map(|name| name.to_string()).collect();
+        (!names.is_empty()).then(|| names.join(","))
+    }
+
+    pub(crate) fn has(&self, name: KeyName) -> bool {
+        self.names().any(|other| other == name)
+    }
+
+    /// This keyring and one more key that opens.
+    pub(crate) fn with(&self, key: &Key) -> Result<Self, KeyringError> {
+        let keys: Vec<_> = self.keys().chain([key]).cloned().collect();
+        Self::of(self.cluster, &keys)
+    }
+
+    /// The same keys, but this one seals; `None` when it is not among them.
+    pub(crate) fn sealing_with(&self, name: KeyName) -> Option<Self> {
+        let (mut keys, rest): (Vec<_>, Vec<_>) = self.keys().cloned().partition(|key| key.name() == name);
+        let is_there = !keys.is_empty();
+        keys.extend(rest);
+        Self::of(self.cluster, &keys).ok().filter(|_| is_there)
+    }
+
+    /// The keys but this one.
+    pub(crate) fn without(&self, name: KeyName) -> Option<Self> {
+        let keys: Vec<_> = self.keys().filter(|key| key.name() != name).cloned().collect();
+        Self::of(self.cluster, &keys).ok()
     }
 
     /// The first bytes of everything that we send.
@@ -139,8 +235,15 @@ impl Keyring {
     }
 
     /// Reads the preamble of a stream and returns the secret it is to be opened with; `None` without keys.
+    /// When several keys have its fingerprint this is the first of them, see [`Self::stream_secrets`].
     pub fn accept_stream(&self, preamble: &[u8; PREAMBLE_BYTES]) -> Result<Option<[u8; 32]>, OpenError> {
-        Ok(self.check(preamble)?.map(|secret| secret.streams))
+        Ok(self.check(preamble)?.next().map(|secret| secret.streams))
+    }
+
+    /// Reads the preamble of a stream and returns the secrets it may be opened with; none without keys. The first message
+    /// of the handshake proves the secret: whoever accepts tries it with each of them.
+    pub fn stream_secrets(&self, preamble: &[u8; PREAMBLE_BYTES]) -> Result<Vec<[u8; 32]>, OpenError> {
+        Ok(self.check(preamble)?.map(|secret| secret.streams).collect())
     }
 
     /// Seals a plaintext into a datagram.
@@ -166,27 +269,40 @@ impl Keyring {
     /// Opens a datagram.
     pub(crate) fn open(&self, datagram: &[u8]) -> Result<Vec<u8>, OpenError> {
         let (preamble, body) = datagram.split_first_chunk().ok_or(OpenError::Garbage)?;
-        let Some(secret) = self.check(preamble)? else { return Ok(body.to_vec()) };
+        let candidates = self.check(preamble)?;
+        if self.secrets.is_empty() {
+            return Ok(body.to_vec());
+        }
         let (nonce, sealed) = body.split_first_chunk::<24>().ok_or(OpenError::Garbage)?;
-        let mut plaintext = sealed.to_vec();
-        secret.datagrams.decrypt_in_place(&XNonce::from(*nonce), preamble, &mut plaintext).map_err(|_| OpenError::WrongKey)?;
-        Ok(plaintext)
+        for secret in candidates {
+            let mut plaintext = sealed.to_vec();
+            if secret.datagrams.decrypt_in_place(&XNonce::from(*nonce), preamble, &mut plaintext).is_ok() {
+                return Ok(plaintext);
+            }
+        }
+        Err(OpenError::WrongKey)
     }
 
-    fn check(&self, preamble: &[u8; PREAMBLE_BYTES]) -> Result<Option<&Secret>, OpenError> {
+    /// The keys that may have sealed what begins with this preamble: at least one if we have any.
+    fn check(&self, preamble: &[u8; PREAMBLE_BYTES]) -> Result<impl Iterator<Item = &Secret>, OpenError> {
         if preamble[0] != VERSION {
             return Err(OpenError::Garbage);
         }
         if preamble[2..] != self.cluster {
             return Err(OpenError::Foreign);
         }
-        match (preamble[1], self.secrets.is_empty()) {
-            (0, true) => Ok(None),
-            (fingerprint, _) => {
-                let secret = self.secrets.iter().find(|secret| secret.fingerprint == fingerprint);
-                secret.map(Some).ok_or(OpenError::WrongKey)
-            }
-        }
+        let fingerprint = preamble[1];
+        let candidates = self.secrets.iter().filter(move |secret| secret.fingerprint == fingerprint);
+        // Without keys only what is not sealed is for us.
+        let is_open = fingerprint == 0 && self.secrets.is_empty();
+        if is_open || candidates.clone().next().is_some() { Ok(candidates) } else { Err(OpenError::WrongKey) }
+    }
+}
+
+impl Key {
+    /// The byte that tells which key sealed something. Zero says "no key".
+    pub(crate) fn mark(&self) -> u8 {
+        blake3::derive_key("lobby 2026-11 gossip key fingerprint", &self.0)[0].max(1)
     }
 }
 
@@ -195,8 +311,9 @@ impl Secret {
         let derive = |purpose: &str| blake3::derive_key(purpose, &key.0);
         let datagrams = derive("lobby 2026-11 gossip datagrams");
         Self {
-            // Zero says "no key".
-            fingerprint: derive("lobby 2026-11 gossip key fingerprint")[0].max(1),
+            key: key.clone(),
+            name: key.name(),
+            fingerprint: key.mark(),
             datagrams: XChaCha20Poly1305::new(&CipherKey::from(datagrams)),
             streams: derive("lobby 2026-11 gossip streams"),
         }
@@ -204,43 +321,4 @@ impl Secret {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn ring(cluster: &str, keys: &[u8]) -> Keyring {
-        let keys: Vec<_> = keys.iter().map(|byte| Key::from_bytes([*byte; 32])).collect();
-        Keyring::new(cluster, &keys).unwrap()
-    }
-
-    #[test]
-    fn the_first_key_seals_and_all_open() {
-        let sealed = ring("a", &[1]).seal(b"hello", || [7; 24]);
-        assert_eq!(ring("a", &[1]).open(&sealed), Ok(b"hello".to_vec()));
-        assert_eq!(ring("a", &[2, 1]).open(&sealed), Ok(b"hello".to_vec()));
-        assert_eq!(ring("a", &[]).seal(b"hello", || [7; 24]).len(), PREAMBLE_BYTES + 5);
-        assert_eq!(ring("a", &[]).open(&ring("a", &[]).seal(b"hello", || [7; 24])), Ok(b"hello".to_vec()));
-    }
-
-    #[test]
-    fn foreign_and_wrong_key_are_told_apart() {
-        let sealed = ring("a", &[1]).seal(b"hello", || [7; 24]);
-        assert_eq!(ring("b", &[1]).open(&sealed), Err(OpenError::Foreign));
-        assert_eq!(ring("a", &[2]).open(&sealed), Err(OpenError::WrongKey));
-        assert_eq!(ring("a", &[]).open(&sealed), Err(OpenError::WrongKey));
-        assert_eq!(ring("a", &[1]).open(&ring("a", &[]).seal(b"hello", || [7; 24])), Err(OpenError::WrongKey));
-        assert_eq!(ring("a", &[1]).open(&sealed[..20]), Err(OpenError::Garbage));
-        let mut forged = sealed;
-        let last = forged.len() - 1;
-        forged[last] ^= 1;
-        assert_eq!(ring("a", &[1]).open(&forged), Err(OpenError::WrongKey));
-    }
-
-    #[test]
-    fn keys_read_base64_and_stay_secret() {
-        assert!("AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=".parse::<Key>().is_ok());
-        assert_eq!("AAEC".parse::<Key>(), Err(ParseKeyError));
-        assert_eq!(format!("{:?}", Key::from_bytes([1; 32])), "Key(…)");
-        let twice = [Key::from_bytes([1; 32]), Key::from_bytes([1; 32])];
-        assert_eq!(Keyring::new("a", &twice).unwrap_err(), KeyringError::Alike);
-    }
-}
+mod tests;

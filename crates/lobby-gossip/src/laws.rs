@@ -1,12 +1,14 @@
 //! Laws of the decoders: what is written is read back; no bytes make a decoder panic.
 
-use std::net::SocketAddr;
+use std::{net::SocketAddr, time::Duration};
 
 use foca::{Header, Member, Message, State};
 use lobby_core::{
+    coordinate::Coordinate,
     id::{Generation, NodeId, Version},
     label::Label,
     local::LocalRecord,
+    port::gossip::{EventId, Filter, NewEvent},
     record::Stamp,
     time::Moment,
     wire::binary::Reader,
@@ -14,12 +16,14 @@ use lobby_core::{
 use proptest::{collection::vec, prelude::*};
 
 use crate::{
-    codec::{Codec, put_member, read_member},
+    codec::{self, Codec, Probe, put_member, read_member},
     frame::{Frame, Gift, give_frames},
     identity::Identity,
-    item::{self, Item},
+    item::{self, Item, KeyOp, Receipt, UserItem, What},
+    keyring::{Key, KeyName},
     notice::{ForceLeave, Notice, Refusal},
     packet::{Packet, PacketWriter},
+    post::{EventExchange, Post, Reply, Terms},
     roster::{BUCKETS, Entry, Mask},
 };
 
@@ -93,6 +97,8 @@ fn frame() -> impl Strategy<Value = Frame> {
         entry().prop_map(|entry| Frame::Pull(entry.id, entry.stamp)),
         (identity(), any::<[u8; 16]>()).prop_map(|(identity, id)| Frame::Watch(identity, NodeId::from_bytes(id))),
         Just(Frame::Bye),
+        event_exchange().prop_map(Frame::Events),
+        reply(2000).prop_map(Frame::Answer),
     ]
 }
 
@@ -110,6 +116,74 @@ fn notice() -> impl Strategy<Value = Notice> {
         (identity(), any::<[bool; 3]>()).prop_map(|(Identity { id: subject, generation, .. }, [prune, own_word, shared])| {
             Notice::ForceLeave(ForceLeave { subject, generation, prune, own_word, shared })
         }),
+    ]
+}
+
+fn filter() -> impl Strategy<Value = Filter> {
+    let text = || proptest::option::of("[a-zé.*]{1,9}");
+    (text(), text(), text(), vec("[a-z:]{1,9}", 0..4)).prop_map(|(node, service, tag, labels)| Filter {
+        node,
+        service,
+        tag,
+        labels,
+    })
+}
+
+prop_compose! {
+    fn post()(id: [u8; 16], origin: [u8; 16], ltime: u64, name in "[a-zé_:-]{1,30}", payload in vec(any::<u8>(), 0..1024),
+        filter in filter()) -> Post {
+        let event = NewEvent { name, payload: payload.into(), filter };
+        Post { id: EventId(id), origin: NodeId::from_bytes(origin), ltime, event }
+    }
+}
+
+prop_compose! {
+    fn reply(most: usize)(query: [u8; 16], node: [u8; 16], payload in vec(any::<u8>(), 0..most)) -> Reply {
+        Reply { query: EventId(query), node: NodeId::from_bytes(node), payload: payload.into() }
+    }
+}
+
+fn event_exchange() -> impl Strategy<Value = EventExchange> {
+    let id = || any::<[u8; 16]>().prop_map(EventId);
+    let give = (post(), any::<u32>()).prop_map(|(post, ms)| (post, Duration::from_millis(ms.into())));
+    (any::<u64>(), any::<u64>(), vec(id(), 0..9), vec((id(), any::<u64>()), 0..9), vec(give, 0..4))
+        .prop_map(|(event_time, query_time, want, have, give)| EventExchange { event_time, query_time, want, have, give })
+}
+
+prop_compose! {
+    fn coordinate()(vec: [f32; 8], height: f32, adjustment: f32, error: f32) -> Coordinate {
+        let tame = |number: f32| if number.is_finite() { number % 3600.0 } else { 0.0 };
+        Coordinate { vec: vec.map(tame), height: tame(height).abs(), adjustment: tame(adjustment), error: tame(error).abs() }
+    }
+}
+
+fn receipt() -> impl Strategy<Value = Receipt> {
+    let what = prop_oneof![Just((What::Got, false)), Just((What::Pass, true)), Just((What::Answer, true))];
+    (any::<[u8; 16]>(), any::<[u8; 16]>(), what).prop_map(|(query, node, (what, confirms))| Receipt {
+        query: EventId(query),
+        node: NodeId::from_bytes(node),
+        what,
+        confirms,
+    })
+}
+
+fn user_item() -> impl Strategy<Value = UserItem> {
+    let terms = (any::<bool>(), any::<u8>(), any::<u32>());
+    let terms = terms.prop_map(|(ack, relays, ms)| Terms { ack, relays, left: Duration::from_millis(ms.into()) });
+    let plain = prop_oneof![reply(1024).prop_map(UserItem::Answer), receipt().prop_map(UserItem::Receipt)];
+    let relayed = prop_oneof![reply(1024).prop_map(UserItem::Answer), receipt().prop_map(UserItem::Receipt)];
+    let op = prop_oneof![
+        any::<[u8; 32]>().prop_map(|bytes| KeyOp::Install(Key::from_bytes(bytes))),
+        any::<[u8; 8]>().prop_map(|name| KeyOp::Use(KeyName(name))),
+        any::<[u8; 8]>().prop_map(|name| KeyOp::Remove(KeyName(name))),
+    ];
+    prop_oneof![
+        (post(), any::<u16>()).prop_map(|(post, age)| UserItem::Event(post, Duration::from_millis(10 * u64::from(age)))),
+        (post(), terms).prop_map(|(post, terms)| UserItem::Query(post, terms)),
+        plain,
+        coordinate().prop_map(UserItem::Coordinate),
+        (any::<[u8; 16]>(), relayed).prop_map(|(to, item)| UserItem::Relay(NodeId::from_bytes(to), Box::new(item))),
+        (op, any::<u64>()).prop_map(|(op, ltime)| UserItem::Key(op, ltime)),
     ]
 }
 
@@ -135,6 +209,12 @@ proptest! {
         let header = Header { src, src_incarnation: incarnation, dst, message };
         let mut bytes = Vec::new();
         Codec::new(src).encode_header(&header, &mut bytes).unwrap();
+        let probe = match header.message {
+            Message::Ping(number) => Some(Probe::Ping(number)),
+            Message::Ack(number) => Some(Probe::Ack(number)),
+            _ => None,
+        };
+        prop_assert_eq!(codec::probe(&bytes), probe);
         let receiver = Codec::new(Identity { renewal: 0, ..dst });
         prop_assert_eq!(receiver.header(&mut Reader::new(&bytes)), Ok(header.clone()));
         // Somebody else reads everything but himself as the receiver.
@@ -194,9 +274,26 @@ proptest! {
     }
 
     #[test]
+    fn user_items_round_trip_and_fit_into_a_datagram(item in user_item()) {
+        let bytes = item.encode();
+        prop_assert!(bytes.len() <= 1300);
+        prop_assert_eq!(decode_item(&bytes), Some(Item::User(item)));
+    }
+
+    #[test]
+    fn no_mutated_user_item_makes_a_decoder_panic(item in user_item(), at: proptest::sample::Index, flip: u8) {
+        let mut bytes = item.encode().to_vec();
+        let at = at.index(bytes.len());
+        bytes[at] ^= flip;
+        let _ = decode_item(&bytes);
+        let _ = decode_item(&bytes[..at]);
+    }
+
+    #[test]
     fn no_bytes_make_a_decoder_panic(bytes in vec(any::<u8>(), 0..600), kind: u8) {
         let _ = Frame::decode(&bytes);
         let _ = Item::decode(kind % 32, &bytes);
+        let _ = codec::probe(&bytes);
         let _ = Codec::new(identity_of(1)).header(&mut Reader::new(&bytes));
         let _ = read_member(&mut Reader::new(&bytes));
         if let Ok(mut packet) = Packet::decode(&bytes) {

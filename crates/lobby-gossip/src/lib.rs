@@ -17,9 +17,13 @@
 //! | records pushed in datagrams | `queue`, `item`, `engine/push` |
 //! | anti-entropy, join and pulls over streams | `frame`, `engine/talk`, `engine/contact` |
 //! | the envelope of a datagram and its secrecy | `packet`, `keyring`, `replay` |
+//! | user events and queries | `post`, `lamport`, `spread`, `engine/event`, `engine/query` |
+//! | keys changed at run time | `keyring`, `engine/keys` |
+//! | coordinates of round trip times | `vivaldi`, `engine/locate` |
 //!
 //! Not here: sockets, DNS, Noise (the shell); what a failed member means (`lobby_core::catalog`).
 
+mod allowance;
 mod bucket;
 mod clock;
 mod codec;
@@ -29,19 +33,23 @@ mod frame;
 mod identity;
 mod item;
 mod keyring;
+mod lamport;
 #[cfg(test)]
 mod laws;
 mod member;
 mod notice;
 mod packet;
+mod post;
 mod queue;
 mod replay;
 mod roster;
+mod spread;
 mod timer;
+mod vivaldi;
 
 pub use clock::EngineClock;
 pub use config::{Config, Profile};
 pub use engine::{Asked, CONNECT_TIMEOUT, Engine, Input, MAX_INBOUND, Output, Reach, Setup, StreamId};
 pub use frame::FRAME_BYTES;
 pub use identity::Identity;
-pub use keyring::{Key, Keyring, KeyringError, Nonce, OpenError, PREAMBLE_BYTES, ParseKeyError};
+pub use keyring::{KEYS_META, Key, Keyring, KeyringError, Nonce, OpenError, PREAMBLE_BYTES, ParseKeyError};

@@ -9,7 +9,7 @@ use lobby_core::{
     time::Moment,
 };
 
-use super::{Engine, Output};
+use super::{Engine, Output, user::Count};
 use crate::{
     item::Item,
     keyring::{OpenError, SEAL_BYTES},
@@ -21,9 +21,24 @@ impl Engine {
     pub(super) fn handle_datagram(&mut self, from: SocketAddr, bytes: &[u8], now: Moment) {
         let verdict = match self.keyring.open(bytes) {
             Ok(plaintext) => self.handle_plaintext(from, &plaintext, now),
-            Err(err) => verdict_of(err),
+            Err(err) => {
+                self.count_unopened(err, bytes);
+                verdict_of(err)
+            }
         };
         self.stats.received(PacketKind::Datagram, verdict, bytes.len());
+    }
+
+    /// Notes why a datagram did not open, in more detail than its verdict has.
+    fn count_unopened(&mut self, err: OpenError, bytes: &[u8]) {
+        let (OpenError::WrongKey, Some(mark)) = (err, bytes.get(1)) else { return };
+        let count = match *mark {
+            0 => Count::Unsealed,
+            mark if self.keyring.keys().any(|key| key.mark() == mark) => Count::Damaged,
+            mark if self.user.keys.memory.has_removed_mark(mark) => Count::OldKey,
+            _ => Count::UnknownKey,
+        };
+        self.user.count(count);
     }
 
     fn handle_plaintext(&mut self, from: SocketAddr, plaintext: &[u8], now: Moment) -> Verdict {
@@ -43,6 +58,7 @@ impl Engine {
         let mut verdict = Verdict::Ok;
         if !packet.foca.is_empty() {
             let foca = std::mem::take(&mut packet.foca);
+            self.note_probe_in(packet.sender, &foca, now);
             self.with_membership(now, |membership, effects| {
                 if membership.handle_data(&foca, now, effects).is_err() {
                     verdict = Verdict::Garbage;
@@ -53,7 +69,10 @@ impl Engine {
         loop {
             match packet.next_item() {
                 Ok(Some((kind, body))) => self.handle_item(from, packet.sender, kind, body, now),
-                Ok(None) => return verdict,
+                Ok(None) => {
+                    self.learn_round_trip(packet.sender);
+                    return verdict;
+                }
                 Err(_) => return Verdict::Garbage,
             }
         }
@@ -68,10 +87,11 @@ impl Engine {
             Ok(Item::Hint(origin, stamp)) => self.take_hint(origin, stamp, source, now),
             Ok(Item::Root(root)) => return self.handle_root(root, source, now),
             Ok(Item::Question(number)) if !self.leaving => {
-                return self.send(source, &[], &[Item::Answer(number).encode()]);
+                return self.send(source, &[], &[Item::Answer(number).encode(), self.coordinate_item()]);
             }
             Ok(Item::Answer(number)) => return self.handle_answer(sender, number, now),
             Ok(Item::Notice(notice)) => self.take_notice(&notice, now),
+            Ok(Item::User(item)) => return self.handle_user_item(sender, (kind, body), item, now),
             Ok(Item::Question(_) | Item::Unknown) => return,
             Err(_) => Verdict::Garbage,
         };
@@ -80,6 +100,16 @@ impl Engine {
 
     /// Sends one datagram: a foca packet (or none), these items, and changes from the queue; nothing when there is nothing.
     pub(super) fn send(&mut self, to: SocketAddr, foca: &[u8], items: &[Bytes]) {
+        self.send_with(to, foca, items, true);
+    }
+
+    /// Sends one datagram with this item alone. All of a cluster that answers one node at once would otherwise spend the
+    /// copies of what is to be spread on that node.
+    pub(super) fn send_alone(&mut self, to: SocketAddr, item: &Bytes) {
+        self.send_with(to, &[], std::slice::from_ref(item), false);
+    }
+
+    fn send_with(&mut self, to: SocketAddr, foca: &[u8], items: &[Bytes], takes_more: bool) {
         self.counter += 1;
         let most = self.config.datagram_bytes - SEAL_BYTES;
         let mut packet = PacketWriter::new(self.own, self.generation, self.counter, foca, most);
@@ -88,17 +118,21 @@ impl Engine {
         }
         let copies = self.config.transmissions(self.roster.n_live() + 1);
         let mut says_something = !foca.is_empty() || !items.is_empty();
-        // Notices and records take turns in going first, so that neither starves the other.
-        for notices in [self.counter.is_multiple_of(2), !self.counter.is_multiple_of(2)] {
+        // Notices, posts and records take turns in going first, so that none starves another.
+        for turn in (0..3).filter(|_| takes_more) {
             let room = packet.room();
             let put = |item: &[u8]| {
                 packet.push(item);
                 says_something = true;
             };
-            if notices {
-                self.deaths.notices.fill(room, copies, put);
-            } else {
-                self.push.queue.fill(room, copies, put);
+            match (self.counter + turn) % 3 {
+                0 => self.deaths.notices.fill(room, copies, put),
+                1 => {
+                    // Four copies for each member are enough where there are few.
+                    let copies = copies.min(u8::try_from(4 * self.roster.n_live()).unwrap_or(copies));
+                    self.user.spread.fill(room, copies, self.user.now, put);
+                }
+                _ => self.push.queue.fill(room, copies, put),
             }
         }
         if !says_something {

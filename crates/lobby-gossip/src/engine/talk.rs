@@ -11,6 +11,7 @@ use std::{
 use foca::{Member, State};
 use lobby_core::{
     id::NodeId,
+    port::gossip::EventId,
     record::Stamp,
     stats::{PacketKind, Queue, Verdict},
     time::Moment,
@@ -40,17 +41,21 @@ pub(super) enum Purpose {
     Seed(SocketAddr),
     Pull(NodeId),
     Watch(NodeId),
+    /// A large answer to this query.
+    Answer(EventId),
 }
 
 /// Where a conversation stands.
 #[derive(Debug)]
-enum Talk {
+pub(super) enum Talk {
     /// We opened it: not open yet.
     Opening(Purpose),
     /// Our first frame is out.
     Asked(Purpose),
     /// Our entries are out. These nodes are up for the other and down for us: it will want to know.
     Compared(Purpose, Identity, BTreeSet<NodeId>),
+    /// The sums are equal; events are still to come.
+    Parting(Purpose),
     /// They opened it and have said nothing yet.
     Accepted,
     /// Our bucket sums are out.
@@ -64,7 +69,9 @@ enum Talk {
 impl Talk {
     const fn purpose(&self) -> Option<Purpose> {
         match self {
-            Self::Opening(purpose) | Self::Asked(purpose) | Self::Compared(purpose, ..) => Some(*purpose),
+            Self::Opening(purpose) | Self::Asked(purpose) | Self::Compared(purpose, ..) | Self::Parting(purpose) => {
+                Some(*purpose)
+            }
             Self::Accepted | Self::Summed | Self::Given | Self::Kept(_) => None,
         }
     }
@@ -98,7 +105,7 @@ impl Engine {
         let stream = self.begin(Talk::Opening(purpose));
         self.outputs.push_back(match purpose {
             Purpose::Watch(_) => Output::Watch(stream, to),
-            Purpose::Exchange | Purpose::Seed(_) | Purpose::Pull(_) => Output::Open(stream, to),
+            Purpose::Exchange | Purpose::Seed(_) | Purpose::Pull(_) | Purpose::Answer(_) => Output::Open(stream, to),
         });
         stream
     }
@@ -166,12 +173,14 @@ impl Engine {
             Purpose::Exchange | Purpose::Seed(_) => Frame::Hello(self.identity(), self.roster.sums().root),
             Purpose::Pull(id) => Frame::Pull(id, self.pulled_stamp(id)),
             Purpose::Watch(id) => self.watch_frame(id),
+            Purpose::Answer(query) => self.large_frame(query),
         };
         self.say(stream, first);
         self.talks.open.insert(stream, Talk::Asked(purpose));
     }
 
     pub(super) fn handle_closed(&mut self, stream: StreamId, now: Moment) {
+        self.user.events.forget_stream(stream);
         if let Some(purpose) = self.talks.open.remove(&stream).and_then(|talk| talk.purpose()) {
             self.end(purpose, now);
         }
@@ -191,6 +200,7 @@ impl Engine {
                 self.talks.open.insert(stream, talk);
             }
             Ok(None) | Err(_) => {
+                self.user.events.forget_stream(stream);
                 self.outputs.push_back(Output::Close(stream));
                 if let Some(purpose) = purpose {
                     self.end(purpose, now);
@@ -202,6 +212,9 @@ impl Engine {
     /// One step of a conversation: the state after it, `None` at its good end.
     fn converse(&mut self, stream: StreamId, talk: Talk, frame: Frame, now: Moment) -> Result<Option<Talk>, Verdict> {
         match (talk, frame) {
+            (talk, Frame::Events(notice)) => self.converse_events(stream, talk, notice, now),
+            (Talk::Accepted, Frame::Answer(reply)) => Ok(Some(self.take_large(stream, reply))),
+            (Talk::Asked(Purpose::Answer(query)), Frame::Done) => Ok(self.large_arrived(query)),
             (Talk::Accepted, Frame::Hello(peer, root)) => Ok(Some(self.greet(stream, peer, root, now))),
             (Talk::Accepted, Frame::Pull(id, stamp)) => {
                 match self.roster.record(id).filter(|record| record.stamp >= stamp) {
@@ -222,10 +235,11 @@ impl Engine {
             (Talk::Asked(purpose), Frame::Same(peer)) => {
                 self.meet(peer, now);
                 self.complete(purpose, peer, true, now);
-                Ok(None)
+                Ok(self.part(stream, purpose, now))
             }
             (Talk::Asked(purpose), Frame::Buckets(peer, sums)) => {
                 self.meet(peer, now);
+                self.begin_events(stream, now);
                 let mask = self.roster.sums().differing(&sums);
                 let entries = self.roster.entries(&mask);
                 self.say(stream, Frame::Entries(mask, entries));
@@ -276,6 +290,9 @@ impl Engine {
         let same = root == self.roster.sums().root;
         self.meet(peer, now);
         let own = self.identity();
+        if peer.id != self.own {
+            self.offer_events(stream, now);
+        }
         if same || peer.id == self.own {
             self.say(stream, Frame::Same(own));
             return Talk::Given;
@@ -304,6 +321,7 @@ impl Engine {
         match purpose {
             Purpose::Pull(id) => self.end_pull(id, now),
             Purpose::Watch(id) => self.watch_ended(id, now),
+            Purpose::Answer(query) => self.end_large(query, now),
             Purpose::Exchange | Purpose::Seed(_) => {}
         }
     }

@@ -2,8 +2,10 @@
 //!
 //! Not here: how it is shown (`lobby-http`, `lobbyctl`).
 
-use lobby_core::port::gossip::{Member, View};
-use lobby_core::time::Moment;
+use lobby_core::{
+    port::gossip::{Member, View},
+    time::Moment,
+};
 
 use super::Engine;
 
@@ -20,15 +22,15 @@ impl Engine {
                 generation: identity.generation,
                 addr: identity.addr,
                 state,
-                coordinate: None,
-                rtt: None,
+                coordinate: self.coordinate_of(identity.id),
+                rtt: self.rtt_of(identity.id),
                 own: is_own,
             })
             .collect();
         members.sort_by_key(|member| member.id);
         let kept = self.kept_streams().len();
         let watching = self.deaths.watches.n_open();
-        let numbers = vec![
+        let mut numbers = vec![
             ("health_score", u64::from(self.membership.score())),
             ("rumours", self.membership.backlog() as u64),
             ("push_queue", self.push.backlog() as u64),
@@ -38,6 +40,7 @@ impl Engine {
             ("watched_streams", kept as u64),
             ("refusals", self.deaths.n_refusals() as u64),
         ];
+        numbers.extend(self.user_numbers());
         View { members, numbers }
     }
 }

@@ -7,3 +7,4 @@ mod laws;
 mod scenario;
 mod seeds;
 mod sim;
+mod user;

@@ -21,7 +21,7 @@ use lobby_core::{
     stats::Stats,
     time::Moment,
 };
-use lobby_gossip::{Engine, EngineClock, Input, Key, Keyring, Profile, Setup, StreamId};
+use lobby_gossip::{Engine, EngineClock, Input, Key, Keyring, Output, Profile, Setup, StreamId};
 use rand::{RngExt, SeedableRng, rngs::SmallRng};
 
 mod wire;
@@ -129,6 +129,8 @@ pub(crate) struct Sim {
     pub(crate) seeds: Vec<usize>,
     /// Every datagram and frame that was sent, when somebody wants them.
     pub(crate) tap: Option<Tap>,
+    /// What the shells were told of events, queries and keys.
+    pub(crate) said: Vec<(Moment, usize, Output)>,
     key: Option<Key>,
     heap: BinaryHeap<Reverse<Item>>,
     n_events: u64,
@@ -167,6 +169,7 @@ impl Sim {
             log: Vec::new(),
             seeds: vec![0],
             tap: None,
+            said: Vec::new(),
             key: key.then(|| Key::from_bytes([7; 32])),
             heap: BinaryHeap::new(),
             n_events: 0,

@@ -9,7 +9,7 @@ use lobby_core::{
     id::Origin,
     port::{Gone, PeerEvent},
 };
-use lobby_gossip::{Engine, Output, StreamId};
+use lobby_gossip::{Engine, StreamId};
 use rand::RngExt;
 
 use super::*;
@@ -46,7 +46,7 @@ impl Sim {
         }
     }
 
-    pub(super) fn drain(&mut self, idx: usize) {
+    pub(crate) fn drain(&mut self, idx: usize) {
         while let Some(output) = self.nodes[idx].engine.as_mut().and_then(Engine::poll_output) {
             match output {
                 Output::Datagram(to, bytes) => self.send(idx, to, bytes),
@@ -65,16 +65,14 @@ impl Sim {
                 }
                 Output::Frame(stream, bytes) => self.send_frame(idx, stream, Some(bytes)),
                 Output::Close(stream) => self.send_frame(idx, stream, None),
-                Output::Keep(_)
-                | Output::Connect(..)
-                | Output::Joined(..)
-                | Output::Heard(_)
+                Output::Keep(_) | Output::Connect(..) | Output::Joined(..) => {}
+                Output::Heard(_)
                 | Output::Asked(_)
                 | Output::News(..)
                 | Output::QueryOver(_)
                 | Output::Keyring(_)
                 | Output::KeysChanged(..)
-                | Output::Located(..) => {}
+                | Output::Located(..) => self.hear(idx, output),
                 Output::Left => {
                     self.log.push((self.now, idx, Note::Left));
                     self.kill(idx);
@@ -148,7 +146,9 @@ impl Sim {
             PeerEvent::Gone(origin, Gone::Failed) => of(origin).map(Note::Gone),
             PeerEvent::Record(record) => of(record.origin.clone()).map(|of| Note::Record(of, record.stamp, record.has_left())),
             PeerEvent::Warm => Some(Note::Warm),
-            PeerEvent::Cloned | PeerEvent::Gone(_, Gone::Unattended) | PeerEvent::Link(_) | PeerEvent::Gone(_, Gone::Left) => None,
+            PeerEvent::Cloned | PeerEvent::Gone(_, Gone::Unattended) | PeerEvent::Link(_) | PeerEvent::Gone(_, Gone::Left) => {
+                None
+            }
         };
         self.log.extend(note.map(|note| (self.now, idx, note)));
     }
