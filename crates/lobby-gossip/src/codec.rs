@@ -73,6 +73,13 @@ impl Codec {
         Some(out)
     }
 
+    /// foca's word to one who is held down. An incarnation of zero says nothing new about `src`.
+    pub(crate) fn turn_undead(&self, src: Identity, dst: Identity) -> Vec<u8> {
+        let mut out = Vec::with_capacity(64);
+        put_header(&Header { src, src_incarnation: 0, dst, message: Message::TurnUndead }, &mut out);
+        out
+    }
+
     /// Our own identity if the packet is for this process, else one that is not ours.
     fn read_dst(&self, reader: &mut Reader<'_>) -> Result<Identity, DecodeError> {
         let prefix: [u8; 4] = reader.array()?;

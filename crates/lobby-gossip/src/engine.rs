@@ -7,18 +7,12 @@
 
 use std::{
     collections::{HashMap, VecDeque},
-    net::SocketAddr,
     sync::Arc,
     time::Duration,
 };
 
 use lobby_core::{
-    coordinate::Coordinate,
     id::{Generation, NodeId, Origin},
-    port::{
-        Announcement, PeerEvent,
-        gossip::{EventId, KeyOutcome, NewEvent, QueryNews, UserEvent},
-    },
     record::Record,
     stats::{Queue, Stats},
     time::Moment,
@@ -28,7 +22,6 @@ use rand::{RngExt, SeedableRng, rngs::SmallRng};
 use crate::{
     config::Config,
     identity::Identity,
-    item::Item,
     keyring::{Keyring, Nonce},
     member::{Effects, MemberTimer, Membership},
     replay::Replay,
@@ -36,18 +29,28 @@ use crate::{
     timer::Timers,
 };
 
+mod ask;
+mod beacon;
 mod contact;
+#[cfg(test)]
+mod contact_tests;
 mod datagram;
 mod death;
 mod event;
 mod force;
+mod gift;
 mod keys;
 mod leave;
 mod locate;
+#[cfg(test)]
+mod plane_tests;
+mod port;
+mod pull;
 mod push;
 mod query;
 mod rekey;
 mod reply;
+mod reunite;
 mod talk;
 #[cfg(test)]
 mod testnet;
@@ -59,146 +62,21 @@ mod verbs;
 mod view;
 mod watch;
 
+pub use port::{Asked, CONNECT_TIMEOUT, Input, Output, Reach, Setup, StreamId};
 pub use talk::MAX_INBOUND;
 
 use contact::Contact;
 use death::{Deaths, Fate, Why};
 use push::Push;
+use reunite::Reunion;
 use talk::Talks;
 use user::{User, UserTimer};
 
-/// Wait before a directed question is asked for the second and the third time; afterwards it waits for the root period.
-const ASK_AGAIN: Duration = Duration::from_millis(300);
-const QUICK_ASKS: u8 = 3;
+/// Outputs for which room is kept while there are none.
+const OUTPUTS_KEPT: usize = 256;
 
 /// How often old nodes are looked for.
 const FORGET_PERIOD: Duration = Duration::from_secs(60);
-
-/// A stream, for as long as it is open.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct StreamId(u64);
-
-/// What comes in.
-#[derive(Debug)]
-pub enum Input<'a> {
-    /// A datagram.
-    Datagram(SocketAddr, &'a [u8]),
-    /// Our own record is now this one.
-    Announce(Announcement),
-    /// Ask this node directly whether it is there.
-    Question(NodeId),
-    /// What the seeds resolve to at present, the answer to [`Output::Resolve`].
-    Seeds {
-        /// All addresses that were found.
-        addrs: Vec<SocketAddr>,
-        /// Whether every seed has some. Otherwise we may not take ourselves for the only one.
-        all_resolved: bool,
-    },
-    /// A stream of [`Output::Open`] is open.
-    Opened(StreamId),
-    /// A whole frame.
-    Frame(StreamId, &'a [u8]),
-    /// A stream ended, or could not be opened. Ends that we asked for need not be told.
-    Closed(StreamId),
-    /// How [`Output::Connect`] ended.
-    Reached(NodeId, Reach),
-    /// A datagram from the beacon's multicast group.
-    Beacon(SocketAddr, &'a [u8]),
-    /// Say goodbye, for good or until we are back: our last record's phase says which. [`Output::Left`] follows.
-    Leave,
-}
-
-/// What goes out.
-#[derive(Debug)]
-pub enum Output {
-    /// Send this datagram.
-    Datagram(SocketAddr, Vec<u8>),
-    /// Tell the catalog.
-    Event(PeerEvent),
-    /// Resolve the seeds and answer with [`Input::Seeds`].
-    Resolve,
-    /// Open a stream.
-    Open(StreamId, SocketAddr),
-    /// Open a stream that stays open for as long as both ends live: its end is news.
-    Watch(StreamId, SocketAddr),
-    /// This stream, which somebody opened to us, is such a one: it has no deadline and takes no slot.
-    Keep(StreamId),
-    /// Open a TCP connection and close it again; answer with [`Input::Reached`], [`CONNECT_TIMEOUT`] at most.
-    Connect(NodeId, SocketAddr),
-    /// Send this frame.
-    Frame(StreamId, Vec<u8>),
-    /// Close the stream once its frames are sent.
-    Close(StreamId),
-    /// Goodbye is said.
-    Left,
-    /// An address given to [`Engine::join`] was tried: whether a member of our cluster answered, else why not.
-    Joined(SocketAddr, Result<(), &'static str>),
-    /// A user event for the log; the shell numbers it.
-    Heard(UserEvent),
-    /// Somebody asks us; answer with [`Engine::answer`].
-    Asked(Asked),
-    /// News of a query of ours.
-    News(EventId, QueryNews),
-    /// The time of a query of ours is over, or everybody has answered.
-    QueryOver(EventId),
-    /// Use this keyring for streams from now on, and save its keys.
-    Keyring(Arc<Keyring>),
-    /// What became of the change of keys with this number.
-    KeysChanged(u64, KeyOutcome),
-    /// The answer to [`Engine::locate`] with this number.
-    Located(u64, Vec<Option<Coordinate>>),
-}
-
-/// How long an attempt to connect may take. Only a refusal matters, and that comes at once.
-pub const CONNECT_TIMEOUT: Duration = Duration::from_millis(500);
-
-/// How an attempt to connect ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Reach {
-    /// Refused: the host lives and nothing listens there.
-    Refused,
-    /// Somebody listens there.
-    Open,
-    /// Neither, within the time.
-    Silent,
-}
-
-/// A query of somebody else.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Asked {
-    /// Its identity.
-    pub id: EventId,
-    /// Lamport time.
-    pub ltime: u64,
-    /// Who asks.
-    pub origin: NodeId,
-    /// What it says.
-    pub event: NewEvent,
-    /// How long the asker still waits.
-    pub timeout: Duration,
-}
-
-/// What an engine starts with.
-pub struct Setup {
-    /// Timings and sizes.
-    pub config: Config,
-    /// Cluster and keys.
-    pub keyring: Arc<Keyring>,
-    /// Where the others reach us.
-    pub advertise: SocketAddr,
-    /// Our own record; it names our id and generation.
-    pub announcement: Announcement,
-    /// Whether there are seeds. Without, and without `peers`, the picture is complete at once.
-    pub seeded: bool,
-    /// Members of our former life: tried beside the seeds.
-    pub peers: Vec<SocketAddr>,
-    /// Draws a nonce: random bytes of the operating system.
-    pub nonces: Box<dyn FnMut() -> Nonce + Send>,
-    /// Seed of all choices that need no secrecy.
-    pub seed: u64,
-    /// Where packets are counted.
-    pub stats: Arc<Stats>,
-}
 
 #[derive(Debug)]
 enum Timer {
@@ -215,8 +93,16 @@ enum Timer {
     Recheck,
     /// Contact seeds.
     Seeds,
+    /// Contact somebody whose beacon was heard.
+    Beacon(Identity),
     /// Fetch the record of this node.
     Pull(NodeId),
+    /// This stream has had its time to bring this record.
+    PullLate(NodeId, StreamId),
+    /// Tell members that others hold them down.
+    Tell,
+    /// One that was told had its time.
+    Doubt(Identity),
     /// Ask this node: the number of the question, and how often it was asked already.
     Ask(NodeId, u64, u8),
     /// Repeat our goodbye.
@@ -249,6 +135,7 @@ pub struct Engine {
     talks: Talks,
     contact: Contact,
     deaths: Deaths,
+    reunion: Reunion,
     /// The open question to each node. Only live members are asked, so there are never more than the roster has.
     asks: HashMap<NodeId, u64>,
     user: User,
@@ -283,8 +170,9 @@ impl Engine {
             outputs: VecDeque::new(),
             push: Push::default(),
             talks: Talks::default(),
-            contact: Contact::new(setup.seeded),
+            contact: Contact::new(setup.seeded, setup.peers, setup.advertise),
             deaths: Deaths::default(),
+            reunion: Reunion::default(),
             asks: HashMap::new(),
             user: User::new(now),
             last_words: None,
@@ -327,7 +215,12 @@ impl Engine {
 
     /// The next thing to do.
     pub fn poll_output(&mut self) -> Option<Output> {
-        self.outputs.pop_front()
+        let output = self.outputs.pop_front();
+        // The thousands of events of a join must not leave their room behind: a ring touches all of it in time.
+        if output.is_none() && self.outputs.capacity() > OUTPUTS_KEPT {
+            self.outputs = VecDeque::new();
+        }
+        output
     }
 
     /// Takes something in.
@@ -342,7 +235,7 @@ impl Engine {
             Input::Frame(stream, bytes) => self.handle_frame(stream, bytes, now),
             Input::Closed(stream) => self.handle_closed(stream, now),
             Input::Reached(id, reach) => self.handle_reached(id, reach, now),
-            Input::Beacon(..) => {}
+            Input::Beacon(_, bytes) => self.handle_beacon(bytes, now),
             Input::Leave => self.leave(now),
         }
     }
@@ -366,8 +259,12 @@ impl Engine {
                     self.arm_about(now, self.config.exchange_period, Timer::Exchange);
                 }
                 Timer::Recheck => self.exchange_with_anybody(now),
-                Timer::Seeds => self.resolve_seeds(now),
+                Timer::Seeds => self.retry_contacts(now),
+                Timer::Beacon(identity) => self.contact_heard(identity, now),
                 Timer::Pull(id) => self.pull(id, now),
+                Timer::PullLate(id, stream) => self.end_late_pull(id, stream, now),
+                Timer::Tell => self.tell_doubted(now),
+                Timer::Doubt(identity) => self.end_doubt(identity, now),
                 Timer::Ask(id, number, n_asked) => self.send_question(id, number, n_asked, now),
                 Timer::Fate(fate) => self.handle_fate(fate, now),
                 Timer::Goodbye => self.say_goodbye(),
@@ -376,6 +273,7 @@ impl Engine {
                 Timer::Forget => {
                     self.forget_user(now);
                     self.sync_roster(now);
+                    self.remember_peers();
                     self.roster.forget(now);
                     self.replay.retain(|id| self.roster.knows(id));
                     self.timers.arm(now, FORGET_PERIOD, Timer::Forget);
@@ -414,35 +312,6 @@ impl Engine {
         self.membership.resize(&self.config, self.roster.n_live() + 1);
         self.arm_gossip(now);
         self.note_standing(now);
-    }
-
-    /// Asks until there is an answer, or the node is no live member any more: even a late answer corrects a verdict.
-    fn ask(&mut self, id: NodeId, now: Moment) {
-        let number = self.rng.random();
-        self.asks.insert(id, number);
-        self.send_question(id, number, 0, now);
-    }
-
-    fn send_question(&mut self, id: NodeId, number: u64, n_asked: u8, now: Moment) {
-        if self.asks.get(&id) != Some(&number) {
-            return;
-        }
-        let Some(identity) = self.roster.live_member(id).filter(|_| !self.leaving) else {
-            self.asks.remove(&id);
-            return;
-        };
-        self.send(identity.addr, &[], &[Item::Question(number).encode()]);
-        let n_asked = n_asked.saturating_add(1);
-        let wait = if n_asked < QUICK_ASKS { ASK_AGAIN } else { self.config.root_period };
-        self.timers.arm(now, wait, Timer::Ask(id, number, n_asked));
-    }
-
-    fn handle_answer(&mut self, sender: NodeId, number: u64, now: Moment) {
-        self.note_answer(sender, number, now);
-        if self.asks.get(&sender) == Some(&number) {
-            self.asks.remove(&sender);
-            self.outputs.push_back(Output::Event(PeerEvent::Seen(Origin::Node(sender), Duration::ZERO)));
-        }
     }
 
     /// Arms a timer within 20 % of `period`, so that members do not march in step.

@@ -32,7 +32,7 @@ use crate::{
     identity::Identity,
     item::{read_stamp, unpack},
     post::{EventExchange, Reply},
-    roster::{BUCKETS, Entry, Mask},
+    roster::{BUCKETS, Entry, Mask, WIDE_BUCKETS},
 };
 
 /// Longest frame: one record of the largest size and what stands around it.
@@ -60,6 +60,9 @@ const WATCH: u8 = 10;
 const BYE: u8 = 11;
 const EVENTS: u8 = 12;
 const ANSWER: u8 = 13;
+/// As [`BUCKET_SUMS`] and [`ENTRIES`], by four times as many buckets.
+const WIDE_SUMS: u8 = 14;
+const WIDE_ENTRIES: u8 = 15;
 
 /// One message on a stream.
 #[derive(Clone, Debug, PartialEq)]
@@ -68,8 +71,8 @@ pub(crate) enum Frame {
     Hello(Identity, u64),
     /// Who we are; our sum is the same.
     Same(Identity),
-    /// Who we are and our sums by bucket.
-    Buckets(Identity, Box<[u64; BUCKETS]>),
+    /// Who we are and our sums by bucket, [`BUCKETS`] or [`WIDE_BUCKETS`] of them.
+    Buckets(Identity, Box<[u64]>),
     /// What we know of the live nodes in these buckets.
     Entries(Mask, Vec<Entry>),
     /// What the other did not know.
@@ -114,12 +117,12 @@ impl Frame {
                 identity.encode(&mut out);
             }
             Self::Buckets(identity, sums) => {
-                out.put_u8(BUCKET_SUMS);
+                out.put_u8(if sums.len() == WIDE_BUCKETS { WIDE_SUMS } else { BUCKET_SUMS });
                 identity.encode(&mut out);
                 sums.iter().for_each(|sum| out.put_u64_le(*sum));
             }
             Self::Entries(mask, entries) => {
-                out.put_u8(ENTRIES);
+                out.put_u8(if mask.0.len() == WIDE_BUCKETS / 8 { WIDE_ENTRIES } else { ENTRIES });
                 out.put_slice(&mask.0);
                 put_varint(&mut out, entries.len() as u64);
                 entries.iter().for_each(|entry| entry.encode(&mut out));
@@ -168,18 +171,10 @@ impl Frame {
         let frame = match reader.u8()? {
             HELLO => Self::Hello(Identity::decode(&mut reader)?, u64::from_le_bytes(reader.array()?)),
             SAME => Self::Same(Identity::decode(&mut reader)?),
-            BUCKET_SUMS => {
-                let identity = Identity::decode(&mut reader)?;
-                let mut sums = Box::new([0; BUCKETS]);
-                for sum in sums.iter_mut() {
-                    *sum = u64::from_le_bytes(reader.array()?);
-                }
-                Self::Buckets(identity, sums)
-            }
-            ENTRIES => {
-                let mask = Mask(reader.array()?);
-                Self::Entries(mask, read_list(&mut reader, Entry::decode)?)
-            }
+            BUCKET_SUMS => read_sums(&mut reader, BUCKETS)?,
+            WIDE_SUMS => read_sums(&mut reader, WIDE_BUCKETS)?,
+            ENTRIES => read_entries(&mut reader, BUCKETS)?,
+            WIDE_ENTRIES => read_entries(&mut reader, WIDE_BUCKETS)?,
             GIVE => Self::Give(read_gifts(reader.take(reader.remaining())?)?),
             GIVE_LZ4 => Self::Give(read_gifts(&unpack(reader.take(reader.remaining())?, FRAME_BYTES)?)?),
             WANT => {
@@ -269,6 +264,17 @@ fn read_gifts(body: &[u8]) -> Result<Vec<Gift>, DecodeError> {
         gifts.push(Gift::decode(&mut reader)?);
     }
     Ok(gifts)
+}
+
+fn read_sums(reader: &mut Reader<'_>, n_buckets: usize) -> Result<Frame, DecodeError> {
+    let identity = Identity::decode(reader)?;
+    let (sums, _) = reader.take(n_buckets * 8)?.as_chunks::<8>();
+    Ok(Frame::Buckets(identity, sums.iter().map(|sum| u64::from_le_bytes(*sum)).collect()))
+}
+
+fn read_entries(reader: &mut Reader<'_>, n_buckets: usize) -> Result<Frame, DecodeError> {
+    let mask = Mask(reader.take(n_buckets / 8)?.into());
+    Ok(Frame::Entries(mask, read_list(reader, Entry::decode)?))
 }
 
 fn read_list<T>(

@@ -14,6 +14,7 @@ use lobby_core::{
 };
 
 use crate::{
+    identity::Identity,
     notice::{self, Notice},
     packet::put_item,
 };
@@ -39,6 +40,7 @@ const HINT: u8 = 4;
 const ROOT: u8 = 5;
 const QUESTION: u8 = 6;
 const ANSWER: u8 = 7;
+const BEACON: u8 = 20;
 
 /// One item.
 #[derive(Clone, Debug, PartialEq)]
@@ -59,6 +61,8 @@ pub(crate) enum Item {
     Notice(Notice),
     /// Events, queries, keys, coordinates.
     User(UserItem),
+    /// Here we are: the one item of a beacon.
+    Beacon(Identity),
     /// Something from a later version.
     Unknown,
 }
@@ -87,6 +91,10 @@ impl Item {
             Self::Answer(number) => put_number(&mut body, *number, ANSWER),
             Self::Notice(notice) => notice.encode(&mut body),
             Self::User(item) => return item.encode(),
+            Self::Beacon(identity) => {
+                identity.encode(&mut body);
+                BEACON
+            }
             Self::Unknown => return Bytes::new(),
         };
         if kind == FULL && body.len() > COMPRESS_FROM && body.len() <= MAX_UNPACKED {
@@ -118,6 +126,12 @@ impl Item {
             ANSWER => Ok(Self::Answer(read_number(body)?)),
             kind if notice::KINDS.contains(&kind) => Ok(Self::Notice(Notice::decode(kind, body)?)),
             _ if UserItem::takes(kind) => Ok(Self::User(UserItem::decode(kind, body)?)),
+            BEACON => {
+                let mut reader = Reader::new(body);
+                let identity = Identity::decode(&mut reader)?;
+                reader.finish()?;
+                Ok(Self::Beacon(identity))
+            }
             _ => Ok(Self::Unknown),
         }
     }

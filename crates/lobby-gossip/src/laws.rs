@@ -24,7 +24,7 @@ use crate::{
     notice::{ForceLeave, Notice, Refusal},
     packet::{Packet, PacketWriter},
     post::{EventExchange, Post, Reply, Terms},
-    roster::{BUCKETS, Entry, Mask},
+    roster::{BUCKETS, Entry, Mask, WIDE_BUCKETS},
 };
 
 prop_compose! {
@@ -84,12 +84,17 @@ fn gift() -> impl Strategy<Value = Gift> {
     })
 }
 
+fn n_buckets() -> impl Strategy<Value = usize> {
+    prop_oneof![Just(BUCKETS), Just(WIDE_BUCKETS)]
+}
+
 fn frame() -> impl Strategy<Value = Frame> {
     prop_oneof![
         (identity(), any::<u64>()).prop_map(|(identity, root)| Frame::Hello(identity, root)),
         identity().prop_map(Frame::Same),
-        (identity(), any::<u64>()).prop_map(|(identity, sum)| Frame::Buckets(identity, Box::new([sum; BUCKETS]))),
-        (any::<[u8; BUCKETS / 8]>(), vec(entry(), 0..20)).prop_map(|(mask, entries)| Frame::Entries(Mask(mask), entries)),
+        (identity(), any::<u64>(), n_buckets()).prop_map(|(identity, sum, n)| Frame::Buckets(identity, vec![sum; n].into())),
+        (any::<u8>(), n_buckets(), vec(entry(), 0..20))
+            .prop_map(|(byte, n, entries)| Frame::Entries(Mask(vec![byte; n / 8].into()), entries)),
         vec(gift(), 0..8).prop_map(Frame::Give),
         (vec(any::<[u8; 16]>(), 0..20), any::<bool>())
             .prop_map(|(ids, complete)| Frame::Want(ids.into_iter().map(NodeId::from_bytes).collect(), complete)),
@@ -287,6 +292,11 @@ proptest! {
         bytes[at] ^= flip;
         let _ = decode_item(&bytes);
         let _ = decode_item(&bytes[..at]);
+    }
+
+    #[test]
+    fn beacons_round_trip(identity in identity()) {
+        prop_assert_eq!(decode_item(&Item::Beacon(identity).encode()), Some(Item::Beacon(identity)));
     }
 
     #[test]

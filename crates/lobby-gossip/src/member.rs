@@ -183,8 +183,14 @@ impl Membership {
         }
     }
 
-    /// Takes in what an exchange or a stream told about members, and passes it on as rumours.
-    pub(crate) fn apply(&mut self, members: impl IntoIterator<Item = Member<Identity>>, now: Moment, effects: &mut Effects) {
+    /// Takes in what an exchange or a stream told about members; with `rumours` passes it on as such.
+    pub(crate) fn apply(
+        &mut self,
+        members: impl IntoIterator<Item = Member<Identity>>,
+        rumours: bool,
+        now: Moment,
+        effects: &mut Effects,
+    ) {
         if self.left {
             return;
         }
@@ -197,7 +203,7 @@ impl Membership {
             }
             _ => member,
         };
-        let _ = self.foca.apply_many(members.into_iter().take(room).map(temper), true, effects);
+        let _ = self.foca.apply_many(members.into_iter().take(room).map(temper), rumours, effects);
     }
 
     /// A member said itself that it is going: no proof of life stands against that.
@@ -225,6 +231,11 @@ impl Membership {
         if !self.left {
             let _ = self.foca.announce(to, effects);
         }
+    }
+
+    /// The packet that tells a live member that it is held down elsewhere: it comes back as its next identity.
+    pub(crate) fn held_down(&self, to: Identity) -> Vec<u8> {
+        self.codec.turn_undead(self.identity(), to)
     }
 
     /// Declares ourselves down. Afterwards foca hears nothing more.

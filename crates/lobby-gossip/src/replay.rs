@@ -32,8 +32,9 @@ struct Window {
     newest: u64,
     /// This generation is over although it was not followed by a newer one.
     barred: Option<Generation>,
-    /// One bit per counter modulo [`WINDOW`].
-    seen: [u64; WORDS],
+    /// One bit per counter modulo [`WINDOW`]. `None`: of those within the window only the newest. Among thousands of
+    /// members each is heard so seldom that most have none.
+    seen: Option<Box<[u64; WORDS]>>,
 }
 
 /// The windows of all senders.
@@ -48,13 +49,17 @@ impl Replay {
         if self.windows.len() >= limits::NODES && !self.windows.contains_key(&sender) {
             return Freshness::Full;
         }
-        let empty = || Window { generation, newest: 0, barred: None, seen: [0; WORDS] };
-        let window = self.windows.entry(sender).or_insert_with(empty);
+        let first = Window { generation, newest: counter, barred: None, seen: None };
+        let Some(window) = self.windows.get_mut(&sender) else {
+            self.windows.insert(sender, first);
+            return Freshness::Fresh;
+        };
         if window.barred == Some(generation) {
             return Freshness::Replayed;
         }
         if generation > window.generation {
-            *window = Window { barred: window.barred, ..empty() };
+            *window = Window { barred: window.barred, ..first };
+            return Freshness::Fresh;
         }
         if generation < window.generation || !window.note(counter) { Freshness::Replayed } else { Freshness::Fresh }
     }
@@ -62,7 +67,7 @@ impl Replay {
     /// Forgets a sender, so that an older process of it counts again. The `barred` one does not.
     pub(crate) fn forget(&mut self, sender: NodeId, barred: Option<Generation>) {
         if self.windows.remove(&sender).is_some() && barred.is_some() {
-            self.windows.insert(sender, Window { generation: Generation(0), newest: 0, barred, seen: [0; WORDS] });
+            self.windows.insert(sender, Window { generation: Generation(0), newest: 0, barred, seen: None });
         }
     }
 
@@ -74,29 +79,35 @@ impl Replay {
 
 impl Window {
     fn note(&mut self, counter: u64) -> bool {
-        if counter.saturating_add(WINDOW) <= self.newest {
+        if counter == self.newest || self.newest.saturating_sub(counter) >= WINDOW {
             return false;
         }
-        if counter > self.newest {
-            if counter - self.newest >= WINDOW {
-                self.seen = [0; WORDS];
-            } else {
-                for skipped in self.newest + 1..=counter {
-                    *self.word(skipped) &= !(1 << (skipped % 64));
-                }
-            }
+        if counter > self.newest && counter - self.newest >= WINDOW {
+            (self.newest, self.seen) = (counter, None);
+            return true;
+        }
+        let newest = self.newest;
+        let seen = self.seen.get_or_insert_with(|| {
+            let mut seen = Box::new([0; WORDS]);
+            *word(&mut seen, newest) |= bit(newest);
+            seen
+        });
+        if counter > newest {
+            (newest + 1..=counter).for_each(|skipped| *word(seen, skipped) &= !bit(skipped));
             self.newest = counter;
         }
-        let bit = 1 << (counter % 64);
-        let word = self.word(counter);
-        let fresh = *word & bit == 0;
-        *word |= bit;
+        let fresh = *word(seen, counter) & bit(counter) == 0;
+        *word(seen, counter) |= bit(counter);
         fresh
     }
+}
 
-    fn word(&mut self, counter: u64) -> &mut u64 {
-        &mut self.seen[(counter % WINDOW / 64) as usize]
-    }
+const fn bit(counter: u64) -> u64 {
+    1 << (counter % 64)
+}
+
+fn word(seen: &mut [u64; WORDS], counter: u64) -> &mut u64 {
+    &mut seen[(counter % WINDOW / 64) as usize]
 }
 
 #[cfg(test)]
@@ -114,7 +125,7 @@ mod tests {
         assert!(check(5000) && !check(5000));
         assert!(check(5000 - 1023) && !check(5000 - 1024));
         assert!(check(5500) && check(5499) && !check(5500) && !check(5000));
-        assert!(check(u64::MAX) && !check(u64::MAX) && !check(5501));
+        assert!(check(u64::MAX) && !check(u64::MAX) && !check(5501) && check(u64::MAX - 1) && !check(u64::MAX - 1));
     }
 
     #[test]

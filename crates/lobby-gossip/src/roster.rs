@@ -23,7 +23,7 @@ use crate::{bucket::Bucket, config::REMEMBER_RECORD, identity::Identity};
 mod digest;
 mod standing;
 
-pub(crate) use digest::{BUCKETS, Entry, Mask, Sums};
+pub(crate) use digest::{BUCKETS, Entry, Mask, Sums, WIDE_BUCKETS};
 
 /// Moves that wait to be looked at; there is hardly ever more than one.
 const MOST_MOVED: usize = 8;
@@ -71,7 +71,8 @@ pub(crate) enum Taken {
 #[derive(Debug)]
 pub(crate) struct Roster {
     own: NodeId,
-    nodes: HashMap<NodeId, Node>,
+    /// In boxes: a table of thousands of them in place would double its size, and leave holes, whenever it grows.
+    nodes: HashMap<NodeId, Box<Node>>,
     live: Vec<NodeId>,
     sums: Sums,
     /// Rises whenever `live` changes, or who of them is unattended.
@@ -123,6 +124,13 @@ impl Roster {
     /// The other members that are up, in no order.
     pub(crate) fn live(&self) -> impl Iterator<Item = Identity> {
         self.live.iter().filter_map(|id| self.member(*id)).map(|member| *member.id())
+    }
+
+    /// Members that went away without a goodbye, and since when, in no order.
+    pub(crate) fn failed(&self) -> impl Iterator<Item = (Moment, Identity)> {
+        let failed = |node: &&Node| node.live_idx.is_none() && !node.record.as_ref().is_some_and(|record| record.has_left());
+        let others = self.nodes.iter().filter(|(id, _)| **id != self.own).map(|(_, node)| &**node);
+        others.filter(failed).filter_map(|node| Some((node.since, *node.member.as_ref()?.id())))
     }
 
     /// Up to `count` different members that are up, none of them `except`.
@@ -246,7 +254,7 @@ impl Roster {
             live_idx: None,
             since: now,
         };
-        Some(self.nodes.entry(id).or_insert_with(empty))
+        Some(self.nodes.entry(id).or_insert_with(|| empty().into()))
     }
 
     /// Brings sums and live list up to date with one node.

@@ -55,6 +55,7 @@ impl Engine {
             }
             Freshness::Full => return Verdict::Refused,
         }
+        self.note_sender(packet.sender, packet.generation, now);
         let mut verdict = Verdict::Ok;
         if !packet.foca.is_empty() {
             let foca = std::mem::take(&mut packet.foca);
@@ -92,7 +93,8 @@ impl Engine {
             Ok(Item::Answer(number)) => return self.handle_answer(sender, number, now),
             Ok(Item::Notice(notice)) => self.take_notice(&notice, now),
             Ok(Item::User(item)) => return self.handle_user_item(sender, (kind, body), item, now),
-            Ok(Item::Question(_) | Item::Unknown) => return,
+            // A beacon has its own way in.
+            Ok(Item::Question(_) | Item::Beacon(_) | Item::Unknown) => return,
             Err(_) => Verdict::Garbage,
         };
         self.stats.received(PacketKind::Record, verdict, 0);
@@ -150,7 +152,7 @@ fn raw(kind: u8, body: &[u8]) -> Bytes {
     out.into()
 }
 
-const fn verdict_of(err: OpenError) -> Verdict {
+pub(super) const fn verdict_of(err: OpenError) -> Verdict {
     match err {
         OpenError::Garbage => Verdict::Garbage,
         OpenError::Foreign => Verdict::Foreign,

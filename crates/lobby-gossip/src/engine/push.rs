@@ -5,14 +5,9 @@
 //! datagram ─────┼─► roster ─► queue ─► 5 members at once (together with all other changes of 20 ms)
 //! stream pull ──┘                 └──► 3 members every 200 ms, and on every probe, until 12 copies are out
 //! ```
-//! A hint is passed on only after the record is here, so pulls form a tree and the origin serves a handful.
+//! Not here: what came as a hint (`engine/pull`).
 
-use std::{
-    collections::{HashMap, VecDeque},
-    net::SocketAddr,
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::VecDeque, net::SocketAddr, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use lobby_core::{
@@ -24,7 +19,7 @@ use lobby_core::{
 };
 use rand::RngExt;
 
-use super::{Engine, Output, StreamId, Timer, talk::Purpose};
+use super::{Engine, Output, Timer, pull::Pulls};
 use crate::{
     item::{self, Item},
     queue::PushQueue,
@@ -34,17 +29,9 @@ use crate::{
 /// A receiver has surely heard of a change that is this old, or an exchange is repairing it.
 const SETTLED: Duration = Duration::from_secs(5);
 
-/// Records waiting to be fetched. Above it the exchange repairs what is missing.
-const MAX_PULLS: usize = 1024;
-
-/// Fetched at the same time.
-const MAX_OPEN_PULLS: usize = 8;
-
-/// A hint reaches many at once; they fetch within this time, not all in the same instant.
-const PULL_SPREAD: Duration = Duration::from_millis(50);
-
-/// How often fetching is tried before it is left to the exchange.
-const PULL_TRIES: u8 = 3;
+/// In a cluster of more than this many the third duplicate ends what is in the queue. In smaller ones all copies go out:
+/// they are few, and what they repair is not left to the exchange (engine study, §4).
+const STOP_EARLY_ABOVE: usize = 500;
 
 /// What is being sent and fetched.
 #[derive(Debug, Default)]
@@ -57,15 +44,7 @@ pub(super) struct Push {
     flush_armed: bool,
     gossip_armed: bool,
     last_flush: Moment,
-    pulls: HashMap<NodeId, Pull>,
-}
-
-#[derive(Debug)]
-struct Pull {
-    stamp: Stamp,
-    source: SocketAddr,
-    tries: u8,
-    stream: Option<StreamId>,
+    pub(super) pulls: Pulls,
 }
 
 impl Push {
@@ -155,12 +134,16 @@ impl Engine {
     /// A delta came by datagram.
     pub(super) fn take_delta(&mut self, delta: &Delta, raw: Bytes, source: SocketAddr, now: Moment) -> Verdict {
         if delta.origin == self.own {
+            self.note_duplicate(delta.origin, delta.stamp);
             return Verdict::Own;
         }
         let applied = self.roster.record(delta.origin).map(|record| record.apply(delta));
         match applied {
             Some(Ok(next)) => self.take_pushed(Arc::new(next), raw, now),
-            Some(Err(ApplyDeltaError::Stale)) => Verdict::Stale,
+            Some(Err(ApplyDeltaError::Stale)) => {
+                self.note_duplicate(delta.origin, delta.stamp);
+                Verdict::Stale
+            }
             Some(Err(ApplyDeltaError::TooLarge)) => Verdict::Oversize,
             Some(Err(ApplyDeltaError::UnknownBase)) | None => self.take_hint(delta.origin, delta.stamp, source, now),
         }
@@ -170,6 +153,7 @@ impl Engine {
     pub(super) fn take_pushed(&mut self, record: Arc<Record>, raw: Bytes, now: Moment) -> Verdict {
         let Some(origin) = record.origin.node_id() else { return Verdict::Garbage };
         if self.roster.record(origin).is_some_and(|known| known.stamp >= record.stamp) {
+            self.note_duplicate(origin, record.stamp);
             return if origin == self.own { Verdict::Own } else { Verdict::Stale };
         }
         if !self.roster.may_change(origin, now) {
@@ -186,76 +170,11 @@ impl Engine {
         verdict
     }
 
-    /// There is a version of a record that could not be sent here whole.
-    pub(super) fn take_hint(&mut self, origin: NodeId, stamp: Stamp, source: SocketAddr, now: Moment) -> Verdict {
-        if origin == self.own {
-            return Verdict::Own;
+    /// Somebody told us of a version that we may be telling of ourselves.
+    pub(super) fn note_duplicate(&mut self, origin: NodeId, stamp: Stamp) {
+        if self.roster.n_live() > STOP_EARLY_ABOVE {
+            self.push.queue.note_duplicate(origin, stamp);
         }
-        if self.roster.record(origin).is_some_and(|known| known.stamp >= stamp) {
-            return Verdict::Stale;
-        }
-        if let Some(pull) = self.push.pulls.get_mut(&origin) {
-            pull.stamp = pull.stamp.max(stamp);
-            pull.source = source;
-        } else if self.push.pulls.len() < MAX_PULLS {
-            self.push.pulls.insert(origin, Pull { stamp, source, tries: 0, stream: None });
-            let wait = self.rng.random_range(Duration::ZERO..PULL_SPREAD);
-            self.timers.arm(now, wait, Timer::Pull(origin));
-        } else {
-            return Verdict::Refused;
-        }
-        Verdict::Ok
-    }
-
-    /// Fetches a record, if it is still missing.
-    pub(super) fn pull(&mut self, origin: NodeId, now: Moment) {
-        let known = self.roster.record(origin).map_or(Stamp::default(), |record| record.stamp);
-        let n_open = self.push.pulls.values().filter(|pull| pull.stream.is_some()).count();
-        let Some(pull) = self.push.pulls.get_mut(&origin) else { return };
-        if pull.stream.is_some() {
-            return;
-        }
-        if known >= pull.stamp || self.leaving {
-            self.push.pulls.remove(&origin);
-        } else if n_open >= MAX_OPEN_PULLS {
-            self.timers.arm(now, PULL_SPREAD, Timer::Pull(origin));
-        } else {
-            let source = pull.source;
-            let stream = self.open(source, Purpose::Pull(origin));
-            if let Some(pull) = self.push.pulls.get_mut(&origin) {
-                (pull.tries, pull.stream) = (pull.tries + 1, Some(stream));
-            }
-        }
-    }
-
-    /// The version that a pull of this record asks for.
-    pub(super) fn pulled_stamp(&self, origin: NodeId) -> Stamp {
-        self.push.pulls.get(&origin).map_or(Stamp::default(), |pull| pull.stamp)
-    }
-
-    /// A pull brought the record: pass the hint on.
-    pub(super) fn take_pulled(&mut self, record: Arc<Record>, now: Moment) {
-        let Some(origin) = record.origin.node_id() else { return };
-        let stamp = record.stamp;
-        if self.take_record(record, now) == Verdict::Ok {
-            self.push.queue.push(origin, stamp, Item::Hint(origin, stamp).encode());
-            self.arm_flush(now);
-        }
-    }
-
-    /// The stream of a pull ended; if the record is still missing, somebody else is asked.
-    pub(super) fn end_pull(&mut self, origin: NodeId, now: Moment) {
-        let known = self.roster.record(origin).map_or(Stamp::default(), |record| record.stamp);
-        let Some(pull) = self.push.pulls.get_mut(&origin) else { return };
-        pull.stream = None;
-        if known >= pull.stamp || pull.tries >= PULL_TRIES {
-            self.push.pulls.remove(&origin);
-            return;
-        }
-        if let Some(other) = self.roster.choose(1, &[], &mut self.rng).first() {
-            pull.source = other.addr;
-        }
-        self.timers.arm(now, PULL_SPREAD * 4, Timer::Pull(origin));
     }
 
     /// Takes a record in, whichever way it came, and tells the catalog.

@@ -3,16 +3,15 @@
 //! A frame out of turn ends the conversation. The shell ends those that take too long or too many bytes.
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap},
+    collections::{BTreeSet, HashMap},
     net::SocketAddr,
     time::Duration,
 };
 
-use foca::{Member, State};
+use foca::Member;
 use lobby_core::{
     id::NodeId,
     port::gossip::EventId,
-    record::Stamp,
     stats::{PacketKind, Queue, Verdict},
     time::Moment,
 };
@@ -22,17 +21,22 @@ use crate::{
     frame::{Frame, Gift, give_frames},
     identity::Identity,
     item::Item,
-    roster::{Entry, Mask},
 };
 
 /// Streams that others may have open to us at a time.
 pub const MAX_INBOUND: usize = 8;
 
 /// What one side gives in one exchange; the rest follows in the next.
-const GIVE_BYTES: usize = 32 << 20;
+pub(super) const GIVE_BYTES: usize = 32 << 20;
 
 /// Sums differ while a change is on its way: an exchange because of them is not started more often.
 const ROOT_EXCHANGE_GAP: Duration = Duration::from_secs(3);
+
+/// Exchanges that we have open at a time, when those before them are slow.
+pub(super) const MAX_EXCHANGES: usize = 3;
+
+/// An exchange that takes longer is slow.
+const SLOW_EXCHANGE: Duration = Duration::from_secs(5);
 
 /// Why we opened a stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -159,11 +163,21 @@ impl Engine {
     }
 
     fn exchange_with(&mut self, addr: SocketAddr, now: Moment) {
-        let busy = self.talks.open.values().any(|talk| talk.purpose() == Some(Purpose::Exchange));
-        if !busy && !self.leaving {
-            self.talks.last_exchange = now;
-            self.open(addr, Purpose::Exchange);
+        // One that takes longer than usual does not hold up the others: its peer may be slow, or say nothing at all.
+        let rested = now.since(self.talks.last_exchange) >= SLOW_EXCHANGE;
+        let n_open = self.n_exchanges();
+        if !self.leaving && (n_open == 0 || (rested && n_open < MAX_EXCHANGES)) {
+            self.start_exchange(addr, now);
         }
+    }
+
+    pub(super) fn start_exchange(&mut self, addr: SocketAddr, now: Moment) {
+        self.talks.last_exchange = now;
+        self.open(addr, Purpose::Exchange);
+    }
+
+    pub(super) fn n_exchanges(&self) -> usize {
+        self.talks.open.values().filter(|talk| talk.purpose() == Some(Purpose::Exchange)).count()
     }
 
     pub(super) fn handle_opened(&mut self, stream: StreamId) {
@@ -182,7 +196,14 @@ impl Engine {
     pub(super) fn handle_closed(&mut self, stream: StreamId, now: Moment) {
         self.user.events.forget_stream(stream);
         if let Some(purpose) = self.talks.open.remove(&stream).and_then(|talk| talk.purpose()) {
-            self.end(purpose, now);
+            self.end(stream, purpose, now);
+        }
+    }
+
+    /// Ends a conversation that we opened; nothing is told about its end.
+    pub(super) fn hang_up(&mut self, stream: StreamId) {
+        if self.talks.open.remove(&stream).is_some() {
+            self.outputs.push_back(Output::Close(stream));
         }
     }
 
@@ -203,7 +224,7 @@ impl Engine {
                 self.user.events.forget_stream(stream);
                 self.outputs.push_back(Output::Close(stream));
                 if let Some(purpose) = purpose {
-                    self.end(purpose, now);
+                    self.end(stream, purpose, now);
                 }
             }
         }
@@ -297,99 +318,45 @@ impl Engine {
             self.say(stream, Frame::Same(own));
             return Talk::Given;
         }
-        self.say(stream, Frame::Buckets(own, self.roster.sums().buckets.clone()));
+        self.say(stream, Frame::Buckets(own, self.roster.sums().told(self.roster.n_live() + 1)));
         Talk::Summed
     }
 
     /// The other end of a stream is alive, and is where it says it is.
     pub(super) fn meet(&mut self, peer: Identity, now: Moment) {
         if peer.id != self.own {
-            self.with_membership(now, |membership, effects| membership.apply([Member::alive(peer)], now, effects));
+            self.with_membership(now, |membership, effects| membership.apply([Member::alive(peer)], true, now, effects));
         } else {
             self.hear_of_twin(peer, now);
         }
     }
 
     fn complete(&mut self, purpose: Purpose, peer: Identity, complete: bool, now: Moment) {
-        if let Purpose::Seed(addr) = purpose {
+        let seed = if let Purpose::Seed(addr) = purpose { Some(addr) } else { None };
+        if let Some(addr) = seed {
             self.seed_answered(addr, peer, complete, now);
+        }
+        if peer.id != self.own {
+            self.exchanged(seed.is_some(), complete, now);
         }
     }
 
     /// A stream that we opened is over, well or badly.
-    fn end(&mut self, purpose: Purpose, now: Moment) {
+    fn end(&mut self, stream: StreamId, purpose: Purpose, now: Moment) {
         match purpose {
-            Purpose::Pull(id) => self.end_pull(id, now),
+            Purpose::Exchange => {}
+            Purpose::Seed(addr) => self.seed_ended(addr, now),
+            Purpose::Pull(id) => self.end_pull(id, stream, now),
             Purpose::Watch(id) => self.watch_ended(id, now),
             Purpose::Answer(query) => self.end_large(query, now),
-            Purpose::Exchange | Purpose::Seed(_) => {}
         }
-    }
-
-    /// Compares their entries with ours: gives what they lack, wants what we lack.
-    fn give_and_want(&mut self, stream: StreamId, mask: &Mask, entries: &[Entry]) {
-        let theirs: BTreeMap<_, _> = entries.iter().map(|entry| (entry.id, *entry)).collect();
-        let unknown = self.roster.entries(mask).into_iter().map(|entry| entry.id).filter(|id| !theirs.contains_key(id));
-        let mut give: Vec<_> = unknown.collect();
-        let mut want = Vec::new();
-        for theirs in theirs.values() {
-            let member = self.roster.member(theirs.id);
-            let stamp = self.roster.record(theirs.id).map_or(Stamp::default(), |record| record.stamp);
-            let their_age = (theirs.generation, theirs.renewal);
-            let age = member.map(|member| member.id().age());
-            let ended = age == Some(their_age) && member.is_some_and(|member| member.state() == State::Down);
-            if ended || age > Some(their_age) || stamp > theirs.stamp {
-                give.push(theirs.id);
-            }
-            if theirs.id != self.own && (age < Some(their_age) || stamp < theirs.stamp) {
-                want.push(theirs.id);
-            }
-        }
-        let (frames, complete) = give_frames(give.into_iter().filter_map(|id| self.gift(id)), GIVE_BYTES);
-        self.say_all(stream, frames);
-        self.say(stream, Frame::Want(want, complete));
-    }
-
-    /// All we know of a node; `None` when that is nothing.
-    fn gift(&self, id: NodeId) -> Option<Gift> {
-        let (member, record) = (self.roster.member(id).cloned(), self.roster.record(id).cloned());
-        (member.is_some() || record.is_some()).then_some(Gift { member, record, spoilt: false })
-    }
-
-    /// Takes in what the other gave; returns those that it holds up and we know to be down.
-    fn take_gifts(&mut self, gifts: Vec<Gift>, now: Moment) -> Vec<NodeId> {
-        let mut members = Vec::new();
-        let mut ended = Vec::new();
-        for Gift { member, record, spoilt } in gifts {
-            if spoilt {
-                self.stats.received(PacketKind::Record, Verdict::Garbage, 0);
-            }
-            if let Some(record) = record {
-                let verdict = self.take_record(record, now);
-                self.stats.received(PacketKind::Record, verdict, 0);
-            }
-            let Some(member) = member else { continue };
-            if member.id().id == self.own {
-                self.hear_of_twin(*member.id(), now);
-            }
-            let known = self.roster.member(member.id().id);
-            let is_ended = |known: &Member<Identity>| {
-                known.state() == State::Down && member.state() != State::Down && known.id().age() >= member.id().age()
-            };
-            if known.is_some_and(is_ended) {
-                ended.push(member.id().id);
-            }
-            members.push(member);
-        }
-        self.with_membership(now, |membership, effects| membership.apply(members, now, effects));
-        ended
     }
 
     pub(super) fn say(&mut self, stream: StreamId, frame: Frame) {
         self.say_all(stream, vec![frame.encode()]);
     }
 
-    fn say_all(&mut self, stream: StreamId, frames: Vec<Vec<u8>>) {
+    pub(super) fn say_all(&mut self, stream: StreamId, frames: Vec<Vec<u8>>) {
         for bytes in frames {
             self.stats.sent(PacketKind::Stream, Verdict::Ok, bytes.len());
             self.outputs.push_back(Output::Frame(stream, bytes));

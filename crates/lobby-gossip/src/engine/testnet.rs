@@ -3,6 +3,10 @@
 //! Everything takes 1 to 5 ms one way. A killed process leaves its host alive: its streams end and connecting to it is
 //! refused. Not here: loss, stalls of the clock, statistics (the simulator in `tests/it`).
 
+use lobby_core::port::Announcement;
+use lobby_core::port::PeerEvent;
+use std::net::SocketAddr;
+
 use std::collections::{BTreeMap, HashSet};
 
 use lobby_core::{label::Label, local::LocalRecord, port::Gone};

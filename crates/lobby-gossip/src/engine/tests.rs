@@ -1,5 +1,9 @@
 //! One engine by itself: what it does with inputs that a whole cluster hardly ever brings about.
 
+use lobby_core::port::Announcement;
+use lobby_core::port::PeerEvent;
+use std::net::SocketAddr;
+
 use bytes::Bytes;
 use foca::Member;
 use lobby_core::{
@@ -12,23 +16,23 @@ use lobby_core::{
 use super::*;
 use crate::{config::Profile, packet::PacketWriter};
 
-fn at(ms: u64) -> Moment {
+pub(super) fn at(ms: u64) -> Moment {
     Moment::from_micros(ms * 1000)
 }
 
-fn identity(byte: u8) -> Identity {
+pub(super) fn identity(byte: u8) -> Identity {
     let addr = SocketAddr::from(([10, 0, 0, byte], 1314));
     Identity { id: NodeId::from_bytes([byte; 16]), generation: Generation(5), renewal: 0, addr }
 }
 
-fn record(byte: u8, labels: &[String]) -> Arc<Record> {
+pub(super) fn record(byte: u8, labels: &[String]) -> Arc<Record> {
     let mut local = LocalRecord::new(identity(byte).id, Generation(5), format!("node-{byte}").parse().unwrap());
     local.set_labels(labels.iter().map(|label| label.parse::<Label>().unwrap()));
     local.commit(Moment::ZERO);
     local.record().clone()
 }
 
-fn engine(byte: u8, seeded: bool) -> Engine {
+pub(super) fn engine(byte: u8, seeded: bool) -> Engine {
     let setup = Setup {
         config: Profile::Lan.config(),
         keyring: Arc::new(Keyring::new("test", &[]).unwrap()),
@@ -43,12 +47,12 @@ fn engine(byte: u8, seeded: bool) -> Engine {
     Engine::new(setup, at(0))
 }
 
-fn meet(engine: &mut Engine, byte: u8, now: Moment) {
-    engine.with_membership(now, |membership, effects| membership.apply([Member::alive(identity(byte))], now, effects));
+pub(super) fn meet(engine: &mut Engine, byte: u8, now: Moment) {
+    engine.with_membership(now, |membership, effects| membership.apply([Member::alive(identity(byte))], true, now, effects));
 }
 
 /// Runs the timers until `end`; returns what came out.
-fn run(engine: &mut Engine, end: Moment) -> Vec<Output> {
+pub(super) fn run(engine: &mut Engine, end: Moment) -> Vec<Output> {
     let mut outputs = Vec::new();
     while let Some(now) = engine.next_deadline().filter(|due| *due <= end) {
         engine.handle_deadline(now);
@@ -58,7 +62,7 @@ fn run(engine: &mut Engine, end: Moment) -> Vec<Output> {
     outputs
 }
 
-fn n_datagrams(outputs: &[Output]) -> usize {
+pub(super) fn n_datagrams(outputs: &[Output]) -> usize {
     outputs.iter().filter(|output| matches!(output, Output::Datagram(..))).count()
 }
 
@@ -85,7 +89,7 @@ fn nothing_is_sent_while_nothing_fits() {
     assert_eq!(n_datagrams(&run(&mut engine, at(10_000))), 0);
 }
 
-fn is_warm(outputs: &[Output]) -> bool {
+pub(super) fn is_warm(outputs: &[Output]) -> bool {
     outputs.iter().any(|output| matches!(output, Output::Event(PeerEvent::Warm)))
 }
 

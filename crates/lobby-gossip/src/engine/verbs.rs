@@ -12,7 +12,9 @@ use super::Engine;
 
 impl Engine {
     /// Contacts this address now and keeps it as a seed; [`super::Output::Joined`] follows.
-    pub fn join(&mut self, _addr: SocketAddr, _now: Moment) {}
+    pub fn join(&mut self, addr: SocketAddr, now: Moment) {
+        self.join_at(addr, now);
+    }
 
     /// Makes everybody forget a failed node.
     ///
@@ -29,11 +31,11 @@ impl Engine {
 
     /// Addresses worth trying after a restart, the best first: at most 64.
     pub fn peers(&self) -> Vec<SocketAddr> {
-        Vec::new()
+        self.peers_now()
     }
 
     /// A sealed datagram for the beacon's multicast group: that we are here.
     pub fn beacon(&mut self) -> Vec<u8> {
-        Vec::new()
+        self.seal_beacon()
     }
 }

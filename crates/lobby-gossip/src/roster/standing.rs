@@ -10,7 +10,7 @@ use lobby_core::{
     time::Moment,
 };
 
-use super::{Identity, Node, Roster, Told};
+use super::{Identity, Roster, Told};
 
 /// How long a goodbye may be on its way after the news that its member is down: a round of the record queue.
 const HOLD: Duration = Duration::from_millis(300);
@@ -28,7 +28,7 @@ impl Roster {
 
     /// Whether the node's record says that this process is gone, for good or until it is back.
     pub(crate) fn said_goodbye(&self, id: NodeId) -> bool {
-        self.nodes.get(&id).is_some_and(Node::said_goodbye)
+        self.nodes.get(&id).is_some_and(|node| node.said_goodbye())
     }
 
     /// There is proof of a live member's death, or of its life after all; what the catalog must hear.

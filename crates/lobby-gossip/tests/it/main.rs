@@ -4,6 +4,7 @@
 
 mod gates;
 mod laws;
+mod plane;
 mod scenario;
 mod seeds;
 mod sim;

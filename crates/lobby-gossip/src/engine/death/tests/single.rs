@@ -82,7 +82,7 @@ fn connections_and_questions_of_many_are_bounded_and_lost_ones_are_given_up() {
         Identity { id: NodeId::from_bytes(bytes), generation: Generation(1), renewal: 0, addr: addr(300 + usize::from(n)) }
     };
     let members = (0..400).map(|n| Member::alive(identity(n)));
-    engine.with_membership(now, |membership, effects| membership.apply(members, now, effects));
+    engine.with_membership(now, |membership, effects| membership.apply(members, true, now, effects));
     run(&mut engine, now);
     for n in 0..400 {
         engine.inquire(identity(n).id, Why::Probe, now);
