@@ -4,7 +4,9 @@
 //! out the questions it asks, and publishes the snapshots it makes. Liveness is judged per exchange and then
 //! joined: a node is failed when no exchange holds it alive any more. While an exchange's link is down, nothing
 //! expires because of it. When one exchange loses a node, the others whose link is up are asked first.
-//! Not here: what is shown how (`wire`, outputs), how records travel (exchanges).
+//! A node that restarts, or whose agent alone is gone, stays listed for AGENT_GRACE; one that is known from disk stays
+//! until the first complete picture.
+//! Not here: what is shown how (`wire`, outputs), how records travel (exchanges), what changed (`change`).
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
@@ -23,8 +25,10 @@ use crate::{
     time::{Moment, Now},
 };
 
+mod grace;
 mod peer;
 mod remembered;
+mod show;
 mod snapshot;
 #[cfg(test)]
 mod tests;
@@ -35,6 +39,10 @@ pub use snapshot::{Heard, Host, Link, Node, NodeState, Presence, Snapshot};
 
 /// How long the other exchanges have to contradict one that lost a node.
 const QUESTION: Duration = Duration::from_secs(1);
+
+/// AGENT_GRACE unless the configuration says otherwise (design §3): longer than a restart of lobbyd by systemd takes,
+/// shorter than anybody would wait for a dead one.
+pub const AGENT_GRACE: Duration = Duration::from_secs(10);
 
 /// How an exchange tells that a node is alive.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,8 +77,12 @@ pub enum Outcome {
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Timer {
+    /// What one exchange makes of a node has had its time.
     Expire(Origin, ExchangeId),
+    /// The other exchanges were asked long enough.
     Verdict(Origin),
+    /// A restarting node should be back.
+    Return(Origin),
     WarmMax,
 }
 
@@ -97,6 +109,7 @@ pub struct Catalog {
     own_id: NodeId,
     local: Arc<Node>,
     listed: bool,
+    grace: Duration,
     links: Vec<LinkInfo>,
     peers: HashMap<Origin, Peer>,
     /// Peers that no exchange holds alive.
@@ -107,6 +120,8 @@ pub struct Catalog {
     n_timers: u64,
     questions: Vec<(ExchangeId, NodeId)>,
     conflicts: Vec<Arc<Host>>,
+    /// Nodes are known from disk that nobody has told of yet.
+    any_stale: bool,
     names: HashMap<Name, BTreeSet<Origin>>,
     nodes: OrdMap<Origin, Arc<Node>>,
     hosts: OrdMap<Name, Arc<Host>>,
@@ -136,6 +151,7 @@ impl Catalog {
             own_id: own.origin.node_id().expect("our own record has a node id"),
             local: own_node(own.clone()),
             listed,
+            grace: AGENT_GRACE,
             links: exchanges.into_iter().map(info).collect(),
             peers: HashMap::new(),
             failed: Remembered::default(),
@@ -144,6 +160,7 @@ impl Catalog {
             n_timers: 0,
             questions: Vec::new(),
             conflicts: Vec::new(),
+            any_stale: false,
             names: HashMap::new(),
             nodes: OrdMap::new(),
             hosts: OrdMap::new(),
@@ -153,6 +170,13 @@ impl Catalog {
         catalog.note_completeness(now.moment);
         catalog.set_local(own);
         catalog
+    }
+
+    /// The same with another AGENT_GRACE: how long a node stays listed that restarts, or whose agent alone is gone.
+    #[must_use]
+    pub fn with_grace(mut self, grace: Duration) -> Self {
+        self.grace = grace;
+        self
     }
 
     /// Replaces our own record.
@@ -189,11 +213,13 @@ impl Catalog {
                 self.note_completeness(now.moment);
                 Outcome::Applied
             }
-            PeerEvent::Record(record) => self.set_record(record, now.moment),
+            PeerEvent::Record(record) => self.set_record(record, now),
             PeerEvent::Seen(origin, age) => self.seen(exchange, origin, age, now),
             PeerEvent::Suspect(origin) => self.judge(exchange, origin, NodeState::Suspect, now),
-            PeerEvent::Gone(origin, Gone::Failed | Gone::Unattended) => self.judge(exchange, origin, NodeState::Failed, now),
+            PeerEvent::Gone(origin, Gone::Failed) => self.judge(exchange, origin, NodeState::Failed, now),
+            PeerEvent::Gone(origin, Gone::Unattended) => self.judge(exchange, origin, NodeState::Unattended, now),
             PeerEvent::Gone(origin, Gone::Left) => self.remove(&origin),
+            // For the node task, which gives us a new id.
             PeerEvent::Cloned => Outcome::Ours,
         }
     }
@@ -221,8 +247,9 @@ impl Catalog {
         {
             let number = entry.key().1;
             match entry.remove() {
-                Timer::Expire(origin, exchange) => self.expire(origin, exchange, number, now.moment),
+                Timer::Expire(origin, exchange) => self.expire(&origin, exchange, number, now.moment),
                 Timer::Verdict(origin) => self.verdict(&origin, now.moment),
+                Timer::Return(origin) => self.give_up_return(&origin, number, now.moment),
                 Timer::WarmMax => {
                     for info in &mut self.links {
                         info.link.given_up = !info.link.warm;
@@ -290,6 +317,9 @@ impl Catalog {
     fn note_completeness(&mut self, now: Moment) {
         let complete = self.is_warm() && self.links.iter().all(|info| info.up_since.is_some());
         self.incomplete_since = if complete { None } else { self.incomplete_since.or(Some(now)) };
+        if self.is_warm() && std::mem::take(&mut self.any_stale) {
+            self.drop_stale(now);
+        }
     }
 
     fn touch(&mut self, dirty: Dirty) {

@@ -10,15 +10,19 @@
 //! `lobby` (the node task and its sources) and the outputs.
 
 pub mod catalog;
+pub mod change;
 pub mod coordinate;
+pub mod filter;
 pub mod id;
 pub mod label;
 pub mod limits;
 pub mod local;
 pub mod name;
+pub mod near;
 pub mod port;
 pub mod record;
 pub mod select;
+pub mod service;
 pub mod stats;
 pub mod time;
 pub mod wire;

@@ -33,6 +33,9 @@ pub mod meta {
     pub const ADDRESSES: &str = "addresses";
     /// Version of the lobbyd that wrote the record.
     pub const VERSION: &str = "version";
+    /// Names of the gossip keys that the node accepts, a comma list, the one that it seals with first. Absent or empty
+    /// without keys.
+    pub const GOSSIP_KEYS: &str = "gossip-keys";
     /// Data centre of the node.
     pub const DATACENTER: &str = "datacenter";
 }

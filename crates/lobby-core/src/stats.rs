@@ -169,7 +169,7 @@ fn counts(table: &[[AtomicU64; N_VERDICTS]; N_KINDS]) -> impl Iterator<Item = (P
     })
 }
 
-/// What the agent itself counts, beside its exchanges. The node task and the hooks write, `/metrics` reads.
+/// What the agent itself counts, beside its exchanges. The node task, the hooks and the handlers write, `/metrics` reads.
 #[derive(Debug, Default)]
 pub struct AgentStats {
     /// Longest turn of the node task so far, microseconds.
@@ -194,4 +194,16 @@ pub struct AgentStats {
     pub hooks_failed: AtomicU64,
     /// Runs that were killed at their deadline.
     pub hooks_timed_out: AtomicU64,
+    /// Runs of event handlers that ended with status 0.
+    pub handlers_succeeded: AtomicU64,
+    /// Runs of event handlers that ended otherwise or could not start.
+    pub handlers_failed: AtomicU64,
+    /// Runs of event handlers that were killed at their deadline.
+    pub handlers_timed_out: AtomicU64,
+    /// User events that left the log before a busy handler came to them.
+    pub handlers_events_dropped: AtomicU64,
+    /// Queries that found the queue of a busy handler full, or whose time was over before it came to them.
+    pub handlers_queries_dropped: AtomicU64,
+    /// The catalog could not be written to disk.
+    pub catalog_saves_failed: AtomicU64,
 }

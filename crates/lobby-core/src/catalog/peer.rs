@@ -1,39 +1,71 @@
 //! One other node in the catalog: its record, what each exchange makes of it, and the verdict on it.
 //!
 //! Timers are values that may be stale: each handler looks at the peer's present state and does nothing, or arms
-//! itself again, when that says so. Nothing is ever cancelled.
+//! itself again, when that says so. Nothing is ever cancelled, and none is armed while one is on its way.
+//! Not here: restarts and nodes from disk (`grace`), the maps that snapshots share (`show`).
 
 use super::*;
+use crate::record::Phase;
 
 /// A node other than ourselves.
 #[derive(Debug, Default)]
 pub(super) struct Peer {
-    record: Option<Arc<Record>>,
-    heard: Arc<Heard>,
-    views: Vec<View>,
+    pub(super) record: Option<Arc<Record>>,
+    pub(super) heard: Arc<Heard>,
+    pub(super) views: Vec<View>,
     /// Until when the other exchanges may contradict one that lost the node.
-    asked_since: Option<Moment>,
+    pub(super) asked_since: Option<Moment>,
+    /// Since when we know that it restarts. Over when its next process is alive, or after AGENT_GRACE.
+    pub(super) restarting: Option<Moment>,
+    /// The number of the `Return` timer on its way.
+    pub(super) returning: Option<u64>,
+    /// Known from disk, and nobody has heard of it since.
+    pub(super) stale: bool,
 }
 
 /// What one exchange makes of the node.
 #[derive(Clone, Copy, Debug)]
-struct View {
-    exchange: ExchangeId,
-    state: NodeState,
+pub(super) struct View {
+    pub(super) exchange: ExchangeId,
+    /// Alive, suspect, unattended or failed.
+    pub(super) state: NodeState,
     last: Moment,
+    /// Since when it is unattended.
+    since: Moment,
     /// The number of the `Expire` timer on its way. Others are left over from an earlier life of the node.
     armed: Option<u64>,
 }
 
 impl Peer {
-    fn state(&self) -> NodeState {
+    pub(super) fn state(&self) -> NodeState {
+        let fallback = if self.stale { NodeState::Stale } else { NodeState::Failed };
         // Failed first: nobody has told that a peer without views is alive.
-        self.views.iter().map(|view| view.state).min().unwrap_or(NodeState::Failed)
+        let best = self.views.iter().map(|view| view.state).min().unwrap_or(NodeState::Failed);
+        match best {
+            _ if self.is_between_lives() => self.restarting.map_or(fallback, |_| NodeState::Restarting),
+            NodeState::Alive | NodeState::Suspect => best,
+            // The record of its next process is here; the news that it is alive follows.
+            _ if self.restarting.is_some() => NodeState::Restarting,
+            NodeState::Unattended => best,
+            _ => fallback,
+        }
+    }
+
+    /// Its record is the last word of a process, so whatever is heard of it is old or is of a process that has not
+    /// told its record yet.
+    fn is_between_lives(&self) -> bool {
+        self.record.as_ref().is_some_and(|record| record.phase == Phase::Restarting)
+    }
+
+    /// Whether some exchange holds it alive.
+    pub(super) fn is_held(&self) -> bool {
+        !self.is_between_lives() && self.views.iter().any(|view| view.state.is_held())
     }
 
     fn view(&mut self, exchange: ExchangeId) -> &mut View {
         let idx = self.views.iter().position(|view| view.exchange == exchange).unwrap_or_else(|| {
-            self.views.push(View { exchange, state: NodeState::Failed, last: Moment::ZERO, armed: None });
+            let never = Moment::ZERO;
+            self.views.push(View { exchange, state: NodeState::Failed, last: never, since: never, armed: None });
             self.views.len() - 1
         });
         &mut self.views[idx]
@@ -41,7 +73,7 @@ impl Peer {
 }
 
 impl Catalog {
-    pub(super) fn set_record(&mut self, record: Arc<Record>, now: Moment) -> Outcome {
+    pub(super) fn set_record(&mut self, record: Arc<Record>, now: Now) -> Outcome {
         let origin = record.origin.clone();
         if origin == Origin::Node(self.own_id) {
             return Outcome::Ours;
@@ -60,14 +92,21 @@ impl Catalog {
             return Outcome::Stale;
         }
         if record.has_left() {
-            self.departed.insert(origin.clone(), record.stamp, now);
+            self.departed.insert(origin.clone(), record.stamp, now.moment);
             self.remove(&origin);
             return Outcome::Applied;
         }
-        let Some(peer) = self.peer(&origin, now) else { return Outcome::Refused };
-        peer.record = Some(record);
+        if self.peer(&origin, now.moment).is_none() {
+            return Outcome::Refused;
+        }
+        if record.phase == Phase::Restarting {
+            self.await_return(&origin, now);
+        }
+        if let Some(peer) = self.peers.get_mut(&origin) {
+            peer.record = Some(record);
+        }
         self.departed.remove(&origin);
-        self.show(&origin);
+        self.settle(&origin, now.moment);
         Outcome::Applied
     }
 
@@ -91,18 +130,24 @@ impl Catalog {
             self.arm_expiry(last + ttl, &origin, exchange);
         }
         if changed {
-            self.failed.remove(&origin);
-            self.show(&origin);
+            self.settle(&origin, now.moment);
         }
         Outcome::Applied
     }
 
-    /// An exchange suspects or has lost a node.
+    /// An exchange suspects or has lost a node, or has proof that its agent is gone.
     pub(super) fn judge(&mut self, exchange: ExchangeId, origin: Origin, state: NodeState, now: Now) -> Outcome {
         let liveness = self.links[usize::from(exchange.0)].liveness;
+        let grace = self.grace;
         let Some(peer) = self.peers.get_mut(&origin) else { return Outcome::Stale };
+        let (restarting, was_stale) = (peer.restarting.is_some(), peer.stale);
         let view = peer.view(exchange);
-        if view.state == state || (state == NodeState::Suspect && view.state == NodeState::Failed) {
+        let takes = match state {
+            NodeState::Suspect => view.state == NodeState::Alive,
+            // Silence says no more about a node than proof of its agent's death did.
+            _ => view.state.is_held() || (was_stale && view.state == NodeState::Failed),
+        };
+        if !takes {
             return Outcome::Stale;
         }
         let was_alive = std::mem::replace(&mut view.state, state) == NodeState::Alive;
@@ -110,18 +155,33 @@ impl Catalog {
             // Until this moment it counted as heard of all the time.
             peer.heard.at(now);
         }
-        if state == NodeState::Failed {
-            self.question_or_fail(&origin, exchange, now.moment);
+        if state != NodeState::Suspect {
+            peer.stale = false;
+            let view = peer.view(exchange);
+            match (state, restarting) {
+                // It said itself that it would be away.
+                (_, true) => view.state = NodeState::Failed,
+                (NodeState::Unattended, false) => {
+                    view.since = now.moment;
+                    // A TTL's timer may come too late. One of an earlier absence does not: it arms itself again.
+                    if view.armed.is_none() || liveness != Liveness::Reported {
+                        self.arm_expiry(now.moment + grace, &origin, exchange);
+                    }
+                    self.question(&origin, exchange, now.moment);
+                }
+                (_, false) => self.question(&origin, exchange, now.moment),
+            }
         }
-        self.show(&origin);
+        self.settle(&origin, now.moment);
         Outcome::Applied
     }
 
-    /// One exchange lost the node: those that still hold it alive and could hear of it are asked.
-    fn question_or_fail(&mut self, origin: &Origin, lost_by: ExchangeId, now: Moment) {
+    /// One exchange lost the node: those that still hold it alive and could hear of it are asked. Without any, it is
+    /// lost to all.
+    fn question(&mut self, origin: &Origin, lost_by: ExchangeId, now: Moment) {
         let Some(peer) = self.peers.get_mut(origin) else { return };
         let up = |view: &&View| self.links[usize::from(view.exchange.0)].up_since.is_some();
-        let holding = |view: &&View| view.exchange != lost_by && view.state.is_listed();
+        let holding = |view: &&View| view.exchange != lost_by && view.state.is_held();
         let witnesses: Vec<_> = peer.views.iter().filter(holding).filter(up).map(|view| view.exchange).collect();
         match origin.node_id() {
             Some(id) if !witnesses.is_empty() => {
@@ -129,7 +189,7 @@ impl Catalog {
                 self.questions.extend(witnesses.into_iter().map(|exchange| (exchange, id)));
                 self.arm(now + QUESTION, Timer::Verdict(origin.clone()));
             }
-            _ => self.fail(origin, now),
+            _ => peer.lose(),
         }
     }
 
@@ -137,21 +197,12 @@ impl Catalog {
     pub(super) fn verdict(&mut self, origin: &Origin, now: Moment) {
         let Some(peer) = self.peers.get_mut(origin) else { return };
         let Some(asked) = peer.asked_since.take() else { return };
-        if peer.views.iter().any(|view| view.state.is_listed() && view.last >= asked) {
+        if peer.views.iter().any(|view| view.state.is_held() && view.last >= asked) {
             return;
         }
         // Gossip that holds a member alive was asked too and would have said `Seen`.
-        self.fail(origin, now);
-    }
-
-    fn fail(&mut self, origin: &Origin, now: Moment) {
-        let Some(peer) = self.peers.get_mut(origin) else { return };
-        for view in &mut peer.views {
-            view.state = NodeState::Failed;
-        }
-        peer.asked_since = None;
-        self.failed.insert(origin.clone(), (), now);
-        self.show(origin);
+        peer.lose();
+        self.settle(origin, now);
     }
 
     fn arm_expiry(&mut self, at: Moment, origin: &Origin, exchange: ExchangeId) {
@@ -161,30 +212,32 @@ impl Catalog {
         }
     }
 
-    pub(super) fn expire(&mut self, origin: Origin, exchange: ExchangeId, number: u64, now: Moment) {
+    pub(super) fn expire(&mut self, origin: &Origin, exchange: ExchangeId, number: u64, now: Moment) {
         let info = &self.links[usize::from(exchange.0)];
-        let Liveness::Ttl(ttl) = info.liveness else { return };
-        let Some(peer) = self.peers.get_mut(&origin) else { return };
+        let Some(peer) = self.peers.get_mut(origin) else { return };
+        let restarting = peer.restarting.is_some();
         let view = peer.view(exchange);
         if view.armed != Some(number) {
             return;
         }
         view.armed = None;
-        if !view.state.is_listed() {
-            return;
-        }
-        let due = match info.up_since {
-            // After a return of the link everybody gets a whole TTL to be heard of again.
-            Some(up) => view.last.max(up) + ttl,
-            None => now + ttl,
+        let (from, period) = match (view.state, info.liveness) {
+            (NodeState::Unattended, _) => (view.since, self.grace),
+            (NodeState::Alive | NodeState::Suspect, Liveness::Ttl(ttl)) => (view.last, ttl),
+            _ => return,
         };
+        let due = due(info.up_since, from, period, now);
         if due > now {
-            self.arm_expiry(due, &origin, exchange);
+            self.arm_expiry(due, origin, exchange);
             return;
         }
+        // The others were asked when its agent's death was proved.
+        let ask = view.state.is_held() && !restarting;
         view.state = NodeState::Failed;
-        self.question_or_fail(&origin, exchange, now);
-        self.show(&origin);
+        if ask {
+            self.question(origin, exchange, now);
+        }
+        self.settle(origin, now);
     }
 
     pub(super) fn remove(&mut self, origin: &Origin) -> Outcome {
@@ -208,65 +261,20 @@ impl Catalog {
         }
         Some(self.peers.entry(origin.clone()).or_default())
     }
+}
 
-    /// Brings the maps that snapshots share up to date with one peer.
-    fn show(&mut self, origin: &Origin) {
-        let Some(peer) = self.peers.get(origin) else { return };
-        let Some(record) = &peer.record else { return };
-        let alive = |view: &View| view.state == NodeState::Alive;
-        let reported = |view: &View| self.links[usize::from(view.exchange.0)].liveness == Liveness::Reported;
-        let node = Arc::new(Node {
-            record: record.clone(),
-            state: peer.state(),
-            presences: peer.views.iter().map(|view| Presence { exchange: view.exchange, state: view.state }).collect(),
-            heard: peer.heard.clone(),
-            own: false,
-            watched: peer.views.iter().any(|view| alive(view) && reported(view)),
-        });
-        let name = record.name.clone();
-        let old = self.nodes.insert(origin.clone(), node);
-        self.rename(origin, old.as_ref().map(|old| &old.record.name), Some(&name));
-        self.touch(Dirty::Aside);
+impl Peer {
+    /// No exchange holds it alive any more.
+    pub(super) fn lose(&mut self) {
+        for view in self.views.iter_mut().filter(|view| view.state.is_held()) {
+            view.state = NodeState::Failed;
+        }
+        self.asked_since = None;
     }
+}
 
-    /// Moves a node from one host name to another and merges both names anew.
-    pub(super) fn rename(&mut self, origin: &Origin, old: Option<&Name>, new: Option<&Name>) {
-        if let Some(old) = old
-            && Some(old) != new
-            && let Some(origins) = self.names.get_mut(old)
-        {
-            origins.remove(origin);
-            if origins.is_empty() {
-                self.names.remove(old);
-            }
-            self.merge(old);
-        }
-        if let Some(new) = new {
-            self.names.entry(new.clone()).or_default().insert(origin.clone());
-            self.merge(new);
-        }
-    }
-
-    /// Makes the host of this name anew. It is a change only if lists show it differently.
-    fn merge(&mut self, name: &Name) {
-        let origins = self.names.get(name).into_iter().flatten();
-        let mut nodes: Vec<_> =
-            origins.filter_map(|origin| self.nodes.get(origin)).filter(|node| node.state.is_listed()).cloned().collect();
-        if nodes.iter().any(|node| node.record.origin.node_id().is_some()) {
-            nodes.retain(|node| node.record.origin.node_id().is_some());
-        }
-        let n_before = self.hosts.get(name).map_or(0, |host| host.nodes.len());
-        let new = (!nodes.is_empty()).then(|| Arc::new(Host::new(name.clone(), nodes)));
-        if let Some(host) = new.as_ref().filter(|host| host.nodes.len() > n_before.max(1)) {
-            self.conflicts.push(host.clone());
-        }
-        let shown = new.as_ref().map(|host| host.rendered.clone());
-        let old = match new {
-            Some(host) => self.hosts.insert(name.clone(), host),
-            None => self.hosts.remove(name),
-        };
-        if old.as_ref().map(|host| &host.rendered) != shown.as_ref() {
-            self.touch(Dirty::Lists);
-        }
-    }
+/// When something is over that lasts `period`. While the link is down it does not end, and after a return of the link
+/// everybody gets the whole period again.
+pub(super) fn due(up_since: Option<Moment>, from: Moment, period: Duration, now: Moment) -> Moment {
+    up_since.map_or(now, |up| from.max(up)) + period
 }

@@ -76,6 +76,12 @@ pub enum NodeState {
     Alive,
     /// No exchange holds it alive, some only suspects it. Still listed.
     Suspect,
+    /// Its agent said that it will be back in a moment. Listed for AGENT_GRACE, then failed.
+    Restarting,
+    /// Its agent is gone while its host lives. Listed for AGENT_GRACE, then failed.
+    Unattended,
+    /// Known from disk alone, while the first complete picture has not arrived. Listed until then.
+    Stale,
     /// Every exchange that knew it has lost it. Not listed; remembered for an hour.
     Failed,
 }
@@ -97,7 +103,7 @@ pub struct Heard {
 }
 
 /// The nodes of one host name, merged as Lobby's lists show them.
-#[derive(Debug)]
+#[derive(Debug, PartialEq, Eq)]
 pub struct Host {
     /// The host name.
     pub name: Name,
@@ -110,20 +116,42 @@ pub struct Host {
 }
 
 impl NodeState {
+    /// Every state, from best to worst.
+    pub const ALL: &[Self] = &[Self::Alive, Self::Suspect, Self::Restarting, Self::Unattended, Self::Stale, Self::Failed];
+
     /// The state in answers.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Alive => "alive",
             Self::Suspect => "suspect",
+            Self::Restarting => "restarting",
+            Self::Unattended => "unattended",
+            Self::Stale => "stale",
             Self::Failed => "failed",
         }
     }
 
     /// Whether lists show a node in this state.
     pub const fn is_listed(self) -> bool {
+        !matches!(self, Self::Failed)
+    }
+
+    /// Whether an exchange with this view of a node holds it alive.
+    pub(super) const fn is_held(self) -> bool {
         matches!(self, Self::Alive | Self::Suspect)
     }
 }
+
+/// Two nodes are equal when they show the same, whenever they were last heard of.
+impl PartialEq for Node {
+    fn eq(&self, other: &Self) -> bool {
+        (Arc::ptr_eq(&self.record, &other.record) || self.record == other.record)
+            && (self.state, self.own, self.watched) == (other.state, other.own, other.watched)
+            && self.presences == other.presences
+    }
+}
+
+impl Eq for Node {}
 
 impl Heard {
     pub(crate) fn at(&self, now: Now) {

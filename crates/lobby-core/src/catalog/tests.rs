@@ -10,6 +10,7 @@ use crate::{
 };
 
 mod bounds;
+mod grace;
 
 const GOSSIP: ExchangeId = ExchangeId(0);
 const NATS: ExchangeId = ExchangeId(1);

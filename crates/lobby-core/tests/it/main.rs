@@ -1,4 +1,6 @@
 //! Laws of the model, checked with random inputs.
 
+mod catalog_laws;
+mod change;
 mod golden;
 mod laws;

@@ -1,0 +1,85 @@
+//! The maps that snapshots share, brought up to date with one peer at a time.
+//!
+//! A host is a change only if lists show it differently; everything else makes a snapshot without a new revision.
+//! Not here: what becomes of a peer (`peer`, `grace`).
+
+use super::*;
+
+impl Catalog {
+    /// Draws the consequences of whatever changed about a peer: who is alive waits for nothing any more, who is failed is
+    /// forgotten in an hour.
+    pub(super) fn settle(&mut self, origin: &Origin, now: Moment) {
+        let Some(peer) = self.peers.get_mut(origin) else { return };
+        if peer.is_held() {
+            peer.restarting = None;
+            peer.stale = false;
+        }
+        if peer.state().is_listed() {
+            self.failed.remove(origin);
+        } else if self.failed.get(origin).is_none() {
+            self.failed.insert(origin.clone(), (), now);
+        }
+        self.show(origin);
+    }
+
+    fn show(&mut self, origin: &Origin) {
+        let Some(peer) = self.peers.get(origin) else { return };
+        let Some(record) = &peer.record else { return };
+        let state = peer.state();
+        let reported = |exchange: ExchangeId| self.links[usize::from(exchange.0)].liveness == Liveness::Reported;
+        let mut alive = peer.views.iter().filter(|view| view.state == NodeState::Alive);
+        let node = Arc::new(Node {
+            record: record.clone(),
+            state,
+            presences: peer.views.iter().map(|view| Presence { exchange: view.exchange, state: view.state }).collect(),
+            heard: peer.heard.clone(),
+            own: false,
+            watched: state == NodeState::Alive && alive.any(|view| reported(view.exchange)),
+        });
+        let name = record.name.clone();
+        let old = self.nodes.insert(origin.clone(), node);
+        self.rename(origin, old.as_ref().map(|old| &old.record.name), Some(&name));
+        self.touch(Dirty::Aside);
+    }
+
+    /// Moves a node from one host name to another and merges both names anew.
+    pub(super) fn rename(&mut self, origin: &Origin, old: Option<&Name>, new: Option<&Name>) {
+        if let Some(old) = old
+            && Some(old) != new
+            && let Some(origins) = self.names.get_mut(old)
+        {
+            origins.remove(origin);
+            if origins.is_empty() {
+                self.names.remove(old);
+            }
+            self.merge(old);
+        }
+        if let Some(new) = new {
+            self.names.entry(new.clone()).or_default().insert(origin.clone());
+            self.merge(new);
+        }
+    }
+
+    /// Makes the host of this name anew. It is a change only if lists show it differently.
+    fn merge(&mut self, name: &Name) {
+        let origins = self.names.get(name).into_iter().flatten();
+        let mut nodes: Vec<_> =
+            origins.filter_map(|origin| self.nodes.get(origin)).filter(|node| node.state.is_listed()).cloned().collect();
+        if nodes.iter().any(|node| node.record.origin.node_id().is_some()) {
+            nodes.retain(|node| node.record.origin.node_id().is_some());
+        }
+        let n_before = self.hosts.get(name).map_or(0, |host| host.nodes.len());
+        let new = (!nodes.is_empty()).then(|| Arc::new(Host::new(name.clone(), nodes)));
+        if let Some(host) = new.as_ref().filter(|host| host.nodes.len() > n_before.max(1)) {
+            self.conflicts.push(host.clone());
+        }
+        let shown = new.as_ref().map(|host| host.rendered.clone());
+        let old = match new {
+            Some(host) => self.hosts.insert(name.clone(), host),
+            None => self.hosts.remove(name),
+        };
+        if old.as_ref().map(|host| &host.rendered) != shown.as_ref() {
+            self.touch(Dirty::Lists);
+        }
+    }
+}
