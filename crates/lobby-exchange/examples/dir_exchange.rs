@@ -82,7 +82,7 @@ impl Exchange for Dir {
             }
         }
         let announced = link.announcement.borrow_and_update().clone();
-        if announced.record.has_left() {
+        if announced.record.is_last() {
             let _ = self.write(&announced, &link).await;
         }
         Ok(())
@@ -165,9 +165,10 @@ impl Dir {
             return Ok(());
         }
         let origin: Origin = incoming.record.origin.clone();
-        let leaving = incoming.record.has_left();
+        // Who leaves or restarts says so in the record, and is not seen any more.
+        let is_last = incoming.record.is_last();
         link.tell(PeerEvent::Record(incoming.record)).await?;
-        if leaving { Ok(()) } else { link.tell(PeerEvent::Seen(origin, file.age)).await }
+        if is_last { Ok(()) } else { link.tell(PeerEvent::Seen(origin, file.age)).await }
     }
 }
 

@@ -233,8 +233,8 @@ impl Broker {
         if !self.up || !self.announced.listed {
             return;
         }
-        if self.announced.record.has_left() {
-            self.handle_stop(now);
+        if self.announced.record.is_last() {
+            self.say_last(now);
         } else {
             self.hurry_hi(now.moment);
         }
@@ -245,17 +245,6 @@ impl Broker {
         if self.up {
             self.ask(Address::Node(node), false);
         }
-    }
-
-    /// Says goodbye, once, if our record says that we leave. An agent that stops without leaving will be back.
-    pub(crate) fn handle_stop(&mut self, now: Now) {
-        let record = self.announced.record.clone();
-        if !self.up || !self.announced.listed || !record.has_left() || self.sent.as_ref().is_some_and(|sent| sent.has_left()) {
-            return;
-        }
-        self.next_hi = None;
-        self.send_goodbye(&record, now);
-        self.sent = Some(record);
     }
 }
 
@@ -270,9 +259,27 @@ impl Broker {
 
     fn say_hi(&mut self, now: Now) {
         self.next_hi = Some(now.moment + self.setup.keep_alive);
-        if !self.announced.listed || self.announced.record.has_left() {
+        if self.announced.listed && !self.announced.record.is_last() {
+            self.send_hi(now);
+        }
+    }
+
+    /// Our last word, once: a goodbye when we leave; when we restart, our record, which says so, and no goodbye.
+    fn say_last(&mut self, now: Now) {
+        let record = self.announced.record.clone();
+        if self.sent.as_ref().is_some_and(|sent| sent.is_last()) {
             return;
         }
+        if record.has_left() {
+            self.send_goodbye(&record, now);
+            self.sent = Some(record);
+        } else {
+            self.send_hi(now);
+        }
+        self.next_hi = None;
+    }
+
+    fn send_hi(&mut self, now: Now) {
         let record = self.announced.record.clone();
         if let Some(old) = self.sent.take_if(|sent| sent.name != record.name) {
             self.send_goodbye(&old, now);
@@ -332,9 +339,10 @@ impl Broker {
         }
         let record = incoming.record;
         match (incoming.message, &record.origin) {
-            (Message::Hi, _) if !record.has_left() => self.tell_alive(record, Duration::ZERO),
+            (Message::Hi, _) if !record.is_last() => self.tell_alive(record, Duration::ZERO),
             // The old name of a node that told its new one, or will: its id is what counts.
-            (Message::Goodbye, Origin::Node(_)) if !record.has_left() => {}
+            (Message::Goodbye, Origin::Node(_)) if !record.is_last() => {}
+            // It left, or restarts: the catalog knows what follows.
             (_, Origin::Node(_)) => self.outputs.push_back(Output::Tell(PeerEvent::Record(record))),
             (_, origin) => self.outputs.push_back(Output::Tell(PeerEvent::Gone(origin.clone(), Gone::Left))),
         }

@@ -1,25 +1,22 @@
 //! Gossip between our own agents: UDP for probes and changes, TCP for whole states. No other server.
 //!
-//! The decisions are all in `lobby_gossip::Engine`; here are its sockets, its clock and its tasks:
+//! The decisions are all in `lobby_gossip::Engine`; here are its sockets, its clock, its files and its tasks:
 //!
 //! ```text
-//!   UDP socket ─┐                                    ┌─► UDP socket
-//!   streams ────┼─► run.rs: one task, one Engine ────┼─► streams (stream.rs: one small task each)
-//!   PeerLink ───┘                                    └─► PeerLink
+//!   UDP socket, beacon ─┐                                  ┌─► UDP socket (carry.rs)
+//!   streams ────────────┤                                  ├─► streams (stream.rs: one small task each)
+//!   PeerLink ───────────┼─► run.rs: one task, one Engine ──┼─► PeerLink
+//!   GossipHandle ───────┤                                  ├─► whoever asked (desk.rs)
+//!   names, knocks ──────┘                                  └─► names (seeds.rs), knocks (reach.rs), files (saver.rs)
 //! ```
 //! Starting has two steps, so that the agent can print its real port and advertise it before anything runs.
 //! Not here: whether a configuration is safe (no key off loopback), which the configuration checks.
 
-use std::{
-    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
-    path::PathBuf,
-    sync::Arc,
-    time::Duration,
-};
+use std::{net::SocketAddr, path::PathBuf, sync::Arc};
 
 use lobby_core::port::{
     PeerLink,
-    gossip::{COMMANDS, EventLog, GossipCommand, GossipHandle, IncomingQuery, QUERIES},
+    gossip::{COMMANDS, EventLog, Fingerprint, GossipHandle, IncomingQuery, QUERIES},
 };
 use lobby_gossip::Keyring;
 use tokio::{
@@ -32,19 +29,29 @@ pub use lobby_gossip::{Key, Profile};
 
 use crate::{Exchange, ExchangeError, clock::Clock};
 
+mod beacon;
+mod bind;
+mod carry;
 mod channel;
+mod desk;
+mod join;
+mod keys;
+#[cfg(test)]
+mod lab;
+mod peers;
+mod reach;
 mod run;
+mod saver;
 mod seeds;
+mod srv;
 mod stream;
+
+use beacon::Beacon;
+use desk::Ends;
+use srv::NameServers;
 
 /// The port of a seed that names none.
 pub const DEFAULT_PORT: u16 = 1314;
-
-/// Tries to find a number that is free for TCP and for UDP, when any will do.
-const PORT_TRIES: usize = 16;
-
-/// How long a seed's name may take to resolve when it is only wanted to guess our own address.
-const GUESS_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// How to take part.
 #[derive(Clone, Debug)]
@@ -53,7 +60,7 @@ pub struct Config {
     pub bind: SocketAddr,
     /// GOSSIP_ADVERTISE: where others reach us; port 0 stands for the port that was bound. Guessed when absent.
     pub advertise: Option<SocketAddr>,
-    /// GOSSIP_JOIN: `host`, `host:port` or `address:port`, resolved anew at each try.
+    /// GOSSIP_JOIN: `host`, `host:port`, `address:port`, or `_name._tcp.domain` (SRV), resolved anew at each try.
     pub join: Vec<String>,
     /// GOSSIP_KEY: the first seals, all open. Without any nothing is secret.
     pub keys: Vec<Key>,
@@ -75,44 +82,62 @@ pub struct Gossip {
     local: SocketAddr,
     advertise: SocketAddr,
     keyring: Arc<Keyring>,
+    beacon: Option<Beacon>,
+    /// Members of our last life.
+    peers: Vec<SocketAddr>,
+    servers: NameServers,
     config: Config,
     clock: Clock,
     handle: GossipHandle,
-    desk: Desk,
+    ends: Ends,
+    fingerprints: watch::Sender<Vec<Fingerprint>>,
     queries: Option<mpsc::Receiver<IncomingQuery>>,
 }
 
-/// The other ends of the handle, which the running exchange serves.
-#[derive(Debug)]
-struct Desk {
-    commands: mpsc::Receiver<GossipCommand>,
-    events: watch::Sender<EventLog>,
-    queries: mpsc::Sender<IncomingQuery>,
-}
-
 impl Gossip {
-    /// Takes the sockets. Nothing is sent yet.
+    /// Takes the sockets and reads what was kept in the folder. Nothing is sent yet.
     ///
-    /// Fails with [`ExchangeError::Bind`] when the address is taken or not ours, with [`ExchangeError::Setting`] when
-    /// the keys do not make a keyring.
+    /// # Errors
+    /// When the address is taken or not ours, the keys do not make a keyring, the beacon's group is none, or the file
+    /// with the keys is damaged.
     pub async fn bind(config: Config, clock: Clock) -> Result<Self, ExchangeError> {
-        let keyring = Keyring::new(&config.cluster, &config.keys)
+        let folder = config.folder.as_deref();
+        let keyring = Keyring::new(&config.cluster, &keys::choose(folder, &config.keys)?)
             .map_err(|err| ExchangeError::Setting { setting: "GOSSIP_KEY", why: err.to_string() })?;
+        let peers = folder.map(peers::load).unwrap_or_default();
         let failed = |source| ExchangeError::Bind { address: config.bind.to_string(), source };
-        let (tcp, udp) = bind_both(config.bind).await.map_err(failed)?;
+        let (tcp, udp) = bind::both(config.bind).await.map_err(failed)?;
         let local = tcp.local_addr().map_err(failed)?;
+        let servers = NameServers::default();
         let advertise = match config.advertise {
             Some(addr) if addr.port() == 0 => SocketAddr::new(addr.ip(), local.port()),
             Some(addr) => addr,
-            None if local.ip().is_unspecified() => SocketAddr::new(guess_own_ip(local.ip(), &config.join).await, local.port()),
+            None if local.ip().is_unspecified() => {
+                SocketAddr::new(bind::guess_own_ip(local.ip(), &config.join, &servers).await, local.port())
+            }
             None => local,
         };
+        let interface = if local.ip().is_unspecified() { advertise.ip() } else { local.ip() };
+        let beacon = config.beacon.map(|group| Beacon::join(group, interface, &udp)).transpose()?;
         let (commands_in, commands) = mpsc::channel(COMMANDS);
         let (events, seen) = watch::channel(EventLog::default());
         let (queries_in, queries) = mpsc::channel(QUERIES);
-        let (handle, queries) = (GossipHandle::new(commands_in, seen), Some(queries));
-        let desk = Desk { commands, events, queries: queries_in };
-        Ok(Self { udp, tcp, local, advertise, keyring: Arc::new(keyring), config, clock, handle, desk, queries })
+        Ok(Self {
+            udp,
+            tcp,
+            local,
+            advertise,
+            keyring: Arc::new(keyring),
+            beacon,
+            peers,
+            servers,
+            config,
+            clock,
+            handle: GossipHandle::new(commands_in, seen),
+            ends: Ends { commands, events, queries: queries_in },
+            fingerprints: watch::Sender::default(),
+            queries: Some(queries),
+        })
     }
 
     /// The address that was bound, with its real port.
@@ -130,9 +155,20 @@ impl Gossip {
         self.queries.take()
     }
 
+    /// The names of our keys, the one that seals first, as they change: whoever owns our record tells them in it.
+    pub fn fingerprints(&self) -> watch::Receiver<Vec<Fingerprint>> {
+        self.fingerprints.subscribe()
+    }
+
     /// The address under which others will know us.
     pub const fn advertised(&self) -> SocketAddr {
         self.advertise
+    }
+
+    /// Asks these name servers for SRV names instead of the system's.
+    pub fn with_name_servers(mut self, servers: Vec<SocketAddr>) -> Self {
+        self.servers = NameServers { instead: servers };
+        self
     }
 }
 
@@ -140,42 +176,5 @@ impl Exchange for Gossip {
     async fn run(self, link: PeerLink, stop: CancellationToken) -> Result<(), ExchangeError> {
         run::run(self, link, stop).await;
         Ok(())
-    }
-}
-
-/// One port number, TCP first because it is the scarcer one.
-async fn bind_both(addr: SocketAddr) -> std::io::Result<(TcpListener, UdpSocket)> {
-    let mut tries = 0;
-    loop {
-        let tcp = TcpListener::bind(addr).await?;
-        match UdpSocket::bind(tcp.local_addr()?).await {
-            Ok(udp) => return Ok((tcp, udp)),
-            Err(err) if addr.port() != 0 || tries >= PORT_TRIES => return Err(err),
-            Err(_) => tries += 1,
-        }
-    }
-}
-
-/// The local address of the route towards the first seed, or towards the world. Connecting a UDP socket sends nothing.
-async fn guess_own_ip(bound: IpAddr, join: &[String]) -> IpAddr {
-    let (world, loopback): (IpAddr, IpAddr) = match bound {
-        // Addresses of documentation: they lead to the default route and to nobody.
-        IpAddr::V4(_) => (Ipv4Addr::new(192, 0, 2, 1).into(), Ipv4Addr::LOCALHOST.into()),
-        IpAddr::V6(_) => (Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1).into(), Ipv6Addr::LOCALHOST.into()),
-    };
-    let seeds = seeds::resolve(join.first().cloned(), GUESS_TIMEOUT).await;
-    let towards =
-        seeds.addrs.into_iter().find(|seed| seed.is_ipv4() == bound.is_ipv4()).unwrap_or(SocketAddr::new(world, DEFAULT_PORT));
-    let route = async {
-        let socket = UdpSocket::bind(SocketAddr::new(bound, 0)).await?;
-        socket.connect(towards).await?;
-        socket.local_addr()
-    };
-    match route.await {
-        Ok(addr) => addr.ip(),
-        Err(err) => {
-            tracing::warn!("no route to guess our own address from ({err}); set GOSSIP_ADVERTISE; using {loopback}");
-            loopback
-        }
     }
 }

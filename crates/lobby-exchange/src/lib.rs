@@ -10,7 +10,7 @@
 //! | `nats` | `nats` | heard of within TTL | one peer, on the ask subject |
 //! | `redis` | `redis` | heard of within TTL | one peer, on the ask channel |
 
-use std::future::Future;
+use std::{future::Future, path::PathBuf};
 
 use lobby_core::port::PeerLink;
 use tokio_util::sync::CancellationToken;
@@ -19,6 +19,7 @@ pub mod backoff;
 #[cfg(any(feature = "nats", feature = "redis"))]
 mod broker;
 pub mod clock;
+pub mod file;
 #[cfg(feature = "gossip")]
 pub mod gossip;
 pub mod memory;
@@ -29,8 +30,9 @@ pub mod redis;
 
 /// A way for records to travel.
 pub trait Exchange: Send + 'static {
-    /// Publishes our record and reports peers until `stop`; then says goodbye, if the last announcement is leaving, and
-    /// returns within a second. Who stops without leaving is restarting: its peers keep it until their own evidence runs out.
+    /// Publishes our record and reports peers until `stop`; then says the last word, if the last announcement is one: a
+    /// goodbye when it leaves, when it restarts that it will be back. Returns within a second. Who stops without either is
+    /// kept by its peers until their own evidence runs out.
     ///
     /// A lost connection is not an end: the exchange reports the link down and tries again for ever.
     fn run(self, link: PeerLink, stop: CancellationToken) -> impl Future<Output = Result<(), ExchangeError>> + Send;
@@ -54,6 +56,23 @@ pub enum ExchangeError {
     Setting {
         /// The name of the setting, as in the configuration.
         setting: &'static str,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// A file of the data folder cannot be read or removed.
+    #[error("{path:?} cannot be used")]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        #[source]
+        source: std::io::Error,
+    },
+    /// A file of the data folder is not what this program wrote, and must not be guessed at.
+    #[error("{path:?} is damaged ({why}): repair it, or remove it to start with what is configured")]
+    Damaged {
+        /// The file.
+        path: PathBuf,
         /// What is wrong with it.
         why: String,
     },

@@ -1,7 +1,8 @@
 //! An exchange within one process: a [`Hub`] that several nodes join. For tests and for programs that embed many nodes.
 //!
 //! The hub is a shared state, not a stream of messages: each node compares what it sees there with what it has told, so
-//! nothing can be lost or out of order. A node whose task ends without leaving has failed, and the others are told so.
+//! nothing can be lost or out of order. A node whose task ends without a last record (it leaves, it restarts) has failed,
+//! and the others are told so.
 //! The hub can be cut into parts and taken down, to try what a fleet does then.
 
 use std::{
@@ -35,8 +36,8 @@ struct State {
     /// Stays are numbered, so that a late end of an old stay does not end a new one.
     stays: u64,
     members: HashMap<NodeId, Member>,
-    /// Last records of those who left. At most [`limits::NODES`]; who is forgotten here counts as failed.
-    left: HashMap<NodeId, Arc<Record>>,
+    /// Last records of those who left or restart. At most [`limits::NODES`]; who is forgotten here counts as failed.
+    last: HashMap<NodeId, Arc<Record>>,
     parts: HashMap<NodeId, u32>,
 }
 
@@ -62,7 +63,7 @@ impl Default for Hub {
 impl Hub {
     /// An empty hub that is up.
     pub fn new() -> Self {
-        let state = State { up: true, stays: 0, members: HashMap::new(), left: HashMap::new(), parts: HashMap::new() };
+        let state = State { up: true, stays: 0, members: HashMap::new(), last: HashMap::new(), parts: HashMap::new() };
         Self { state: Arc::new(Mutex::new(state)), changes: watch::Sender::new(0) }
     }
 
@@ -106,7 +107,7 @@ impl Stay {
         hub.change(|state| {
             state.stays += 1;
             stay = state.stays;
-            state.left.remove(&id);
+            state.last.remove(&id);
             state.members.insert(id, Member { stay, record: listed(announced) });
         });
         Self { hub, id, stay }
@@ -117,11 +118,11 @@ impl Stay {
             if let Some(member) = state.members.get_mut(&self.id).filter(|member| member.stay == self.stay) {
                 member.record = listed(announced);
             }
-            if announced.listed && announced.record.has_left() {
-                if state.left.len() >= limits::NODES {
-                    state.left.clear();
+            if announced.listed && announced.record.is_last() {
+                if state.last.len() >= limits::NODES {
+                    state.last.clear();
                 }
-                state.left.insert(self.id, announced.record.clone());
+                state.last.insert(self.id, announced.record.clone());
             }
         });
     }
@@ -136,7 +137,7 @@ impl Stay {
     }
 
     fn last_record(&self, id: NodeId) -> Option<Arc<Record>> {
-        self.hub.lock().left.get(&id).cloned()
+        self.hub.lock().last.get(&id).cloned()
     }
 }
 
@@ -151,7 +152,7 @@ impl Drop for Stay {
 }
 
 fn listed(announced: &Announcement) -> Option<Arc<Record>> {
-    (announced.listed && !announced.record.has_left()).then(|| announced.record.clone())
+    (announced.listed && !announced.record.is_last()).then(|| announced.record.clone())
 }
 
 impl Exchange for Memory {

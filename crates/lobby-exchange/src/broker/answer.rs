@@ -140,7 +140,7 @@ impl Broker {
         let oldest = self.setup.keep_alive * FRESH;
         let peers = snapshot.nodes.values().filter(|node| node.presences.iter().any(alive_here) && node.age(now) <= oldest);
         let peers = peers.map(|node| (&*node.record, u64::try_from(node.age(now).as_millis()).unwrap_or(u64::MAX)));
-        let own = std::iter::once((&*self.announced.record, 0)).filter(|(record, _)| !record.has_left());
+        let own = std::iter::once((&*self.announced.record, 0)).filter(|(record, _)| !record.is_last());
         packet::encode_answer(own.chain(peers), &self.setup.cluster, now.wall, self.max_bytes)
     }
 
@@ -155,7 +155,7 @@ impl Broker {
         let mut trimmed = dropped > 0;
         for answered in answer.records {
             match self.verdict(&answered.packet) {
-                Verdict::Ok if !answered.packet.record.has_left() => {
+                Verdict::Ok if !answered.packet.record.is_last() => {
                     self.tell_alive(answered.packet.record, Duration::from_millis(answered.age_ms));
                 }
                 Verdict::Own => {}

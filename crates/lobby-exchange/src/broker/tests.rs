@@ -11,6 +11,8 @@ use tokio::sync::{mpsc, watch};
 
 use super::*;
 
+mod last;
+
 const KEEP_ALIVE: Duration = Duration::from_secs(5);
 const OWN: NodeId = NodeId::from_bytes([1; 16]);
 const PEER: NodeId = NodeId::from_bytes([2; 16]);
@@ -283,48 +285,6 @@ fn claims_of_others_use_up_the_second_and_our_own_count_once() {
         bench.ask(*asker, true);
     }
     assert_eq!(bench.answers().len(), 9, "the echoes of our claims cost nothing");
-}
-
-#[test]
-fn who_is_too_large_for_a_hi_still_says_goodbye() {
-    let mut bench = Bench::complete(Answering::Queue);
-    bench.bus(BusEvent::Down { why: "test".into() });
-    bench.bus(BusEvent::Up { max_bytes: 1024 });
-    bench.drain();
-    bench.local.set_labels((1..100).map(|idx| format!("a-label:{idx}").parse().unwrap()));
-    bench.local.leave();
-    let record = bench.local.commit(Moment::ZERO).unwrap();
-    bench.broker.handle_announcement(Announcement { record: record.clone(), listed: true }, bench.now);
-    let Some(Output::Send(Address::Packets, PacketKind::Goodbye, bytes)) = bench.drain().pop() else { panic!("no goodbye") };
-    assert!(bytes.len() < 1024, "{} bytes", bytes.len());
-    let incoming = packet::decode(&bytes, ExchangeId(0)).unwrap();
-    assert!(incoming.record.has_left());
-    assert_eq!((&incoming.record.origin, incoming.record.stamp), (&record.origin, record.stamp));
-}
-
-#[test]
-fn goodbyes_come_for_old_names_and_once_for_leaving() {
-    let mut bench = Bench::complete(Answering::Queue);
-    bench.bus(BusEvent::Down { why: "test".into() });
-    bench.local.set_name("new".parse().unwrap());
-    let renamed = bench.local.commit(Moment::ZERO).unwrap();
-    bench.broker.handle_announcement(Announcement { record: renamed, listed: true }, bench.now);
-    assert!(bench.sent().is_empty());
-    bench.bus(BusEvent::Up { max_bytes: 1 << 20 });
-    let kinds: Vec<_> = bench.sent().into_iter().map(|(_, kind)| kind).collect();
-    assert_eq!(kinds, [PacketKind::Goodbye, PacketKind::Hi, PacketKind::Ask]);
-    bench.local.leave();
-    let last = Announcement { record: bench.local.commit(Moment::ZERO).unwrap(), listed: true };
-    bench.broker.handle_announcement(last, bench.now);
-    bench.broker.handle_stop(bench.now);
-    assert_eq!(bench.sent(), [(Address::Packets, PacketKind::Goodbye)]);
-}
-
-#[test]
-fn who_stops_without_leaving_says_nothing() {
-    let mut bench = Bench::complete(Answering::Queue);
-    bench.broker.handle_stop(bench.now);
-    assert!(bench.sent().is_empty());
 }
 
 #[test]

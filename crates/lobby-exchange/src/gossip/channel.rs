@@ -36,23 +36,38 @@ pub(super) enum ChannelError {
     /// The preamble is not ours.
     #[error(transparent)]
     Preamble(#[from] OpenError),
-    /// The other end has another key, or somebody changed the bytes.
-    #[error("the handshake or a message does not open with our key")]
-    Noise(#[from] snow::Error),
+    /// The other end names a key that we have, but has another one.
+    #[error("the handshake does not open with our key")]
+    Handshake(#[from] snow::Error),
+    /// Both have the key, and yet their very first message does not open: the handshake's fresh keys are not theirs.
+    #[error("the stream was recorded and is played again")]
+    Replayed,
+    /// A later message does not open: somebody changed the bytes, or left some out.
+    #[error("a message was changed on its way")]
+    Changed,
+    /// The stream ends within a preamble, a handshake, a message or a frame.
+    #[error("the stream is cut short")]
+    Truncated,
     /// A frame or the whole stream is longer than it may be.
     #[error("more bytes than a stream may bring")]
     TooLong,
+    /// Somebody connected and hung up: a member that wants to know whether anything listens here.
+    #[error("nothing was said")]
+    Knock,
 }
 
 impl ChannelError {
-    pub(super) const fn verdict(&self) -> Verdict {
-        match self {
+    /// What is counted; `None` for what is no mistake.
+    pub(super) const fn verdict(&self) -> Option<Verdict> {
+        Some(match self {
             Self::Io(_) => Verdict::Failed,
             Self::Preamble(OpenError::Foreign) => Verdict::Foreign,
-            Self::Preamble(OpenError::WrongKey) | Self::Noise(_) => Verdict::WrongKey,
-            Self::Preamble(OpenError::Garbage) => Verdict::Garbage,
+            Self::Preamble(OpenError::WrongKey) | Self::Handshake(_) => Verdict::WrongKey,
+            Self::Preamble(OpenError::Garbage) | Self::Changed | Self::Truncated => Verdict::Garbage,
+            Self::Replayed => Verdict::Replayed,
             Self::TooLong => Verdict::Oversize,
-        }
+            Self::Knock => return None,
+        })
     }
 }
 
@@ -77,7 +92,7 @@ impl Channel {
             Some(secret) => {
                 let mut handshake = builder(&secret, &preamble)?.build_initiator()?;
                 write_handshake(&mut socket, &mut handshake).await?;
-                read_handshake(&mut socket, &mut handshake).await?;
+                handshake.read_message(&read_handshake(&mut socket).await?, &mut [0; 256])?;
                 Some(Box::new(handshake.into_transport_mode()?))
             }
         };
@@ -85,17 +100,27 @@ impl Channel {
     }
 
     /// Opens a stream that somebody else began.
-    pub(super) async fn accept(mut socket: TcpStream, keyring: &Keyring) -> Result<Self, ChannelError> {
+    pub(super) async fn accept(socket: TcpStream, keyring: &Keyring) -> Result<Self, ChannelError> {
+        Self::try_accept(socket, keyring).await.map_err(|err| match err {
+            ChannelError::Io(err) if err.kind() == io::ErrorKind::UnexpectedEof => ChannelError::Truncated,
+            err => err,
+        })
+    }
+
+    async fn try_accept(mut socket: TcpStream, keyring: &Keyring) -> Result<Self, ChannelError> {
         let mut preamble = [0; PREAMBLE_BYTES];
-        socket.read_exact(&mut preamble).await?;
-        let noise = match keyring.accept_stream(&preamble)? {
-            None => None,
-            Some(secret) => {
-                let mut handshake = builder(&secret, &preamble)?.build_responder()?;
-                read_handshake(&mut socket, &mut handshake).await?;
-                write_handshake(&mut socket, &mut handshake).await?;
-                Some(Box::new(handshake.into_transport_mode()?))
-            }
+        let n_read = socket.read(&mut preamble).await?;
+        if n_read == 0 {
+            return Err(ChannelError::Knock);
+        }
+        socket.read_exact(&mut preamble[n_read..]).await?;
+        let secrets = keyring.stream_secrets(&preamble)?;
+        let noise = if secrets.is_empty() {
+            None
+        } else {
+            let mut handshake = greeted(&read_handshake(&mut socket).await?, &secrets, &preamble)?;
+            write_handshake(&mut socket, &mut handshake).await?;
+            Some(Box::new(handshake.into_transport_mode()?))
         };
         Ok(Self::new(socket, noise))
     }
@@ -114,7 +139,7 @@ impl Channel {
             let target = if self.noise.is_some() { &mut self.raw } else { &mut self.plain };
             let n_read = self.socket.read_buf(target).await?;
             if n_read == 0 {
-                return Ok(None);
+                return if self.raw.is_empty() && self.plain.is_empty() { Ok(None) } else { Err(ChannelError::Truncated) };
             }
             self.n_read += n_read;
             if self.n_read > MOST_BYTES {
@@ -137,6 +162,13 @@ impl Channel {
         Ok(())
     }
 
+    /// Gives back the memory that reading took: a kept stream says nothing for hours.
+    pub(super) fn shrink(&mut self) {
+        for buffer in [&mut self.raw, &mut self.plain] {
+            *buffer = BytesMut::from(&buffer[..]);
+        }
+    }
+
     /// Ends our side once all is sent.
     pub(super) async fn close(mut self) {
         let _ = self.socket.shutdown().await;
@@ -148,7 +180,9 @@ impl Channel {
             && self.raw.len() >= 2 + length
         {
             let mut plain = vec![0; length];
-            let n_bytes = noise.read_message(&self.raw[2..2 + length], &mut plain)?;
+            let first = noise.receiving_nonce() == 0;
+            let opened = noise.read_message(&self.raw[2..2 + length], &mut plain);
+            let n_bytes = opened.map_err(|_| if first { ChannelError::Replayed } else { ChannelError::Changed })?;
             self.plain.extend_from_slice(&plain[..n_bytes]);
             self.raw.advance(2 + length);
         }
@@ -180,15 +214,43 @@ async fn write_handshake(socket: &mut TcpStream, handshake: &mut HandshakeState)
     Ok(socket.write_all(&message[..n_bytes]).await?)
 }
 
-async fn read_handshake(socket: &mut TcpStream, handshake: &mut HandshakeState) -> Result<(), ChannelError> {
-    let length = usize::from(socket.read_u16().await?);
-    let mut message = [0; 256];
-    let message = message.get_mut(..length).ok_or(ChannelError::TooLong)?;
-    socket.read_exact(message).await?;
-    handshake.read_message(message, &mut [0; 256])?;
-    Ok(())
+/// One message of the handshake, of 256 bytes at most.
+async fn read_handshake(socket: &mut TcpStream) -> Result<Vec<u8>, ChannelError> {
+    let length = socket.read_u16().await?;
+    if length > 256 {
+        return Err(ChannelError::TooLong);
+    }
+    let mut message = vec![0; usize::from(length)];
+    socket.read_exact(&mut message).await?;
+    Ok(message)
+}
+
+/// Takes in the first message: it proves which of the secrets the other has, for preambles can be equal by chance.
+fn greeted(message: &[u8], secrets: &[[u8; 32]], preamble: &[u8]) -> Result<HandshakeState, ChannelError> {
+    let mut failed = snow::Error::Decrypt;
+    for secret in secrets {
+        let mut handshake = builder(secret, preamble)?.build_responder()?;
+        match handshake.read_message(message, &mut [0; 256]) {
+            Ok(_) => return Ok(handshake),
+            Err(err) => failed = err,
+        }
+    }
+    Err(failed.into())
 }
 
 fn length_of(n_bytes: usize) -> u16 {
     u16::try_from(n_bytes).expect("no Noise message is longer than 65 535 bytes")
+}
+
+#[cfg(test)]
+impl Channel {
+    /// Bytes that reading has reserved.
+    pub(super) fn buffered(&self) -> usize {
+        self.raw.capacity() + self.plain.capacity()
+    }
+
+    /// Bytes that are no message.
+    pub(super) async fn write_raw(&mut self, bytes: &[u8]) {
+        self.socket.write_all(bytes).await.unwrap();
+    }
 }

@@ -1,4 +1,6 @@
 //! Seeds as people write them, and the addresses they have at this moment.
+//!
+//! `host`, `host:port`, `address`, `address:port` go to the system's resolver, `_name._tcp.domain` to [`srv`].
 
 use std::{
     net::{IpAddr, SocketAddr},
@@ -7,7 +9,10 @@ use std::{
 
 use tokio::{net::lookup_host, task::JoinSet, time::timeout};
 
-use super::DEFAULT_PORT;
+use super::{
+    DEFAULT_PORT,
+    srv::{self, NameServers},
+};
 
 /// What the seeds resolve to.
 #[derive(Debug, Default)]
@@ -18,20 +23,35 @@ pub(super) struct Resolved {
 }
 
 /// All addresses of all seeds, each of which may take `most`; those that do not resolve are left out and logged.
-pub(super) async fn resolve(seeds: impl IntoIterator<Item = String>, most: Duration) -> Resolved {
-    let look_up = |seed: String| async move {
-        let found = timeout(most, lookup_host(with_port(&seed))).await.map_err(std::io::Error::from).flatten();
-        match found {
-            Ok(found) => found.collect(),
-            Err(err) => {
-                tracing::debug!("seed {seed} does not resolve: {err}");
+pub(super) async fn resolve(seeds: impl IntoIterator<Item = String>, servers: &NameServers, most: Duration) -> Resolved {
+    let look_up = |seed: String| {
+        let servers = servers.clone();
+        async move {
+            look_up(&seed, &servers, most).await.unwrap_or_else(|why| {
+                tracing::debug!("seed {seed} does not resolve: {why}");
                 Vec::new()
-            }
+            })
         }
     };
     // One task per seed: a name server that is silent about one name holds up no other.
     let found = seeds.into_iter().map(look_up).collect::<JoinSet<_>>().join_all().await;
     Resolved { all: found.iter().all(|addrs| !addrs.is_empty()), addrs: found.concat() }
+}
+
+/// The addresses of one seed: at least one, or why there is none.
+pub(super) async fn look_up(seed: &str, servers: &NameServers, most: Duration) -> Result<Vec<SocketAddr>, String> {
+    let found = async {
+        if srv::is_srv(seed) {
+            srv::look_up(seed, servers).await.map_err(|err| err.to_string())
+        } else {
+            lookup_host(with_port(seed)).await.map(Iterator::collect).map_err(|err| err.to_string())
+        }
+    };
+    match timeout(most, found).await {
+        Err(_) => Err(format!("no name server has answered within {} s", most.as_secs())),
+        Ok(Ok(addrs)) if addrs.is_empty() => Err("the name has no address".to_owned()),
+        Ok(found) => found,
+    }
 }
 
 /// `host:port` for `host:port`, `host`, `1.2.3.4`, `2001:db8::1` and `[2001:db8::1]:port`.
@@ -46,33 +66,6 @@ fn with_port(seed: &str) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[tokio::test]
-    async fn a_seed_that_does_not_resolve_leaves_the_others() {
-        let resolve =
-            |names: &[&str]| resolve(names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>(), Duration::from_secs(5));
-        let local = SocketAddr::from(([127, 0, 0, 1], 7));
-        let partly = resolve(&["no such host", "127.0.0.1:7"]).await;
-        assert_eq!((partly.addrs, partly.all), (vec![local], false));
-        let wholly = resolve(&["127.0.0.1:7"]).await;
-        assert_eq!((wholly.addrs, wholly.all), (vec![local], true));
-    }
-
-    #[test]
-    fn a_missing_port_is_1314() {
-        const CASES: &[(&str, &str)] = &[
-            ("seed.example.com", "seed.example.com:1314"),
-            ("seed.example.com:7", "seed.example.com:7"),
-            ("10.0.0.1", "10.0.0.1:1314"),
-            ("10.0.0.1:9", "10.0.0.1:9"),
-            ("2001:db8::1", "[2001:db8::1]:1314"),
-            ("[2001:db8::1]:9", "[2001:db8::1]:9"),
-            ("[2001:db8::1]", "[2001:db8::1]:1314"),
-        ];
-        for (seed, want) in CASES {
-            assert_eq!(with_port(seed), *want);
-        }
-    }
-}
+mod name_server;
+#[cfg(test)]
+mod tests;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use lobby_core::{
-    catalog::Liveness,
+    catalog::{Liveness, NodeState, Snapshot},
     stats::{PacketKind, Verdict},
 };
 use lobby_exchange::Exchange;
@@ -91,6 +91,28 @@ pub(crate) async fn a_restarted_node_is_one_node(backend: impl Backend) {
     a.sees(&["a", "b2"]).await;
     b.leave().await;
     a.sees(&["a"]).await;
+}
+
+pub(crate) async fn a_restart_within_the_grace_is_no_change(backend: impl Backend) {
+    let (a, b) = (backend.node("a"), backend.node("b"));
+    a.sees(&["a", "b"]).await;
+    b.sees(&["a", "b"]).await;
+    a.is_warm().await;
+    let (id, watched, before) = (b.id, Watched::new(&a), a.snapshot());
+    let generation = |snapshot: &Snapshot| snapshot.node(id).map(|node| (node.state, node.record.stamp.generation));
+    let known = generation(&before);
+    b.restart().await;
+    let state = || a.snapshot().node(id).map(|node| node.state);
+    eventually_async(SOON, || async { expect(state() == Some(NodeState::Restarting), state()) }).await;
+    let b = Node::start_as(backend.exchange(), backend.liveness(), "b", id, true);
+    let returned = || {
+        let now = generation(&a.snapshot());
+        expect(now > known && now.is_some_and(|(state, _)| state == NodeState::Alive), now)
+    };
+    eventually_async(SOON, || async { returned() }).await;
+    b.sees(&["a", "b"]).await;
+    assert_eq!(watched.states(), [["a", "b"]]);
+    assert_eq!(a.snapshot().revision, before.revision, "nobody was woken");
 }
 
 pub(crate) async fn two_nodes_of_one_name_are_both_known(backend: impl Backend) {
@@ -192,6 +214,7 @@ macro_rules! contract {
             goodbye_removes,
             crash_expires,
             a_restarted_node_is_one_node,
+            a_restart_within_the_grace_is_no_change,
             two_nodes_of_one_name_are_both_known,
             an_unlisted_node_sees_and_is_not_seen,
             reconnect_resyncs,

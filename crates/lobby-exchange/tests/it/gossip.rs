@@ -75,6 +75,7 @@ contract::tests!(
     goodbye_removes,
     crash_expires,
     a_restarted_node_is_one_node,
+    a_restart_within_the_grace_is_no_change,
     two_nodes_of_one_name_are_both_known,
     an_unlisted_node_sees_and_is_not_seen,
 );

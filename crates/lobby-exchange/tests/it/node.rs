@@ -24,6 +24,9 @@ use tokio_util::sync::CancellationToken;
 /// How long anything may take that should happen at once, on a busy machine.
 pub(crate) const SOON: Duration = Duration::from_secs(10);
 
+/// How long a node that restarts, or whose agent is proved dead, stays listed: many times what a restart takes here.
+const GRACE: Duration = Duration::from_secs(5);
+
 pub(crate) const EXCHANGE: ExchangeId = ExchangeId(0);
 
 pub(crate) struct Node {
@@ -52,7 +55,8 @@ impl Node {
         local.commit(Moment::ZERO);
         let spec = ExchangeSpec { name: "test".into(), liveness };
         let warm_max = Duration::from_secs(60);
-        let mut catalog = Catalog::new(Revision(0), [spec], local.record().clone(), listed, warm_max, clock.now());
+        let catalog = Catalog::new(Revision(0), [spec], local.record().clone(), listed, warm_max, clock.now());
+        let mut catalog = catalog.with_grace(GRACE);
 
         let (announcement, announced) = watch::channel(Announcement { record: local.record().clone(), listed });
         let (questions, asked) = mpsc::channel(QUESTIONS);
@@ -117,12 +121,17 @@ impl Node {
     pub(crate) async fn leave(mut self) {
         self.local.leave();
         self.announce();
-        self.stop.cancel();
-        let ended = tokio::time::timeout(Duration::from_secs(2), &mut self.exchange).await;
-        ended.expect("an exchange stops in time").unwrap();
+        self.stop().await;
     }
 
-    /// Stops without a goodbye, as an agent does at SIGUSR2.
+    /// Says that it will be back, as an agent does at SIGUSR2. Ends within a second.
+    pub(crate) async fn restart(mut self) {
+        self.local.restart();
+        self.announce();
+        self.stop().await;
+    }
+
+    /// Stops without a word.
     pub(crate) async fn stop(mut self) {
         self.stop.cancel();
         let ended = tokio::time::timeout(Duration::from_secs(2), &mut self.exchange).await;
