@@ -4,14 +4,23 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use lobby_core::{
     id::{ExchangeId, Generation, NodeId},
-    port::{CatalogReader, Commands, PeerEvent, gossip::GossipHandle},
+    port::{
+        CatalogReader, Commands, PeerEvent,
+        gossip::{GossipCommand, GossipHandle},
+    },
     stats::{AgentStats, Stats},
 };
 use lobby_exchange::{ExchangeError, clock::Clock};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use crate::{builder::Builder, store::Store, tasks::Tasks};
+use crate::{
+    builder::Builder,
+    membership::{self, JoinError, Member, MemberEvents},
+    store::{Store, StoreError},
+    tasks::Tasks,
+    user_event::UserEvents,
+};
 
 /// How long the goodbye may take, everything in it. A daemon promises to stop within two seconds: this one, then half a
 /// second in which its API drains, leave half a second for the rest.
@@ -32,19 +41,27 @@ pub struct Lobby {
     /// One task: the node task.
     pub(crate) node: Tasks,
     pub(crate) exchanges: Tasks,
-    /// Label sources, host name and hooks.
+    /// Label sources, host name, hooks, handlers and the saving of the catalog.
     pub(crate) sources: Tasks,
+    /// Our next id, once it was drawn.
+    pub(crate) next_id: Option<NodeId>,
     /// Keeps the event queue open, so that an agent without exchanges runs too.
     pub(crate) _events: mpsc::Sender<(ExchangeId, PeerEvent)>,
 }
 
 /// How each kind of task is told to stop, in the order of a stop, and how somebody asks for one.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(crate) struct Stops {
+    /// Somebody asks us to leave.
     pub(crate) leave: CancellationToken,
     pub(crate) sources: CancellationToken,
+    /// The node task says goodbye and ends.
     pub(crate) node: CancellationToken,
+    /// The node task says that we are back in a moment, and ends.
+    pub(crate) restart: CancellationToken,
     pub(crate) exchanges: CancellationToken,
+    /// The node task has heard that somebody else lives under our id.
+    pub(crate) cloned: CancellationToken,
 }
 
 /// One exchange of a running agent.
@@ -65,6 +82,18 @@ pub enum AgentError {
     /// An exchange can never work. Trying again would not help: change its settings.
     #[error(transparent)]
     Exchange(#[from] ExchangeError),
+    /// Another node lives under our id: our disk or machine is a clone of its, and we are the younger. A new key was drawn
+    /// and, where there is a data folder, saved: drop this agent, then start a new one from the same folder.
+    #[error("another node lives under our id {old}: the disk or machine was cloned; the next start is node {new}")]
+    Cloned {
+        /// The id that the other one keeps.
+        old: NodeId,
+        /// Ours from the next start on.
+        new: NodeId,
+    },
+    /// The same, but the new key could not be saved: the next start would be a clone again.
+    #[error("another node lives under our id, and a new key could not be saved")]
+    ClonedForEver(#[source] StoreError),
     /// A task ended or panicked that lives as long as the agent: the node task, an exchange, a source or a hook, by this
     /// name. This is a defect of the program; a new start helps until it comes up again.
     #[error("the task `{0}` ended unasked")]
@@ -117,15 +146,47 @@ impl Lobby {
         self.clock
     }
 
-    /// Waits until somebody asks the agent to leave, or any of its tasks ends without being asked to.
+    /// Everybody there is, ourselves too, failed ones for an hour, sorted by name.
+    pub fn members(&self) -> Vec<Member> {
+        membership::members(&self.reader.snapshot())
+    }
+
+    /// Who comes, changes and goes, from now on; everybody who is there joins first. Each call gives events of its own.
+    pub fn member_events(&self) -> MemberEvents {
+        MemberEvents::new(self.reader())
+    }
+
+    /// The user events for this node, from now on; none without gossip. Events that were fired before we came are never
+    /// among them. Each call gives events of its own.
+    pub fn user_events(&self) -> UserEvents {
+        UserEvents::from_now(self.gossip.watch_events())
+    }
+
+    /// Contacts these addresses (`host`, `host:port` or `address:port`) over gossip, and keeps them as seeds. Returns at how
+    /// many a member of our cluster answered.
     ///
     /// # Errors
-    /// The exchange's error, or the name of the task. The agent should be told to leave.
+    /// When there were addresses and nobody was reached at any. The agent stays up and goes on trying, for ever.
+    pub async fn join(&self, addrs: impl IntoIterator<Item = impl Into<String>>) -> Result<usize, JoinError> {
+        let addrs: Vec<_> = addrs.into_iter().map(Into::into).collect();
+        if addrs.is_empty() {
+            return Ok(0);
+        }
+        let outcome = self.gossip.ask(|answer| GossipCommand::Join(addrs, answer)).await?;
+        if outcome.reached.is_empty() { Err(JoinError::Nobody(outcome.failed)) } else { Ok(outcome.reached.len()) }
+    }
+
+    /// Waits until somebody asks the agent to leave, or any of its tasks ends without being asked to, or another node
+    /// lives under our id.
+    ///
+    /// # Errors
+    /// The exchange's error, or the name of the task: the agent should be told to leave. Or [`AgentError::Cloned`].
     pub async fn ended(&mut self) -> Result<(), AgentError> {
         let (name, end) = tokio::select! {
             // When the node task ends, the others follow: it is the one to name.
             biased;
             () = self.stops.leave.cancelled() => return Ok(()),
+            () = self.stops.cloned.cancelled() => return Err(self.give_way()),
             Some(end) = self.node.join_next() => end,
             Some(end) = self.exchanges.join_next() => end,
             Some(end) = self.sources.join_next() => end,
@@ -137,63 +198,49 @@ impl Lobby {
         }
     }
 
-    /// Stops without a goodbye, because the agent is back in a moment: others keep it until they miss it.
-    pub fn abandon(self) {
-        // Dropping ends every task.
+    /// Draws our next id, once.
+    fn give_way(&mut self) -> AgentError {
+        let old = self.store.id;
+        if self.next_id.is_none() {
+            match self.store.renew_identity() {
+                Ok(new) => self.next_id = Some(new),
+                Err(err) => return AgentError::ClonedForEver(err),
+            }
+        }
+        AgentError::Cloned { old, new: self.next_id.unwrap_or(old) }
     }
 
-    /// Says goodbye on every exchange and stops, within a second.
-    pub async fn leave(mut self) {
+    /// Says goodbye on every exchange and stops, within a second. Others see us as left, never as failed.
+    pub async fn leave(self) {
+        let word = self.stops.node.clone();
+        self.end(word).await;
+    }
+
+    /// Says on every exchange that we are back in a moment, and stops, within a second. Others keep listing us for
+    /// AGENT_GRACE; a start from the same data folder within it is no change to anybody.
+    pub async fn restart(self) {
+        let word = self.stops.restart.clone();
+        self.end(word).await;
+    }
+
+    async fn end(mut self, word: CancellationToken) {
+        if self.stops.cloned.is_cancelled() {
+            // What we said last under this id would be believed of the other one.
+            return;
+        }
         self.stops.sources.cancel();
-        self.stops.node.cancel();
+        word.cancel();
         let goodbye = async {
-            // The node task announces our leaving record, tells the exchanges to stop and outlives them.
+            // The node task announces our last record, tells the exchanges to stop and outlives them.
             self.node.join_all().await;
             self.exchanges.join_all().await;
             self.sources.join_all().await;
         };
         if tokio::time::timeout(GOODBYE, goodbye).await.is_err() {
-            tracing::warn!("not everybody could be told goodbye in time");
+            tracing::warn!("not everybody could be told in time that we stop");
         }
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    async fn alone() -> Lobby {
-        Lobby::builder().name("alone".parse().unwrap()).start().await.unwrap()
-    }
-
-    async fn ends_with(lobby: &mut Lobby, want: &str) {
-        let ended = tokio::time::timeout(Duration::from_secs(10), lobby.ended()).await.unwrap();
-        assert!(matches!(ended, Err(AgentError::TaskEnded(name)) if name == want), "wanted {want}, got {ended:?}");
-    }
-
-    #[tokio::test]
-    async fn any_task_that_ends_or_panics_unasked_is_an_error() {
-        let mut lobby = alone().await;
-        lobby.exchanges.spawn("memory", async { panic!("as a defect would") });
-        ends_with(&mut lobby, "memory").await;
-        lobby.exchanges.spawn("gossip", async { Ok(()) });
-        ends_with(&mut lobby, "gossip").await;
-        lobby.sources.spawn_sure("hook", async {});
-        ends_with(&mut lobby, "hook").await;
-        lobby.stops.node.cancel();
-        ends_with(&mut lobby, "node").await;
-        lobby.leave().await;
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_goodbye_that_nobody_takes_ends_after_a_second() {
-        let mut lobby = alone().await;
-        lobby.exchanges.spawn("stuck", std::future::pending());
-        let (clock, reader) = (lobby.clock(), lobby.reader());
-        let asked = clock.moment();
-        lobby.leave().await;
-        let took = clock.moment().since(asked);
-        assert!(took <= Duration::from_millis(1010), "{took:?}");
-        assert!(reader.snapshot().local.record.has_left());
-    }
-}
+mod tests;

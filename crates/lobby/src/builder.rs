@@ -2,33 +2,29 @@
 //!
 //! Everything that can fail, fails here: the data folder, the host name, addresses to bind. What ends an agent after a
 //! successful start is `agent::AgentError`.
+//! Not here: how the parts are wired (`builder::start`), gossip in three words (`builder::embed`).
 
-use std::{sync::Arc, time::Duration};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use lobby_core::{
-    catalog::Catalog,
-    label::Label,
-    local::LocalRecord,
+    catalog::AGENT_GRACE,
+    label::{Label, ParseLabelError},
     name::{Name, ParseNameError},
-    port::{Announcement, COMMANDS, CatalogReader, Commands, EVENTS},
-    record::meta,
-    stats::AgentStats,
 };
-use lobby_exchange::{ExchangeError, clock::Clock, memory};
-use tokio::sync::{mpsc, watch};
+use lobby_exchange::{ExchangeError, memory};
 
 use crate::{
-    agent::{Lobby, Stops},
+    handler::{self, Handler},
     hook::Hook,
-    node::{Node, UPDATES},
-    source::{
-        address, hostname,
-        labels::{Labels, LabelsConfig},
-    },
+    membership::MembershipHandler,
+    source::labels::LabelsConfig,
     store::{Store, StoreError},
-    tasks::Tasks,
-    way::{self, Way},
+    way::Way,
 };
+
+#[cfg(feature = "gossip")]
+mod embed;
+mod start;
 
 /// How long without being heard of before a node of a broker is failed, as in the Go daemon.
 const TTL: Duration = Duration::from_secs(30);
@@ -36,7 +32,8 @@ const TTL: Duration = Duration::from_secs(30);
 /// How long an exchange may take to be warm before it stops counting.
 const WARM_MAX: Duration = Duration::from_secs(60);
 
-/// Settings of an agent. Every method replaces what was set before, but for exchanges and hooks, which add up.
+/// Settings of an agent. Every method replaces what was set before, but for exchanges, hooks, handlers and tags, which add
+/// up.
 #[must_use = "nothing runs before `start`"]
 pub struct Builder {
     name: Option<Name>,
@@ -47,8 +44,16 @@ pub struct Builder {
     listed: bool,
     ttl: Duration,
     warm_max: Duration,
+    grace: Duration,
     ways: Vec<Way>,
     hooks: Vec<Hook>,
+    handlers: Vec<Handler>,
+    handler_concurrency: usize,
+    memberships: Vec<Arc<dyn MembershipHandler>>,
+    tags: Vec<String>,
+    insecure: bool,
+    #[cfg(feature = "gossip")]
+    embed: embed::Embed,
 }
 
 /// Why an agent did not start. Nothing keeps running.
@@ -61,6 +66,24 @@ pub enum StartError {
     /// The data folder cannot be used.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// A tag makes no label.
+    #[error("the tag {tag:?} cannot be used")]
+    Tag {
+        /// The tag as `KEY:VALUE`.
+        tag: String,
+        /// What is wrong with it.
+        #[source]
+        source: ParseLabelError,
+    },
+    /// The address given to [`Builder::bind`] is none.
+    #[error("{0:?} is no address to bind: expected IP:PORT, such as 192.0.2.1:1314 or 127.0.0.1:0")]
+    BindAddress(String),
+    /// Gossip would be open to everybody who can reach the address.
+    #[error(
+        "{0} is not a loopback address and there is no key: set a key, or say `insecure(true)` in a network where nobody else \
+         can send packets"
+    )]
+    Insecure(SocketAddr),
     /// An exchange cannot be started.
     #[error(transparent)]
     Exchange(#[from] ExchangeError),
@@ -77,8 +100,16 @@ impl Default for Builder {
             listed: true,
             ttl: TTL,
             warm_max: WARM_MAX,
+            grace: AGENT_GRACE,
             ways: Vec::new(),
             hooks: Vec::new(),
+            handlers: Vec::new(),
+            handler_concurrency: handler::CONCURRENCY,
+            memberships: Vec::new(),
+            tags: Vec::new(),
+            insecure: false,
+            #[cfg(feature = "gossip")]
+            embed: embed::Embed::default(),
         }
     }
 }
@@ -90,7 +121,8 @@ impl Builder {
         self
     }
 
-    /// Where identity and generation are kept. Without a store the identity is new at each start.
+    /// Where identity and generation are kept, and the nodes we knew, which are listed as stale after a start until the
+    /// first complete picture is here. Without a store the identity is new at each start.
     pub fn store(mut self, store: Store) -> Self {
         self.store = Some(store);
         self
@@ -132,6 +164,26 @@ impl Builder {
         self
     }
 
+    /// AGENT_GRACE: how long a node stays listed that restarts, or whose agent alone is gone.
+    pub fn agent_grace(mut self, grace: Duration) -> Self {
+        self.grace = grace;
+        self
+    }
+
+    /// Adds labels of the form `KEY:VALUE`.
+    pub fn tags<K: AsRef<str>, V: AsRef<str>>(mut self, tags: impl IntoIterator<Item = (K, V)>) -> Self {
+        let tag = |(key, value): (K, V)| format!("{}:{}", key.as_ref(), value.as_ref());
+        self.tags.extend(tags.into_iter().map(tag));
+        self
+    }
+
+    /// Allows gossip on an address that others can reach without any key: whoever can send packets there can then read,
+    /// forge and remove nodes. Without this such a start fails.
+    pub fn insecure(mut self, insecure: bool) -> Self {
+        self.insecure = insecure;
+        self
+    }
+
     /// Adds the in-process exchange.
     pub fn memory(mut self, memory: memory::Memory) -> Self {
         self.ways.push(Way::Memory(memory));
@@ -141,14 +193,14 @@ impl Builder {
     /// Adds gossip.
     #[cfg(feature = "gossip")]
     pub fn gossip(mut self, config: lobby_exchange::gossip::Config) -> Self {
-        self.ways.push(Way::Gossip(Box::new(config), way::OnTaken::Fail));
+        self.ways.push(Way::Gossip(Box::new(config), crate::way::OnTaken::Fail));
         self
     }
 
     /// Adds gossip; when its address is taken, a free port of the same address does as well.
     #[cfg(feature = "gossip")]
     pub fn gossip_or_free_port(mut self, config: lobby_exchange::gossip::Config) -> Self {
-        self.ways.push(Way::Gossip(Box::new(config), way::OnTaken::UseFreePort));
+        self.ways.push(Way::Gossip(Box::new(config), crate::way::OnTaken::UseFreePort));
         self
     }
 
@@ -172,90 +224,21 @@ impl Builder {
         self
     }
 
-    /// Starts the agent. Every label source is read before anything is announced.
-    ///
-    /// # Errors
-    /// When the host name, the data folder, an address or a broker's settings cannot be used.
-    pub async fn start(self) -> Result<Lobby, StartError> {
-        let clock = Clock::start();
-        let store = self.store.unwrap_or_else(Store::temporary);
-        let follow_hostname = self.name.is_none();
-        let name = match self.name {
-            Some(name) => name,
-            None => hostname::current().map_err(StartError::Hostname)?,
-        };
-        let stats = Arc::new(AgentStats::default());
-        let labels = Labels::load(self.labels, store.folder(), stats.clone());
-        let mut local = LocalRecord::new(store.id, store.generation, name.clone());
-        local.set_labels(labels.counted());
-        local.set_meta(meta::VERSION, &self.version);
-        local.set_meta(meta::DATACENTER, &self.datacenter);
-        let ways = way::bind(self.ways, clock).await?;
-        local.set_meta(meta::ADDRESSES, &addresses(&ways));
-        local.commit(clock.moment());
-        let specs = ways.iter().map(|way| way.spec(self.ttl));
-        let own = local.record().clone();
-        let mut catalog = Catalog::new(store.first_revision, specs, own.clone(), self.listed, self.warm_max, clock.now());
-        let first = catalog.poll_snapshot().expect("a new catalog has something to show");
-
-        let (announcement, announced) = watch::channel(Announcement { record: own, listed: self.listed });
-        let (snapshots, seen) = watch::channel(first);
-        let (events_in, events) = mpsc::channel(EVENTS);
-        let (updates_in, updates) = mpsc::channel(UPDATES);
-        let (commands_in, commands) = mpsc::channel(COMMANDS);
-        let reader = CatalogReader::new(seen);
-        let stops = Stops::default();
-        let running = way::spawn(ways, &announced, &reader, &events_in, &stops.exchanges);
-        let questions = running.questions;
-        let listed = self.listed;
-        let task = Node {
-            clock,
-            local,
-            listed,
-            catalog,
-            deadline: None,
-            events,
-            updates,
-            announcement,
-            stop_exchanges: stops.exchanges.clone(),
-            snapshots,
-            questions,
-            stats: stats.clone(),
-        };
-        let mut node = Tasks::default();
-        node.spawn_sure("node", task.run(stops.node.clone()));
-
-        let mut sources = Tasks::default();
-        sources.spawn_sure("labels", labels.run(commands, updates_in.clone(), stops.leave.clone(), stops.sources.clone()));
-        if follow_hostname {
-            sources.spawn_sure("host name", hostname::follow(name, updates_in, stops.sources.clone()));
-        }
-        for hook in self.hooks {
-            sources.spawn_sure("hook", hook.follow(reader.clone(), clock, stats.clone(), stops.sources.clone()));
-        }
-        let commands = Commands::new(commands_in);
-        let (exchange_infos, exchanges) = (running.infos, running.tasks);
-        let gossip = running.gossip;
-        Ok(Lobby {
-            clock,
-            store,
-            reader,
-            commands,
-            gossip,
-            stats,
-            exchange_infos,
-            stops,
-            node,
-            exchanges,
-            sources,
-            _events: events_in,
-        })
+    /// Adds a command that is run for events.
+    pub fn handler(mut self, handler: Handler) -> Self {
+        self.handlers.push(handler);
+        self
     }
-}
 
-/// The addresses that the record tells: those that exchanges are reached at, else those that route outward.
-fn addresses(ways: &[way::Ready]) -> String {
-    let told: Vec<_> = ways.iter().filter_map(way::Ready::advertised).collect();
-    let addresses = if told.is_empty() { address::outward() } else { told };
-    addresses.iter().map(ToString::to_string).collect::<Vec<_>>().join(",")
+    /// How many commands of handlers run at the same time, at least one.
+    pub fn handler_concurrency(mut self, concurrency: usize) -> Self {
+        self.handler_concurrency = concurrency.max(1);
+        self
+    }
+
+    /// Adds a part of the program that is told who comes and who goes.
+    pub fn membership(mut self, handler: impl MembershipHandler) -> Self {
+        self.memberships.push(Arc::new(handler));
+        self
+    }
 }

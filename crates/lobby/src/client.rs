@@ -1,5 +1,8 @@
 //! The HTTP client of a running lobbyd: every route of Lobby's REST API, and a watch over its list.
 //!
+//! What goes by gossip has files of its own: members and where they are (`member`), keys (`keys`), user events
+//! (`event`) and queries to the fleet (`ask`).
+//!
 //! ```no_run
 //! use lobby::client::{Client, Filter};
 //!
@@ -21,24 +24,35 @@ pub use lobby_core::{
     label::{Label, ParseLabelError},
     wire::rest::Packet,
 };
-use reqwest::{Method, StatusCode, Url, header, redirect};
+use reqwest::{Method, Response, StatusCode, Url, header, redirect};
 use serde::de::DeserializeOwned;
 
 mod answer;
+mod ask;
 mod error;
+mod event;
+mod keys;
+mod member;
 mod watch;
 
 pub use self::{
     answer::{Answer, Health, Link, Node, Presence, TargetGroup},
+    ask::{Asking, News, Query},
     error::ClientError,
+    event::{Audience, Event, EventWatch},
+    keys::{KeyCount, KeyOutcome, Keys, NodeKeys, NodeName, Refusal},
+    member::{Agent, Coord, EventInfo, GossipInfo, Info, Joined, Member, NotReached, Place},
     watch::{Change, Watch},
 };
 
 /// How long a connection may take. The daemon is on this machine or one network away.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// How long a whole exchange may take. Only `leave` is slow: up to two seconds.
+/// How long a whole exchange may take where the daemon answers from memory; `leave` takes up to two seconds.
 const TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How long it may take where the daemon asks the fleet first. Longer than the half minute that it gives itself.
+const FLEET_TIMEOUT: Duration = Duration::from_secs(35);
 
 /// The longest answer that is read: a list of 10 000 servers with 200 labels each stays below it.
 const BODY_BYTES: usize = 128 << 20;
@@ -192,6 +206,17 @@ impl Client {
         self.get(self.route(&["v1", "nodes"])).await
     }
 
+    /// `GET /v1/nodes?near=`: the same, nearest to this node (its name, its id, or `_agent`) first.
+    ///
+    /// # Errors
+    /// [`ClientError::Refused`] if the node or where it is is not known (404), several have its name (409), or the daemon
+    /// does not gossip (501).
+    pub async fn nodes_near(&self, node: &str) -> Result<Answer<Vec<Node>>, ClientError> {
+        let mut url = self.route(&["v1", "nodes"]);
+        url.query_pairs_mut().append_pair("near", node);
+        self.get_of_fleet(url).await
+    }
+
     /// `GET /v1/health`: whether the daemon serves, whether it is warm, and the state of its links.
     ///
     /// # Errors
@@ -205,7 +230,7 @@ impl Client {
     /// # Errors
     /// See [`ClientError`].
     pub async fn reload(&self) -> Result<(), ClientError> {
-        self.send(Method::PUT, self.route(&["v1", "agent", "reload"]), String::new()).await.map(drop)
+        self.put(self.route(&["v1", "agent", "reload"]), Vec::new(), TIMEOUT).await.map(drop)
     }
 
     /// `PUT /v1/agent/leave`: the daemon says goodbye to the fleet and ends.
@@ -213,7 +238,7 @@ impl Client {
     /// # Errors
     /// See [`ClientError`].
     pub async fn leave(&self) -> Result<(), ClientError> {
-        self.send(Method::PUT, self.route(&["v1", "agent", "leave"]), String::new()).await.map(drop)
+        self.put(self.route(&["v1", "agent", "leave"]), Vec::new(), TIMEOUT).await.map(drop)
     }
 
     /// Follows the list; see [`Watch`].
@@ -239,39 +264,62 @@ impl Client {
     }
 
     async fn send_labels(&self, method: Method, labels: &[Label]) -> Result<(), ClientError> {
-        let body = labels.iter().map(|label| format!("{label}\n")).collect();
-        self.send(method, self.route(&["v1", "labels"]), body).await.map(drop)
+        let body: String = labels.iter().map(|label| format!("{label}\n")).collect();
+        self.send(method, self.route(&["v1", "labels"]), body.into(), TIMEOUT).await.map(drop)
     }
 
     async fn get<T: DeserializeOwned>(&self, url: Url) -> Result<Answer<T>, ClientError> {
-        let Answer { value: body, revision, warm, age } = self.send(Method::GET, url.clone(), String::new()).await?;
-        let value = serde_json::from_slice(&body)
-            .map_err(|err| ClientError::Unexpected { url: url.into(), why: format!("not the JSON of a lobbyd: {err}") })?;
-        Ok(Answer { value, revision, warm, age })
+        self.send(Method::GET, url.clone(), Vec::new(), TIMEOUT).await?.json(&url)
     }
 
-    /// One request; the body of a good answer, or the error that a bad one stands for.
-    async fn send(&self, method: Method, url: Url, body: String) -> Result<Answer<Vec<u8>>, ClientError> {
-        let lost =
-            |err: reqwest::Error| ClientError::NotReachable { url: self.base.to_string(), source: Box::new(err.without_url()) };
-        let mut request = self.http.request(method, url.clone()).body(body);
+    /// The same where the daemon asks its gossip first.
+    async fn get_of_fleet<T: DeserializeOwned>(&self, url: Url) -> Result<Answer<T>, ClientError> {
+        self.send(Method::GET, url.clone(), Vec::new(), FLEET_TIMEOUT).await?.json(&url)
+    }
+
+    async fn put(&self, url: Url, body: Vec<u8>, within: Duration) -> Result<Answer<Vec<u8>>, ClientError> {
+        self.send(Method::PUT, url, body, within).await
+    }
+
+    /// One request; the whole body of a good answer, or the error that a bad one stands for.
+    async fn send(&self, method: Method, url: Url, body: Vec<u8>, within: Duration) -> Result<Answer<Vec<u8>>, ClientError> {
+        let response = self.open(method, url, body, within).await?;
+        self.read(response).await
+    }
+
+    /// One request; a good answer whose body is still to be read, or the error that a bad one stands for.
+    async fn open(&self, method: Method, url: Url, body: Vec<u8>, within: Duration) -> Result<Response, ClientError> {
+        let mut request = self.http.request(method, url).timeout(within).body(body);
         if let Some(token) = &self.token {
             request = request.header(header::AUTHORIZATION, token);
         }
-        let mut response = request.send().await.map_err(lost)?;
-        let status = response.status();
+        let response = request.send().await.map_err(|err| self.lost(err))?;
+        match response.status() {
+            StatusCode::OK => Ok(response),
+            StatusCode::FORBIDDEN => Err(ClientError::Denied { message: error::message(&self.read(response).await?.value) }),
+            status => {
+                let message = error::message(&self.read(response).await?.value);
+                Err(ClientError::Refused { status: status.as_u16(), message })
+            }
+        }
+    }
+
+    async fn read(&self, mut response: Response) -> Result<Answer<Vec<u8>>, ClientError> {
         let mut answer = Answer::from_headers(response.headers());
-        while let Some(chunk) = response.chunk().await.map_err(lost)? {
+        while let Some(chunk) = response.chunk().await.map_err(|err| self.lost(err))? {
             if answer.value.len() + chunk.len() > BODY_BYTES {
-                return Err(ClientError::Unexpected { url: url.into(), why: format!("more than {BODY_BYTES} bytes") });
+                return Err(ClientError::Unexpected {
+                    url: response.url().to_string(),
+                    why: format!("more than {BODY_BYTES} bytes"),
+                });
             }
             answer.value.extend_from_slice(&chunk);
         }
-        match status {
-            StatusCode::OK => Ok(answer),
-            StatusCode::FORBIDDEN => Err(ClientError::Denied { message: error::message(&answer.value) }),
-            _ => Err(ClientError::Refused { status: status.as_u16(), message: error::message(&answer.value) }),
-        }
+        Ok(answer)
+    }
+
+    fn lost(&self, err: reqwest::Error) -> ClientError {
+        ClientError::NotReachable { url: self.base.to_string(), source: Box::new(err.without_url()) }
     }
 }
 

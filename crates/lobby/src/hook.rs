@@ -6,9 +6,12 @@
 //! ```
 //! The start itself counts as a change. Nothing runs before the catalog is warm, because a hook would take a partial
 //! list for the truth. Each hook is a task of its own: a hanging one holds up nobody.
-//! Not here: how a command is run and killed (`hook::run`).
+//! Not here: how a command is run and killed (`run`), events about single members (`handler`).
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
 
 use lobby_core::{
     catalog::{Host, Snapshot},
@@ -22,7 +25,7 @@ use lobby_core::{
 use lobby_exchange::clock::Clock;
 use tokio_util::sync::CancellationToken;
 
-mod run;
+use crate::run::{End, Job};
 
 /// One command and when to run it.
 #[derive(Clone, Debug)]
@@ -60,7 +63,7 @@ impl Hook {
                         last = Some(seen);
                         let hosts = snapshot.hosts.values().map(Arc::as_ref).filter(|host| self.selector.takes(host));
                         let input = rest::compact_list(hosts, clock.now());
-                        run::run(&self, input, &stats).await;
+                        self.run(input, &stats).await;
                         tokio::time::sleep(self.cooldown).await;
                         snapshot = reader.snapshot();
                         continue;
@@ -72,6 +75,16 @@ impl Hook {
         };
         // Dropping a run in progress kills its process group.
         stop.run_until_cancelled(work).await;
+    }
+
+    async fn run(&self, input: Vec<u8>, stats: &AgentStats) {
+        let job = Job { name: &self.name, command: &self.command, timeout: self.timeout, env: Vec::new(), input, keep: None };
+        let counter = match job.run().await.0 {
+            End::Succeeded => &stats.hooks_succeeded,
+            End::Failed => &stats.hooks_failed,
+            End::TimedOut => &stats.hooks_timed_out,
+        };
+        counter.fetch_add(1, Ordering::Relaxed);
     }
 
     fn seen(&self, snapshot: &Snapshot) -> Seen {

@@ -1,38 +1,55 @@
 //! Embed Lobby into a program, or talk to a running lobbyd.
 //!
 //! With the feature `node` a program is an agent of its own: it has a record, exchanges it with the fleet and holds the
-//! whole catalog in memory.
+//! whole catalog in memory. It needs no daemon beside it.
 //!
-//! ```no_run
+//! ```
 //! # #[cfg(feature = "gossip")]
 //! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
-//! use lobby::{Lobby, gossip};
+//! use std::collections::BTreeMap;
 //!
-//! let lobby = Lobby::builder()
-//!     .name("web-1".parse()?)
-//!     .labels(["service:web".parse()?])
-//!     .gossip(gossip::Config {
-//!         bind: "127.0.0.1:0".parse()?,
-//!         advertise: None,
-//!         join: vec!["127.0.0.1:1314".into()],
-//!         keys: Vec::new(),
-//!         cluster: "lobby".into(),
-//!         profile: gossip::Profile::Lan,
-//!         beacon: None,
-//!         folder: None,
-//!     })
-//!     .start()
-//!     .await?;
-//! let snapshot = lobby.reader().snapshot();
-//! println!("{} hosts", snapshot.hosts.len());
-//! lobby.leave().await;
+//! use lobby::{Lobby, MembershipHandler};
+//!
+//! struct Printer;
+//!
+//! impl MembershipHandler for Printer {
+//!     fn member_join(&self, name: &str, tags: &BTreeMap<String, String>) {
+//!         println!("{name} came: {tags:?}");
+//!     }
+//!
+//!     fn member_leave(&self, name: &str, _tags: &BTreeMap<String, String>) {
+//!         println!("{name} is gone");
+//!     }
+//! }
+//!
+//! let first = Lobby::builder().name("web-1".parse()?).bind("127.0.0.1:0").membership(Printer).start().await?;
+//! let addr = first.exchanges()[0].address.ok_or("gossip listens")?.to_string();
+//!
+//! let second = Lobby::builder().name("web-2".parse()?).tags([("role", "web")]).bind("127.0.0.1:0").seeds([addr]);
+//! let second = second.start().await?;
+//! let mut events = first.member_events();
+//! assert!(matches!(events.next().await, Some(lobby::MemberEvent::Join(web)) if web.tags["role"] == "web"));
+//!
+//! second.leave().await;
+//! assert!(matches!(events.next().await, Some(lobby::MemberEvent::Leave(_))), "seen as left, not as failed");
+//! assert_eq!(first.members().len(), 1);
+//! # first.leave().await;
 //! # Ok(())
 //! # }
+//! # #[cfg(feature = "gossip")]
+//! # tokio::runtime::Runtime::new().unwrap().block_on(async {
+//! #     tokio::time::timeout(std::time::Duration::from_secs(30), example()).await.unwrap().unwrap()
+//! # });
 //! ```
+//!
+//! The example `embed` is a whole program, beside the names that the same has in Go with Serf. Members come and go the
+//! same way over every exchange; [`Builder::gossip`] and its siblings take all that there is to set. A start without
+//! seeds, or with seeds that do not answer, is no error: the agent waits, and tries for ever. [`Lobby::user_events`]
+//! tells user events; those from before the start are shown, but never told to anybody.
 //!
 //! | feature | what it adds |
 //! |---|---|
-//! | `node` (default) | the node task, sources, storage, hooks |
+//! | `node` (default) | the node task, sources, storage, hooks, handlers, membership |
 //! | `gossip` (default) | embedded gossip: no other server needed |
 //! | `nats`, `redis` | these brokers as exchanges |
 //! | `client` | `client`: the HTTP API of a running lobbyd; needs no other feature |
@@ -47,17 +64,25 @@ mod builder;
 #[cfg(all(test, feature = "node"))]
 mod captured;
 #[cfg(feature = "node")]
+pub mod handler;
+#[cfg(feature = "node")]
 pub mod hook;
+#[cfg(feature = "node")]
+pub mod membership;
 #[cfg(feature = "node")]
 mod node;
 #[cfg(feature = "node")]
 pub mod rlimit;
+#[cfg(feature = "node")]
+mod run;
 #[cfg(feature = "node")]
 mod source;
 #[cfg(feature = "node")]
 pub mod store;
 #[cfg(feature = "node")]
 mod tasks;
+#[cfg(feature = "node")]
+mod user_event;
 #[cfg(feature = "node")]
 mod way;
 
@@ -75,7 +100,11 @@ pub use lobby_exchange::redis;
 #[cfg(feature = "node")]
 pub use lobby_exchange::{ExchangeError, clock, memory};
 #[cfg(feature = "node")]
+pub use membership::{JoinError, Member, MemberEvent, MemberEvents, MembershipHandler};
+#[cfg(feature = "node")]
 pub use source::{
     hostname::current as hostname,
     labels::{LabelsConfig, ReadFixed},
 };
+#[cfg(feature = "node")]
+pub use user_event::UserEvents;

@@ -13,17 +13,20 @@ use std::sync::{Arc, atomic::Ordering};
 
 use lobby_core::{
     catalog::{Catalog, Outcome, Snapshot},
+    change,
     id::ExchangeId,
     label::Label,
     local::LocalRecord,
     name::Name,
-    port::{Announcement, LinkState, PeerEvent},
+    port::{Announcement, LinkState, PeerEvent, gossip::Fingerprint},
+    record::meta,
     stats::AgentStats,
     time::Moment,
 };
 use lobby_exchange::clock::Clock;
 use tokio::sync::{mpsc, oneshot, watch};
-use tokio_util::sync::CancellationToken;
+
+use crate::agent::Stops;
 
 /// Most events taken in one turn, so that a flood cannot keep a snapshot from being published.
 const EVENTS_A_TURN: usize = 512;
@@ -35,6 +38,8 @@ pub(crate) enum Update {
     Labels(Vec<Label>, Option<oneshot::Sender<()>>),
     /// The machine has a new host name.
     Name(Name),
+    /// The names of our gossip keys, the one that seals first.
+    Keys(Vec<Fingerprint>),
 }
 
 /// Bound of the update queue: sources send one at a time.
@@ -45,7 +50,14 @@ enum Event {
     Peer(ExchangeId, PeerEvent),
     Update(Update),
     Deadline,
-    Stop,
+    Stop(LastWord),
+}
+
+/// What our last record says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum LastWord {
+    Left,
+    Restarting,
 }
 
 /// The task and everything it owns.
@@ -59,8 +71,8 @@ pub(crate) struct Node {
     pub(crate) events: mpsc::Receiver<(ExchangeId, PeerEvent)>,
     pub(crate) updates: mpsc::Receiver<Update>,
     pub(crate) announcement: watch::Sender<Announcement>,
-    /// Cancelled once our last record is announced, so that no exchange stops before it can say goodbye.
-    pub(crate) stop_exchanges: CancellationToken,
+    /// `exchanges` is cancelled once our last record is announced, so that none stops before it can say goodbye.
+    pub(crate) stops: Stops,
     pub(crate) snapshots: watch::Sender<Arc<Snapshot>>,
     /// One for each exchange, in the order of their ids.
     pub(crate) questions: Vec<mpsc::Sender<lobby_core::id::NodeId>>,
@@ -68,14 +80,15 @@ pub(crate) struct Node {
 }
 
 impl Node {
-    /// Runs until `stop`, then announces the last version of our record, the one that says goodbye, and ends after the
-    /// exchanges: to them the end of this task means that there is nobody left to say anything for.
-    pub(crate) async fn run(mut self, stop: CancellationToken) {
+    /// Runs until it is told to stop, then announces the last version of our record, the one that says goodbye or that we
+    /// are back in a moment, and ends after the exchanges: to them the end of this task means that there is nobody left
+    /// to say anything for.
+    pub(crate) async fn run(mut self) {
         loop {
-            let event = self.next_event(&stop).await;
+            let event = self.next_event().await;
             let turn = self.clock.moment();
-            if matches!(event, Event::Stop) {
-                return self.leave().await;
+            if let Event::Stop(word) = event {
+                return self.end(word).await;
             }
             self.handle_event(event);
             for _ in 1..EVENTS_A_TURN {
@@ -93,11 +106,14 @@ impl Node {
         }
     }
 
-    async fn leave(mut self) {
-        self.local.leave();
+    async fn end(mut self, word: LastWord) {
+        match word {
+            LastWord::Left => self.local.leave(),
+            LastWord::Restarting => self.local.restart(),
+        }
         self.commit();
         self.publish();
-        self.stop_exchanges.cancel();
+        self.stops.exchanges.cancel();
         loop {
             tokio::select! {
                 // Every exchange holds a receiver until it ends.
@@ -108,7 +124,7 @@ impl Node {
         }
     }
 
-    async fn next_event(&mut self, stop: &CancellationToken) -> Event {
+    async fn next_event(&mut self) -> Event {
         let next = self.catalog.next_deadline();
         if next != self.deadline.map(|(deadline, _)| deadline) {
             self.deadline = next.map(|deadline| (deadline, deadline.max(self.clock.moment())));
@@ -122,7 +138,8 @@ impl Node {
         };
         // Senders of events and updates outlive this task, so `None` cannot come; were it to, only that branch rests.
         tokio::select! {
-            () = stop.cancelled() => Event::Stop,
+            () = self.stops.node.cancelled() => Event::Stop(LastWord::Left),
+            () = self.stops.restart.cancelled() => Event::Stop(LastWord::Restarting),
             Some((exchange, event)) = self.events.recv() => Event::Peer(exchange, event),
             Some(update) = self.updates.recv() => Event::Update(update),
             () = due => Event::Deadline,
@@ -149,6 +166,10 @@ impl Node {
                 self.local.set_name(name);
                 self.commit();
             }
+            Event::Update(Update::Keys(keys)) => {
+                self.local.set_meta(meta::GOSSIP_KEYS, &keys.join(","));
+                self.commit();
+            }
             Event::Deadline => {
                 let now = self.clock.now();
                 let late = self.deadline.take().map_or(0, |(_, due)| micros(now.moment.since(due)));
@@ -156,7 +177,7 @@ impl Node {
                 self.stats.longest_lag_us.fetch_max(late, Ordering::Relaxed);
                 self.catalog.handle_deadline(now);
             }
-            Event::Stop => {}
+            Event::Stop(_) => {}
         }
     }
 
@@ -167,6 +188,11 @@ impl Node {
                 LinkState::Connecting => tracing::debug!(exchange = %link.name, "connecting"),
                 LinkState::Down { why } => tracing::warn!(exchange = %link.name, %why, "link is down, holding what it told"),
             }
+        }
+        if matches!(event, PeerEvent::Cloned) && !self.stops.cloned.is_cancelled() {
+            let exchange = self.catalog.link(exchange).map(|link| link.name.clone()).unwrap_or_default();
+            tracing::error!(%exchange, "another node lives under our id, a cloned disk or machine: we are the younger and give way");
+            self.stops.cloned.cancel();
         }
         match self.catalog.apply(exchange, event, self.clock.now()) {
             Outcome::Applied => {}
@@ -203,8 +229,18 @@ impl Node {
     fn publish(&mut self) {
         let Some(snapshot) = self.catalog.poll_snapshot() else { return };
         let before = self.snapshots.send_replace(snapshot.clone());
+        tell_states(&before, &snapshot);
         for (link, _) in snapshot.links.iter().zip(&*before.links).filter(|(now, before)| now.given_up && !before.given_up) {
             tracing::warn!(exchange = %link.name, "not warm within WARM_MAX: the list counts as complete without it");
+        }
+    }
+}
+
+/// Logs how the state of each node has changed, a line a node.
+fn tell_states(before: &Snapshot, now: &Snapshot) {
+    for (node, state) in change::states(before, now) {
+        if !node.own {
+            tracing::info!(name = %node.record.name, %state, "node");
         }
     }
 }

@@ -5,4 +5,5 @@
 pub(crate) mod address;
 pub(crate) mod folder;
 pub(crate) mod hostname;
+pub(crate) mod keys;
 pub(crate) mod labels;

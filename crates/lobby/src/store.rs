@@ -3,11 +3,13 @@
 //! ```text
 //! DATA_DIR/lock        held while a process uses the folder
 //! DATA_DIR/node.key    secret of the Ed25519 key whose hash is the node id, 64 hexadecimal digits, mode 0600
+//! DATA_DIR/catalog     the nodes we knew, see [`catalog`]
 //! DATA_DIR/state       generation and highest revision, rewritten at each start
 //! ```
 //! Files are replaced by rename, so a crash leaves the old or the new one. A missing folder is made; a damaged file is
 //! an error that names it, because a silent new identity would leave a ghost of the old one in the fleet.
-//! Not here: runtime labels (`source::labels`), which live in LABELS_PATH when that is writable.
+//! Not here: runtime labels (`source::labels`), which live in LABELS_PATH when that is writable; keys and peers of gossip,
+//! which it keeps in the same folder itself.
 
 use std::{
     fs::{self, File, OpenOptions, TryLockError},
@@ -19,6 +21,8 @@ use std::{
 use ed25519_dalek::SigningKey;
 use lobby_core::id::{Generation, NodeId, Revision};
 use lobby_exchange::clock::unix_micros;
+
+pub(crate) mod catalog;
 
 /// Most numbered folders below one base: daemons on one machine.
 const NUMBERED: u32 = 64;
@@ -89,17 +93,28 @@ impl Store {
 
     /// An identity that nothing keeps: when no folder can be written.
     pub fn temporary() -> Self {
-        let mut secret = [0; 32];
-        // Without a random source there is no identity at all; the system promises one.
-        getrandom::fill(&mut secret).expect("the system has a random source");
         let now = unix_micros();
         Self {
             folder: PathBuf::new(),
-            id: id_of(&secret),
+            id: id_of(&draw()),
             generation: Generation(now),
             first_revision: Revision(now),
             _lock: None,
         }
+    }
+
+    /// Draws a new key and saves it for the next start: somebody else lives under our id. This process keeps the old one.
+    pub(crate) fn renew_identity(&self) -> Result<NodeId, StoreError> {
+        let secret = draw();
+        if let Some(folder) = self.folder() {
+            save_key(&folder.join("node.key"), &secret)?;
+        }
+        Ok(id_of(&secret))
+    }
+
+    /// Where the catalog is kept, when there is a folder.
+    pub(crate) fn catalog_path(&self) -> Option<PathBuf> {
+        self.folder().map(|folder| folder.join("catalog"))
     }
 
     /// The folder, when there is one.
@@ -152,12 +167,21 @@ fn identity(path: &Path) -> Result<NodeId, StoreError> {
         }
         return Ok(id_of(&secret));
     }
-    let mut secret = [0; 32];
-    let io = |source| StoreError::Io { path: path.to_owned(), source };
-    getrandom::fill(&mut secret).map_err(|err| io(io::Error::other(err)))?;
-    let digits: String = secret.iter().map(|byte| format!("{byte:02x}")).collect();
-    replace_file(path, 0o600, digits.as_bytes()).map_err(io)?;
+    let secret = draw();
+    save_key(path, &secret)?;
     Ok(id_of(&secret))
+}
+
+fn draw() -> [u8; 32] {
+    let mut secret = [0; 32];
+    // Without a random source there is no identity at all; the system promises one.
+    getrandom::fill(&mut secret).expect("the system has a random source");
+    secret
+}
+
+fn save_key(path: &Path, secret: &[u8; 32]) -> Result<(), StoreError> {
+    let digits: String = secret.iter().map(|byte| format!("{byte:02x}")).collect();
+    replace_file(path, 0o600, digits.as_bytes()).map_err(|source| StoreError::Io { path: path.to_owned(), source })
 }
 
 /// The next generation and first revision: the wall clock, but never at or below what was used before.
@@ -199,6 +223,19 @@ mod tests {
         assert_eq!(second.id, id);
         assert!(second.generation > generation);
         assert!(second.first_revision.0 > revision.0 + RESERVE);
+    }
+
+    #[test]
+    fn a_renewed_identity_is_the_next_start_s() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(folder.path()).unwrap();
+        let old = store.id;
+        let new = store.renew_identity().unwrap();
+        assert!(new != old && store.id == old);
+        drop(store);
+        assert_eq!(Store::open(folder.path()).unwrap().id, new);
+        let temporary = Store::temporary();
+        assert_ne!(temporary.renew_identity().unwrap(), temporary.id);
     }
 
     #[test]

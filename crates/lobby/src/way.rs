@@ -2,14 +2,14 @@
 //!
 //! Adding an exchange to the agent is one variant here and one method of the builder.
 
-use std::{net::IpAddr, sync::Arc, time::Duration};
+use std::{net::IpAddr, path::Path, sync::Arc, time::Duration};
 
 use lobby_core::{
     catalog::{ExchangeSpec, Liveness},
     id::{ExchangeId, NodeId},
     port::{
         Announcement, CatalogReader, PeerEvent, PeerLink, QUESTIONS,
-        gossip::{GossipHandle, IncomingQuery},
+        gossip::{Fingerprint, GossipHandle, IncomingQuery},
     },
     stats::Stats,
 };
@@ -48,13 +48,15 @@ pub(crate) struct Running {
     pub(crate) gossip: GossipHandle,
     /// What others ask over it.
     pub(crate) queries: Option<mpsc::Receiver<IncomingQuery>>,
+    /// The names of its keys, as they change.
+    pub(crate) keys: Option<watch::Receiver<Vec<Fingerprint>>>,
 }
 
-/// Binds the addresses and reads the files that the exchanges need.
-pub(crate) async fn bind(ways: Vec<Way>, clock: Clock) -> Result<Vec<Ready>, ExchangeError> {
+/// Binds the addresses and reads the files that the exchanges need. `folder` is where one may keep files of its own.
+pub(crate) async fn bind(ways: Vec<Way>, folder: Option<&Path>, clock: Clock) -> Result<Vec<Ready>, ExchangeError> {
     let mut ready = Vec::new();
     for way in ways {
-        ready.push(Ready::bind(way, clock).await?);
+        ready.push(Ready::bind(way, folder, clock).await?);
     }
     Ok(ready)
 }
@@ -73,10 +75,11 @@ pub(crate) fn spawn(
         questions: Vec::new(),
         gossip: GossipHandle::none(),
         queries: None,
+        keys: None,
     };
     for (idx, mut way) in ways.into_iter().enumerate() {
         if let Some(gossip) = way.gossip() {
-            (running.gossip, running.queries) = (gossip, way.take_queries());
+            (running.gossip, running.queries, running.keys) = (gossip, way.take_queries(), way.keys());
         }
         let id = ExchangeId(u8::try_from(idx).expect("fewer than 256 exchanges are configured"));
         let (questions, asked) = mpsc::channel(QUESTIONS);
@@ -93,9 +96,11 @@ pub(crate) fn spawn(
 async fn bind_gossip(
     mut config: lobby_exchange::gossip::Config,
     on_taken: OnTaken,
+    folder: Option<&Path>,
     clock: Clock,
 ) -> Result<lobby_exchange::gossip::Gossip, ExchangeError> {
     use lobby_exchange::gossip::Gossip;
+    config.folder = config.folder.or_else(|| folder.map(Path::to_owned));
     match Gossip::bind(config.clone(), clock).await {
         Err(ExchangeError::Bind { address, source })
             if on_taken == OnTaken::UseFreePort && source.kind() == std::io::ErrorKind::AddrInUse =>
@@ -121,11 +126,11 @@ pub(crate) enum Ready {
 
 impl Ready {
     #[cfg_attr(not(any(feature = "gossip", feature = "nats", feature = "redis")), expect(unused_variables))]
-    async fn bind(way: Way, clock: Clock) -> Result<Self, ExchangeError> {
+    async fn bind(way: Way, folder: Option<&Path>, clock: Clock) -> Result<Self, ExchangeError> {
         Ok(match way {
             Way::Memory(memory) => Self::Memory(memory),
             #[cfg(feature = "gossip")]
-            Way::Gossip(config, on_taken) => Self::Gossip(Box::new(bind_gossip(*config, on_taken, clock).await?)),
+            Way::Gossip(config, on_taken) => Self::Gossip(Box::new(bind_gossip(*config, on_taken, folder, clock).await?)),
             #[cfg(feature = "nats")]
             Way::Nats(config) => Self::Nats(Box::new(lobby_exchange::nats::Nats::try_new(*config, clock)?)),
             #[cfg(feature = "redis")]
@@ -159,6 +164,15 @@ impl Ready {
         match self {
             #[cfg(feature = "gossip")]
             Self::Gossip(gossip) => Some(gossip.handle()),
+            _ => None,
+        }
+    }
+
+    /// The names of its keys, as they change; `None` for other exchanges.
+    fn keys(&self) -> Option<watch::Receiver<Vec<Fingerprint>>> {
+        match self {
+            #[cfg(feature = "gossip")]
+            Self::Gossip(gossip) => Some(gossip.fingerprints()),
             _ => None,
         }
     }

@@ -5,8 +5,10 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use reqwest::header::HeaderMap;
-use serde::{Deserialize, Serialize};
+use reqwest::{Url, header::HeaderMap};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+
+use super::ClientError;
 
 /// An answer together with what the daemon says about its picture of the fleet.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,6 +38,20 @@ impl Answer<Vec<u8>> {
     }
 }
 
+impl Answer<Vec<u8>> {
+    /// The body as the JSON that it is.
+    pub(super) fn json<T: DeserializeOwned>(self, url: &Url) -> Result<Answer<T>, ClientError> {
+        let Self { value: body, revision, warm, age } = self;
+        let value = serde_json::from_slice(&body).map_err(|err| unexpected(url, &err))?;
+        Ok(Answer { value, revision, warm, age })
+    }
+}
+
+/// An answer that is not the JSON of a lobbyd.
+pub(super) fn unexpected(url: &Url, err: &serde_json::Error) -> ClientError {
+    ClientError::Unexpected { url: url.to_string(), why: format!("not the JSON of a lobbyd: {err}") }
+}
+
 /// One group of Prometheus targets: one server.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TargetGroup {
@@ -48,7 +64,7 @@ pub struct TargetGroup {
 }
 
 /// A node as `/v1/nodes` shows it.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Node {
     /// Its id in 32 hexadecimal digits; none for a Go daemon.
@@ -77,6 +93,9 @@ pub struct Node {
     pub lobbyd: Option<String>,
     /// Its data centre.
     pub datacenter: Option<String>,
+    /// Milliseconds of a round trip, estimated, from the node that [`Client::nodes_near`](super::Client::nodes_near) names.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub distance_ms: Option<f64>,
 }
 
 /// What one exchange makes of a node.

@@ -23,7 +23,8 @@ pub enum ClientError {
     #[error("the token has characters that cannot be sent")]
     BadToken,
     /// No daemon answered: nothing listens there, or the answer broke off or did not come in time. Whether a change
-    /// was made is not known; every request may be repeated safely.
+    /// was made is not known; every request may be repeated safely, but an event that is fired and a query that is asked
+    /// again are new ones.
     #[error("no lobbyd answers at {url}")]
     NotReachable {
         /// The address that was tried.

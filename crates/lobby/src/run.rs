@@ -1,0 +1,188 @@
+//! One run of a command: a process group of its own, a deadline, its output in the log or kept as an answer.
+//!
+//! Hooks and handlers decide what is run and when; both run it here. Secrets of lobbyd are not inherited.
+//! Not here: who counts how it ended, and why it was run (`hook`, `handler`).
+
+use std::{
+    process::{ExitStatus, Stdio},
+    time::Duration,
+};
+
+use rustix::process::{Pid, Signal, kill_process_group};
+use tokio::{
+    io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWriteExt, BufReader},
+    process::{Child, Command},
+    time::error::Elapsed,
+};
+use tokio_util::sync::CancellationToken;
+
+#[cfg(test)]
+mod tests;
+
+/// Most bytes of output that reach the log in one run; the rest is read and dropped, so that the command never blocks.
+const OUTPUT_BYTES: u64 = 64 * 1024;
+
+/// How long the output is read after the command's end: what it wrote is in the pipe by then, and a process that it left
+/// behind may hold the pipe for ever.
+const DRAIN: Duration = Duration::from_millis(100);
+
+/// Variables of lobbyd that hold secrets, each also known as `LOBBY_NAME`: a command that needs one is given it by
+/// whoever configures the command.
+const SECRETS: &[&str] =
+    &["TOKEN", "NATS_URL", "NATS_PASSWORD", "NATS_TOKEN", "NATS_NKEY", "REDIS_PASSWORD", "GOSSIP_KEY", "EXCHANGE_KEY"];
+
+/// A command that is to be run once.
+pub(crate) struct Job<'a> {
+    /// Name in the log.
+    pub(crate) name: &'a str,
+    /// Program and arguments; no shell.
+    pub(crate) command: &'a [String],
+    /// A run that takes longer is killed with everything it started.
+    pub(crate) timeout: Duration,
+    /// Variables beside those inherited.
+    pub(crate) env: Vec<(String, String)>,
+    /// What it gets on stdin.
+    pub(crate) input: Vec<u8>,
+    /// Keep so many bytes of stdout as answer instead of logging it.
+    pub(crate) keep: Option<usize>,
+}
+
+/// How a run ended. Everything but success is in the log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum End {
+    /// With status 0.
+    Succeeded,
+    /// With another one, or it could not start.
+    Failed,
+    /// It was killed at its deadline.
+    TimedOut,
+}
+
+/// The process group of a run: killed whole when dropped, so that a cancelled run leaves nothing behind.
+struct Group(Option<Pid>);
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        if let Some(pid) = self.0 {
+            // The group may have ended by itself.
+            let _ = kill_process_group(pid, Signal::KILL);
+        }
+    }
+}
+
+impl Job<'_> {
+    /// Runs it and logs how it ended. With [`Self::keep`], the answer is what it wrote to stdout; none when that is more
+    /// than may be kept.
+    pub(crate) async fn run(self) -> (End, Option<Vec<u8>>) {
+        let name = self.name;
+        let Some((program, arguments)) = self.command.split_first() else { return (End::Failed, None) };
+        let mut command = command(program, arguments);
+        command.envs(self.env.iter().map(|(name, value)| (name, value)));
+        let mut child = match command.spawn() {
+            Ok(child) => child,
+            Err(err) => {
+                tracing::warn!(hook = %name, "cannot start {program}: {err}");
+                return (End::Failed, None);
+            }
+        };
+        let mut group = Group(child.id().and_then(|id| Pid::from_raw(i32::try_from(id).ok()?)));
+        crate::rlimit::restore_for(group.0);
+        let mut answer = Vec::new();
+        let end = match self.feed_and_wait(&mut child, &mut answer).await {
+            Ok(Ok(status)) => {
+                // What it left in its group on purpose may go on.
+                group.0 = None;
+                report(name, status)
+            }
+            Ok(Err(err)) => {
+                tracing::warn!(hook = %name, "lost track of the command: {err}");
+                End::Failed
+            }
+            Err(_) => {
+                tracing::warn!(hook = %name, timeout = ?self.timeout, "killed: it took longer than its timeout");
+                End::TimedOut
+            }
+        };
+        let fits = self.keep.is_some_and(|most| answer.len() <= most);
+        if let (false, Some(most)) = (fits, self.keep) {
+            tracing::warn!(hook = %name, most, "its answer has more bytes than an answer may have, and is not given");
+        }
+        (end, fits.then_some(answer))
+    }
+
+    /// Feeds the command and takes what it says until it ends or its time is up.
+    async fn feed_and_wait(&self, child: &mut Child, answer: &mut Vec<u8>) -> Result<std::io::Result<ExitStatus>, Elapsed> {
+        let (stdin, stdout, stderr) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
+        let ended = CancellationToken::new();
+        let wait = async {
+            let status = tokio::time::timeout(self.timeout, child.wait()).await;
+            ended.cancel();
+            status
+        };
+        let feed = ended.run_until_cancelled(async {
+            if let Some(mut stdin) = stdin {
+                // A command that does not read its input is no error.
+                let _ = stdin.write_all(&self.input).await;
+            }
+        });
+        let said = async {
+            match self.keep {
+                Some(most) => keep(stdout, most, answer).await,
+                None => log(self.name, stdout).await,
+            }
+        };
+        let output = async {
+            let drained = async {
+                ended.cancelled().await;
+                tokio::time::sleep(DRAIN).await;
+            };
+            let all = async { tokio::join!(said, log(self.name, stderr)) };
+            tokio::select! {
+                _ = all => {}
+                () = drained => {}
+            }
+        };
+        tokio::join!(wait, feed, output).0
+    }
+}
+
+fn command(program: &str, arguments: &[String]) -> Command {
+    let mut command = Command::new(program);
+    command.args(arguments).process_group(0).kill_on_drop(true);
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    for name in SECRETS {
+        command.env_remove(name).env_remove(format!("LOBBY_{name}"));
+    }
+    command
+}
+
+async fn log(name: &str, output: Option<impl AsyncRead + Unpin>) {
+    let Some(output) = output else { return };
+    let mut output = BufReader::new(output);
+    let mut kept = (&mut output).take(OUTPUT_BYTES);
+    let mut line = Vec::new();
+    while kept.read_until(b'\n', &mut line).await.is_ok_and(|n_bytes| n_bytes > 0) {
+        tracing::info!(hook = %name, "{}", String::from_utf8_lossy(&line).trim_end());
+        line.clear();
+    }
+    // An error ends the reading either way.
+    let _ = tokio::io::copy_buf(&mut output, &mut tokio::io::sink()).await;
+}
+
+/// Keeps one byte more than allowed, to show that there was more.
+async fn keep(output: Option<impl AsyncRead + Unpin>, most: usize, answer: &mut Vec<u8>) {
+    let Some(mut output) = output else { return };
+    // An error ends the reading; what was read before it counts.
+    let _ = (&mut output).take(most as u64 + 1).read_to_end(answer).await;
+    let _ = tokio::io::copy(&mut output, &mut tokio::io::sink()).await;
+}
+
+fn report(name: &str, status: ExitStatus) -> End {
+    if status.success() {
+        tracing::info!(hook = %name, "succeeded");
+        End::Succeeded
+    } else {
+        tracing::warn!(hook = %name, %status, "failed");
+        End::Failed
+    }
+}
