@@ -1,6 +1,7 @@
 //! The doors: who may ask what. Web pages of others, rebound names, the token, operator verbs.
 //!
-//! [`doors`] stands before every route, [`token`] before all but health and the operator verbs, [`operator`] before those.
+//! [`doors`] stands before every route, [`token`] before all but health and the operator verbs, [`operator`] before those:
+//! whatever changes something beyond our own labels, or costs the whole fleet.
 //! A web page must not drive the API of an agent on its reader's machine, so pages of other sites and origins are
 //! refused; nor may it rebind its own name to a loopback address, so from there the Host must be a name of ours.
 

@@ -14,6 +14,7 @@ use serde::Serialize;
 
 use crate::{
     App, View, access,
+    consul::Waited,
     counters::{Refusal, Route},
     error::{ApiError, shown},
 };
@@ -28,6 +29,10 @@ const REVISION: HeaderName = HeaderName::from_static("x-lobby-revision");
 const WARM: HeaderName = HeaderName::from_static("x-lobby-warm");
 const AGE: HeaderName = HeaderName::from_static("x-lobby-age");
 
+/// Marks an answer whose body goes on after its head: the connection is busy until the body has ended.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Streamed;
+
 /// The outermost layer of all routes.
 pub(crate) async fn around(State(app): State<App>, mut request: Request, next: Next) -> Response {
     let route = Route::of(request.uri().path());
@@ -40,8 +45,9 @@ pub(crate) async fn around(State(app): State<App>, mut request: Request, next: N
         }
         Err(err) => err.into_response(),
     };
-    // Whoever has changed something sees the revision that shows it.
-    let view = if reads { view } else { app.view() };
+    // Whoever has changed something, or has waited, sees the revision that shows it.
+    let waited = response.extensions().get::<Waited>().is_some();
+    let view = if reads && !waited { view } else { app.view() };
     view.describe(response.headers_mut());
     app.counters().answered(route, response.status().as_u16());
     if let Some(refusal) = response.extensions().get::<Refusal>() {

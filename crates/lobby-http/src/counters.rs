@@ -25,7 +25,17 @@ named! {
         Health = "health",
         /// `/metrics`.
         Metrics = "metrics",
-        /// `/v1/agent/…`.
+        /// `/v1/members`, `/v1/agent/members`, `/v1/agent/info`.
+        Members = "members",
+        /// `/v1/coordinate/…`.
+        Coordinate = "coordinate",
+        /// `/v1/event/…`.
+        Event = "event",
+        /// `/v1/ask/…`.
+        Ask = "ask",
+        /// `/v1/keys…`.
+        Keys = "keys",
+        /// The rest of `/v1/agent/…`.
         Operator = "operator",
         /// Everything else.
         Other = "other",
@@ -37,6 +47,8 @@ named! {
     pub(crate) Refusal {
         /// 90 % of the connections were taken.
         Crowded = "crowded",
+        /// All places for blocking requests or for queries were taken, here or in gossip.
+        Busy = "busy",
         /// All connections were taken.
         Full = "full",
         /// More than all connections were taken, so that not even an answer was given.
@@ -82,6 +94,8 @@ pub(crate) struct Counters {
     pub(crate) accept_errors: AtomicU64,
     /// Connections open now.
     pub(crate) open: AtomicUsize,
+    /// Blocking requests that wait now.
+    pub(crate) waits: AtomicUsize,
 }
 
 impl Route {
@@ -94,7 +108,13 @@ impl Route {
             "/v1/nodes" => Self::Nodes,
             "/v1/health" => Self::Health,
             "/metrics" => Self::Metrics,
+            "/v1/members" | "/v1/agent/members" | "/v1/agent/info" => Self::Members,
+            "/v1/keys" => Self::Keys,
             _ if path.starts_with("/v1/prometheus/") => Self::Prometheus,
+            _ if path.starts_with("/v1/coordinate/") => Self::Coordinate,
+            _ if path.starts_with("/v1/event/") => Self::Event,
+            _ if path.starts_with("/v1/ask/") => Self::Ask,
+            _ if path.starts_with("/v1/keys/") => Self::Keys,
             _ if path.starts_with("/v1/agent/") => Self::Operator,
             _ => Self::Other,
         }

@@ -1,12 +1,16 @@
 //! Every refusal: its status and its one line of plain text, in one place.
 //!
-//! A message names the field, its value and what would be accepted. Values are cut, since they come from outside.
+//! A message names the field, its value and what would be accepted. Values are cut, since they come from outside; keys
+//! are never repeated.
 
 use axum::{
     http::{HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
-use lobby_core::{label::ParseLabelError, port::CommandError};
+use lobby_core::{
+    label::ParseLabelError,
+    port::{CommandError, gossip::GossipError},
+};
 
 use crate::{answer, counters::Refusal, query::ParseQueryError};
 
@@ -22,9 +26,18 @@ pub(crate) enum ApiError {
     /// A line of the body is not a label.
     #[error("label {line:?}: {source}; expected one label a line")]
     Label { line: String, source: ParseLabelError },
-    /// The body is not text.
-    #[error("body: not UTF-8; expected one label a line")]
-    NotText,
+    /// A segment of the path cannot be decoded.
+    #[error("path: {0}; expected percent-encoded UTF-8")]
+    Path(ParseQueryError),
+    /// A segment of the path holds a control character.
+    #[error("path: {0:?} holds a control character")]
+    PathControl(String),
+    /// A field of the query string is not what it should be.
+    #[error("{field} {value:?}: expected {want}")]
+    Field { field: &'static str, value: String, want: &'static str },
+    /// The body is not text, but should be this.
+    #[error("body: not UTF-8; expected {0}")]
+    NotText(&'static str),
     /// The body is larger than it may be.
     #[error("body: too large; at most {0} bytes are accepted")]
     BodyTooLarge(usize),
@@ -37,6 +50,27 @@ pub(crate) enum ApiError {
     /// The node task refused.
     #[error(transparent)]
     Command(#[from] CommandError),
+    /// Gossip refused.
+    #[error(transparent)]
+    Gossip(#[from] GossipError),
+    /// Gossip said nothing for too long.
+    #[error("gossip did not answer in time, try again")]
+    NoAnswer,
+    /// Several nodes have this name.
+    #[error("several nodes are called {name}: use an id: {}", ids.join(", "))]
+    Ambiguous { name: String, ids: Vec<String> },
+    /// None of the addresses to join answered.
+    #[error("join: nobody of this cluster answered: {0}")]
+    NotJoined(String),
+    /// The node exists, but where it is in the space of round trip times is not known.
+    #[error("the coordinate of node {0} is not known")]
+    NoCoordinate(String),
+    /// A Consul client asks for another data centre.
+    #[error("No path to datacenter {0:?}")]
+    OtherDatacenter(String),
+    /// All places for blocking requests are taken.
+    #[error("too many blocking requests at a time, try again")]
+    TooManyWaits,
     /// The catalog is not complete and the answer would be empty.
     #[error("not warm: the first complete picture has not arrived yet, try again")]
     NotWarm,
@@ -77,17 +111,23 @@ pub(crate) fn shown(value: &str) -> String {
 impl ApiError {
     fn status(&self) -> StatusCode {
         match self {
-            Self::Query(_) | Self::Label { .. } | Self::NotText | Self::BodyBroken | Self::BadHost => StatusCode::BAD_REQUEST,
+            Self::Query(_) | Self::Label { .. } | Self::NotText(_) | Self::BodyBroken | Self::BadHost => StatusCode::BAD_REQUEST,
+            Self::Path(_) | Self::PathControl(_) | Self::Field { .. } => StatusCode::BAD_REQUEST,
             Self::BodyTooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
             Self::BodyTimeout => StatusCode::REQUEST_TIMEOUT,
             Self::Command(CommandError::TooManyLabels) => StatusCode::BAD_REQUEST,
             Self::Command(CommandError::NotSaved(_) | CommandError::NotReloaded(_)) => StatusCode::INTERNAL_SERVER_ERROR,
             Self::Command(CommandError::Stopping) | Self::NotWarm => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Gossip(err) => gossip_status(err),
+            Self::NoAnswer => StatusCode::GATEWAY_TIMEOUT,
+            Self::Ambiguous { .. } => StatusCode::CONFLICT,
+            // What Consul's clients expect of a failed join and of a foreign data centre.
+            Self::NotJoined(_) | Self::OtherDatacenter(_) => StatusCode::INTERNAL_SERVER_ERROR,
             Self::AccessDenied | Self::NotOperator | Self::CrossSite | Self::ForeignOrigin(_) | Self::UnknownHost(_) => {
                 StatusCode::FORBIDDEN
             }
-            Self::Crowded => StatusCode::TOO_MANY_REQUESTS,
-            Self::NotFound(_) => StatusCode::NOT_FOUND,
+            Self::Crowded | Self::TooManyWaits => StatusCode::TOO_MANY_REQUESTS,
+            Self::NotFound(_) | Self::NoCoordinate(_) => StatusCode::NOT_FOUND,
             Self::WrongMethod(_) => StatusCode::METHOD_NOT_ALLOWED,
         }
     }
@@ -103,8 +143,34 @@ impl ApiError {
             Self::ForeignOrigin(_) => Refusal::Origin,
             Self::UnknownHost(_) | Self::BadHost => Refusal::Host,
             Self::Crowded => Refusal::Crowded,
+            Self::TooManyWaits | Self::Gossip(GossipError::Busy(_)) => Refusal::Busy,
             _ => return None,
         })
+    }
+
+    /// Whether the same request may succeed a moment later.
+    const fn is_passing(&self) -> bool {
+        matches!(
+            self,
+            Self::Crowded
+                | Self::TooManyWaits
+                | Self::NotWarm
+                | Self::NoAnswer
+                | Self::Command(CommandError::Stopping)
+                | Self::Gossip(GossipError::Stopping | GossipError::Busy(_))
+        )
+    }
+}
+
+const fn gossip_status(err: &GossipError) -> StatusCode {
+    match err {
+        GossipError::NoGossip => StatusCode::NOT_IMPLEMENTED,
+        GossipError::Invalid { .. } => StatusCode::BAD_REQUEST,
+        GossipError::UnknownNode(_) => StatusCode::NOT_FOUND,
+        GossipError::Alive(_) | GossipError::Keys(_) => StatusCode::CONFLICT,
+        GossipError::Busy(_) => StatusCode::TOO_MANY_REQUESTS,
+        GossipError::Stopping => StatusCode::SERVICE_UNAVAILABLE,
+        _ => StatusCode::INTERNAL_SERVER_ERROR,
     }
 }
 
@@ -118,11 +184,8 @@ impl IntoResponse for ApiError {
         text.push('\n');
         let mut response = (self.status(), [(header::CONTENT_TYPE, content_type)], text).into_response();
         let headers = response.headers_mut();
-        match self {
-            Self::Crowded | Self::NotWarm | Self::Command(CommandError::Stopping) => {
-                headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
-            }
-            _ => {}
+        if self.is_passing() {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
         }
         match self {
             Self::Crowded | Self::BodyTooLarge(_) | Self::BodyTimeout | Self::BodyBroken => {

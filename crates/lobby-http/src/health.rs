@@ -33,7 +33,7 @@ struct Details<'a> {
 }
 
 #[derive(Serialize)]
-struct ExchangeHealth<'a> {
+pub(crate) struct ExchangeHealth<'a> {
     name: &'a str,
     state: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -54,7 +54,7 @@ async fn health(State(app): State<App>, Extension(view): Extension<View>, header
     answer::json(&Health { ok: true, warm: snapshot.warm, details })
 }
 
-fn exchange_health(link: &Link) -> ExchangeHealth<'_> {
+pub(crate) fn exchange_health(link: &Link) -> ExchangeHealth<'_> {
     let why = match &link.state {
         LinkState::Down { why } => Some(&**why),
         LinkState::Connecting | LinkState::Up => None,

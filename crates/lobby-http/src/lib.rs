@@ -1,11 +1,14 @@
 //! Everything an agent serves over HTTP: Lobby's REST, Prometheus targets, nodes, health, metrics.
 //!
 //! ```text
-//! listener ─► serve (limits, deadlines) ─► access (doors) ─► router ─► rest │ prometheus │ nodes │ health │ metrics │ operator
-//!                                                                        └── View: one snapshot and one reading of the clock
+//! listener ─► serve (limits, deadlines) ─► access (doors) ─► router ─► lists: rest │ prometheus │ nodes │ health │ metrics
+//!                                                              │       gossip: members │ keys │ event │ ask │ coordinate
+//!                                                              │       operator
+//!                                                              └── View: one snapshot and one reading of the clock
 //! ```
 //! [`router`] is a plain function, so that tests call it without a socket; [`serve()`] runs it on a listener.
 //! Handlers read the newest snapshot and never lock, never wait for the node task unless they tell it something.
+//! What gossip is asked goes over [`GossipHandle`]; only blocking requests and queries wait long, and both are bounded.
 //! Each handler file lists its routes at the top. Paths are never normalised.
 //! Not here: what a list shows (`lobby_core::{select, wire::rest}`), flags and environment (`lobbyd`).
 
@@ -19,21 +22,31 @@ use lobby_core::{
     stats::{AgentStats, Stats},
     time::Now,
 };
+use tokio::sync::Semaphore;
 
 mod access;
 mod answer;
+mod ask;
 mod body;
+mod consul;
+mod coordinate;
 mod counters;
+mod duration;
 mod error;
+mod event;
 mod health;
+mod keys;
 mod limits;
+mod members;
 mod metrics;
 mod nodes;
 mod operator;
 pub mod prometheus;
 pub mod query;
+mod receive;
 mod rest;
 mod serve;
+mod who;
 
 pub use access::{Caller, Door};
 pub use limits::Limits;
@@ -88,6 +101,8 @@ struct State {
     counters: counters::Counters,
     lists: ArcSwapOption<rest::ListBody>,
     targets: ArcSwap<prometheus::Bodies>,
+    /// Places for queries under way, [`Limits::asks`] of them.
+    asks: Arc<Semaphore>,
 }
 
 /// One snapshot and one reading of the clock: everything in one answer comes from the same view.
@@ -101,12 +116,14 @@ impl App {
     /// The HTTP side of the agent behind `handles`.
     pub fn new(mut config: Config, handles: Handles) -> Self {
         config.token = config.token.filter(|token| !token.is_empty());
+        let asks = Arc::new(Semaphore::new(config.limits.asks));
         let state = State {
             config,
             handles,
             counters: counters::Counters::default(),
             lists: ArcSwapOption::empty(),
             targets: ArcSwap::default(),
+            asks,
         };
         Self { state: Arc::new(state) }
     }
@@ -138,8 +155,10 @@ pub fn router(app: App) -> Router {
     let mut router = Router::new().merge(health::routes());
     if !app.config().disable_api {
         guarded = guarded.merge(rest::routes()).merge(prometheus::routes()).merge(nodes::routes());
+        guarded = guarded.merge(members::routes()).merge(keys::routes()).merge(event::routes()).merge(coordinate::routes());
         let gate = middleware::from_fn_with_state(app.clone(), access::operator);
-        router = router.merge(operator::routes().method_not_allowed_fallback(answer::wrong_method).layer(gate));
+        let verbs = operator::routes().merge(keys::verbs()).merge(event::verbs()).merge(ask::routes());
+        router = router.merge(verbs.method_not_allowed_fallback(answer::wrong_method).layer(gate));
     }
     let gate = middleware::from_fn_with_state(app.clone(), access::token);
     let guarded = guarded.method_not_allowed_fallback(answer::wrong_method).fallback(answer::not_found).layer(gate);

@@ -24,6 +24,10 @@ pub struct Limits {
     pub write_stall: Duration,
     /// How long requests in flight may take when the agent stops.
     pub drain: Duration,
+    /// Most blocking requests (`?index=…`) that wait at a time: 429 above.
+    pub waits: usize,
+    /// Most queries to the fleet (`/v1/ask/…`) under way at a time: 429 above.
+    pub asks: usize,
 }
 
 impl Default for Limits {
@@ -39,6 +43,10 @@ impl Default for Limits {
             write_stall: Duration::from_secs(30),
             // With a second for the goodbye before it, a stop stays below two.
             drain: Duration::from_millis(500),
+            // Half of the connections: those who wait must not keep out those who ask.
+            waits: 8192,
+            // Gossip itself has room for 64 of ours, and its own share of them must stay free.
+            asks: 32,
         }
     }
 }

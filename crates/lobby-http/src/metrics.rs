@@ -21,7 +21,7 @@ use lobby_core::{
     stats::{AgentStats, Stats},
 };
 
-use crate::{App, View, counters::Counters, health};
+use crate::{App, View, health};
 
 mod process;
 mod text;
@@ -39,7 +39,9 @@ async fn metrics(State(app): State<App>, Extension(view): Extension<View>) -> Re
     links(&mut text, &view);
     exchanges(&mut text, &app);
     agent(&mut text, &app.state.handles.agent);
-    http(&mut text, app.counters(), app.config().limits.connections);
+    text.family("lobby_user_events_total", Counter, "User events for this node that were taken in.")
+        .value(app.state.handles.gossip.events().n_seen);
+    http(&mut text, &app);
     process::write(&mut text);
     let content_type = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
     ([(header::CONTENT_TYPE, content_type)], text.finish()).into_response()
@@ -57,14 +59,14 @@ fn catalog(text: &mut Text, view: &View) {
     text.family("lobby_age_seconds", Gauge, "Seconds since the picture was last complete; 0 while it is.")
         .value(snapshot.age(view.now).as_secs_f64());
     text.family("lobby_hosts", Gauge, "Host names that lists show.").value(snapshot.hosts.len());
-    let mut counts = [[0_u32; 2]; 3];
+    let mut counts = [[0_u32; 2]; NodeState::ALL.len()];
     for node in snapshot.nodes.values() {
         counts[node.state as usize][usize::from(node.record.origin.node_id().is_none())] += 1;
     }
     let mut family =
         text.family("lobby_nodes", Gauge, "Nodes in the catalog, by state, and whether they told an id or only a name.");
-    for state in [NodeState::Alive, NodeState::Suspect, NodeState::Failed] {
-        for (kind, count) in ["id", "bare"].into_iter().zip(counts[state as usize]) {
+    for state in NodeState::ALL {
+        for (kind, count) in ["id", "bare"].into_iter().zip(counts[*state as usize]) {
             family.sample(&[("state", state.as_str()), ("kind", kind)], count);
         }
     }
@@ -147,9 +149,19 @@ fn agent(text: &mut Text, stats: &AgentStats) {
     family.sample(&[("result", "succeeded")], stats.hooks_succeeded.load(Relaxed));
     family.sample(&[("result", "failed")], stats.hooks_failed.load(Relaxed));
     family.sample(&[("result", "timed_out")], stats.hooks_timed_out.load(Relaxed));
+    let mut family = text.family("lobby_handler_runs_total", Counter, "Ended runs of event handlers, by result.");
+    family.sample(&[("result", "succeeded")], stats.handlers_succeeded.load(Relaxed));
+    family.sample(&[("result", "failed")], stats.handlers_failed.load(Relaxed));
+    family.sample(&[("result", "timed_out")], stats.handlers_timed_out.load(Relaxed));
+    let mut family = text.family("lobby_handler_dropped_total", Counter, "What a busy handler did not get to in time.");
+    family.sample(&[("what", "event")], stats.handlers_events_dropped.load(Relaxed));
+    family.sample(&[("what", "query")], stats.handlers_queries_dropped.load(Relaxed));
+    text.family("lobby_catalog_saves_failed_total", Counter, "Times that the catalog could not be written to disk.")
+        .value(stats.catalog_saves_failed.load(Relaxed));
 }
 
-fn http(text: &mut Text, counters: &Counters, bound: usize) {
+fn http(text: &mut Text, app: &App) {
+    let (counters, limits) = (app.counters(), &app.config().limits);
     let mut family = text.family("lobby_http_requests_total", Counter, "Requests answered, by class of route and of status.");
     for (route, class, count) in counters.answers() {
         family.sample(&[("route", route.as_str()), ("status", &format!("{class}xx"))], count);
@@ -160,10 +172,15 @@ fn http(text: &mut Text, counters: &Counters, bound: usize) {
         family.sample(&[("reason", refusal.as_str())], count);
     }
     text.family("lobby_http_connections", Gauge, "Open connections.").value(counters.open.load(Relaxed));
-    text.family("lobby_http_connections_bound", Gauge, "How many connections may be open.").value(bound);
+    text.family("lobby_http_connections_bound", Gauge, "How many connections may be open.").value(limits.connections);
     text.family("lobby_http_connections_accepted_total", Counter, "Connections accepted.").value(counters.accepted.load(Relaxed));
     text.family("lobby_http_connections_idle_closed_total", Counter, "Connections closed because no further request came.")
         .value(counters.idle_closed.load(Relaxed));
     text.family("lobby_http_accept_errors_total", Counter, "Failed calls of accept, as without free file descriptors.")
         .value(counters.accept_errors.load(Relaxed));
+    text.family("lobby_http_waits", Gauge, "Blocking requests that wait.").value(counters.waits.load(Relaxed));
+    text.family("lobby_http_waits_bound", Gauge, "How many blocking requests may wait.").value(limits.waits);
+    let free = app.state.asks.available_permits();
+    text.family("lobby_http_asks", Gauge, "Queries to the fleet that are under way.").value(limits.asks.saturating_sub(free));
+    text.family("lobby_http_asks_bound", Gauge, "How many queries to the fleet may be under way.").value(limits.asks);
 }

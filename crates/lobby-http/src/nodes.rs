@@ -3,17 +3,26 @@
 //! ```text
 //! GET /v1/nodes    [{id, name, state, addresses, generation, version, exchanges, age_ms, labels, …}]
 //! ```
+//! With `?near=NODE` the nearest come first, each with `distance_ms`, the estimated round trip; others in the order of ids.
 //! `id` is null for daemons that tell only their host name. `conflict` marks live nodes that share a name.
 //! The tag holds the second and a hash of all but the ages: much of what is shown here changes without a revision.
 
 use std::{
     collections::HashMap,
     hash::{DefaultHasher, Hash, Hasher},
+    time::Duration,
 };
 
-use axum::{Extension, Router, http::HeaderMap, response::Response, routing::get};
+use axum::{
+    Extension, Router,
+    extract::State,
+    http::{HeaderMap, Uri},
+    response::Response,
+    routing::get,
+};
 use lobby_core::{
     catalog::{Node, Presence, Snapshot},
+    id::NodeId,
     name::Name,
     record::meta,
 };
@@ -22,6 +31,9 @@ use serde::Serialize;
 use crate::{
     App, View, answer,
     body::{self, Body},
+    coordinate,
+    error::ApiError,
+    members, query,
 };
 
 /// Above this many nodes the body is made on a thread of its own: about 2 ms of work.
@@ -40,21 +52,27 @@ struct NodeBody<'a> {
     generation: u64,
     version: u64,
     exchanges: Vec<PresenceBody<'a>>,
-    age_ms: Age,
+    age_ms: Millis<u64>,
     labels: Vec<&'a str>,
     own: bool,
     conflict: bool,
     lobbyd: Option<&'a str>,
     datacenter: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    distance_ms: Option<Millis<Option<f64>>>,
 }
 
-/// Milliseconds. Equal to every other age where the tag is made.
+/// Milliseconds. Equal to all others where the tag is made; the order that distances make is part of it.
 #[derive(Serialize)]
-struct Age(u64);
+#[serde(transparent)]
+struct Millis<T>(T);
 
-impl Hash for Age {
+impl<T> Hash for Millis<T> {
     fn hash<H: Hasher>(&self, _: &mut H) {}
 }
+
+/// The estimated round trips from the node that the request names.
+type Distances = HashMap<NodeId, Duration>;
 
 #[derive(Hash, Serialize)]
 struct PresenceBody<'a> {
@@ -62,31 +80,50 @@ struct PresenceBody<'a> {
     state: &'static str,
 }
 
-async fn nodes(Extension(view): Extension<View>, headers: HeaderMap) -> Response {
+async fn nodes(
+    State(app): State<App>,
+    Extension(view): Extension<View>,
+    uri: Uri,
+    headers: HeaderMap,
+) -> Result<Response, ApiError> {
+    let query = query::parse(uri.query().unwrap_or_default())?;
+    let distances = match query.get("near").filter(|near| !near.is_empty()) {
+        Some(near) => Some(coordinate::distances(&app, &view.snapshot, near).await?),
+        None => None,
+    };
     let second = view.now.wall.0;
     let (hash, plain) = if view.snapshot.nodes.len() <= ASIDE {
-        render(&view)
+        render(&view, distances.as_ref())
     } else {
         // The task only fails when the agent stops, and then nobody waits for the body.
-        tokio::task::spawn_blocking(move || render(&view)).await.unwrap_or_default()
+        tokio::task::spawn_blocking(move || render(&view, distances.as_ref())).await.unwrap_or_default()
     };
-    Body::new(plain).answer(&headers, body::etag([second, hash])).await
+    Ok(Body::new(plain).answer(&headers, body::etag([second, hash])).await)
 }
 
 /// The body and the hash of all but the ages in it.
-fn render(view: &View) -> (u64, Vec<u8>) {
+fn render(view: &View, distances: Option<&Distances>) -> (u64, Vec<u8>) {
     let mut live: HashMap<&Name, usize> = HashMap::new();
     for node in view.snapshot.nodes.values().filter(|node| node.state.is_listed()) {
         *live.entry(&node.record.name).or_default() += 1;
     }
     let conflict = |node: &Node| node.state.is_listed() && live.get(&node.record.name).is_some_and(|count| *count > 1);
-    let bodies: Vec<_> = view.snapshot.nodes.values().map(|node| node_body(view, node, conflict(node))).collect();
+    let mut nodes: Vec<_> = view.snapshot.nodes.values().map(|node| &**node).collect();
+    if let Some(distances) = distances {
+        nodes.sort_by(|a, b| coordinate::nearest_first(distance(distances, a), distance(distances, b)));
+    }
+    let body = |node| node_body(view, node, conflict(node), distances);
+    let bodies: Vec<_> = nodes.into_iter().map(body).collect();
     let mut hasher = DefaultHasher::new();
     bodies.hash(&mut hasher);
     (hasher.finish(), answer::pretty(&bodies))
 }
 
-fn node_body<'a>(view: &'a View, node: &'a Node, conflict: bool) -> NodeBody<'a> {
+fn distance(distances: &Distances, node: &Node) -> Option<Duration> {
+    distances.get(&node.record.origin.node_id()?).copied()
+}
+
+fn node_body<'a>(view: &'a View, node: &'a Node, conflict: bool, distances: Option<&Distances>) -> NodeBody<'a> {
     let record = &*node.record;
     let addresses = record.meta(meta::ADDRESSES).unwrap_or_default();
     NodeBody {
@@ -97,12 +134,13 @@ fn node_body<'a>(view: &'a View, node: &'a Node, conflict: bool) -> NodeBody<'a>
         generation: record.stamp.generation.0,
         version: record.stamp.version.0,
         exchanges: node.presences.iter().filter_map(|presence| presence_body(&view.snapshot, presence)).collect(),
-        age_ms: Age(u64::try_from(node.age(view.now).as_millis()).unwrap_or(u64::MAX)),
+        age_ms: Millis(u64::try_from(node.age(view.now).as_millis()).unwrap_or(u64::MAX)),
         labels: record.labels().map(|label| label.as_str()).collect(),
         own: node.own,
         conflict,
         lobbyd: record.meta(meta::VERSION),
         datacenter: record.meta(meta::DATACENTER),
+        distance_ms: distances.map(|distances| Millis(distance(distances, node).map(members::millis))),
     }
 }
 

@@ -9,19 +9,14 @@
 
 use std::{collections::HashMap, sync::Arc};
 
-use axum::{
-    Extension, Router,
-    extract::{Path, State},
-    http::HeaderMap,
-    response::Response,
-    routing::get,
-};
+use axum::{Extension, Router, extract::State, http::HeaderMap, response::Response, routing::get};
 use lobby_core::id::Revision;
 
 use crate::{
     App, View, answer,
     body::{self, Body},
     error::ApiError,
+    receive::Segment,
 };
 
 pub mod target;
@@ -43,7 +38,7 @@ pub(crate) fn routes() -> Router<App> {
 async fn targets(
     State(app): State<App>,
     Extension(view): Extension<View>,
-    Path(name): Path<String>,
+    Segment(name): Segment,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
     let revision = view.snapshot.revision;

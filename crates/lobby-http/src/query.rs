@@ -1,6 +1,7 @@
 //! The query string: percent-decoded `key=value` pairs, as the old daemon reads them.
 //!
 //! A plus sign is a blank; of a repeated key the first value counts; unknown keys are ignored by the handlers.
+//! Also [`segment`], the same for one segment of a path, where a plus sign is itself.
 //! Not here: what `labels` and `prefixes` mean (`lobby_core::select`).
 
 use std::borrow::Cow;
@@ -26,20 +27,42 @@ pub enum ParseQueryError {
 pub fn parse(text: &str) -> Result<Query<'_>, ParseQueryError> {
     let pairs = text.split('&').filter(|pair| !pair.is_empty()).map(|pair| {
         let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
-        Ok((decode(key)?, decode(value)?))
+        Ok((decode(key, Plus::Blank)?, decode(value, Plus::Blank)?))
     });
     Ok(Query { pairs: pairs.collect::<Result<_, _>>()? })
+}
+
+/// Decodes one segment of a path.
+pub fn segment(text: &str) -> Result<Cow<'_, str>, ParseQueryError> {
+    decode(text, Plus::Itself)
 }
 
 impl Query<'_> {
     /// The first value of a key.
     pub fn get(&self, key: &str) -> Option<&str> {
-        self.pairs.iter().find(|(name, _)| name == key).map(|(_, value)| &**value)
+        self.all(key).next()
+    }
+
+    /// Every value of a key, in their order.
+    pub fn all(&self, key: &str) -> impl Iterator<Item = &str> {
+        self.pairs.iter().filter(move |(name, _)| name == key).map(|(_, value)| &**value)
+    }
+
+    /// Whether the key is there, with whatever value.
+    pub fn has(&self, key: &str) -> bool {
+        self.get(key).is_some()
     }
 }
 
-fn decode(text: &str) -> Result<Cow<'_, str>, ParseQueryError> {
-    if !text.bytes().any(|byte| matches!(byte, b'%' | b'+')) {
+/// What a plus sign stands for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Plus {
+    Blank,
+    Itself,
+}
+
+fn decode(text: &str, plus: Plus) -> Result<Cow<'_, str>, ParseQueryError> {
+    if !text.bytes().any(|byte| byte == b'%' || (byte == b'+' && plus == Plus::Blank)) {
         return Ok(Cow::Borrowed(text));
     }
     let mut bytes = Vec::with_capacity(text.len());
@@ -47,7 +70,7 @@ fn decode(text: &str) -> Result<Cow<'_, str>, ParseQueryError> {
     while let [first, tail @ ..] = rest {
         rest = tail;
         bytes.push(match (first, tail) {
-            (b'+', _) => b' ',
+            (b'+', _) if plus == Plus::Blank => b' ',
             (b'%', [high, low, tail @ ..]) if high.is_ascii_hexdigit() && low.is_ascii_hexdigit() => {
                 rest = tail;
                 digit(*high) << 4 | digit(*low)
@@ -95,7 +118,20 @@ mod tests {
             let got: Vec<_> = query.pairs.iter().map(|(key, value)| (&**key, &**value)).collect();
             assert_eq!(got, *want, "{text:?}");
         }
-        assert_eq!(parse("a=1&a=2").unwrap().get("a"), Some("1"));
+        let query = parse("a=1&b&a=2").unwrap();
+        assert_eq!((query.get("a"), query.all("a").collect::<Vec<_>>()), (Some("1"), vec!["1", "2"]));
+        assert!(query.has("b") && !query.has("c"));
+    }
+
+    #[test]
+    fn segments() {
+        for (text, want) in
+            [("web-1", "web-1"), ("a+b", "a+b"), ("a%2Bb%2fc", "a+b/c"), ("%C5%BE%25", "ž%"), ("..", ".."), ("", "")]
+        {
+            assert_eq!(segment(text).unwrap(), want, "{text:?}");
+        }
+        assert_eq!(segment("a%"), Err(ParseQueryError::Encoding("a%".to_owned())));
+        assert_eq!(segment("%c3%28"), Err(ParseQueryError::NotUtf8("%c3%28".to_owned())));
     }
 
     #[test]
@@ -113,7 +149,7 @@ mod tests {
     proptest! {
         #[test]
         fn no_text_panics(text in ".*") {
-            let _ = parse(&text);
+            let _ = (parse(&text), segment(&text));
         }
 
         #[test]
@@ -121,6 +157,8 @@ mod tests {
             let text = format!("{}={}", encode(&key), encode(&value));
             let query = parse(&text).unwrap();
             prop_assert_eq!(query.get(&key), Some(value.as_str()));
+            let encoded = encode(&key);
+            prop_assert_eq!(&*segment(&encoded).unwrap(), key.as_str());
         }
     }
 }

@@ -15,13 +15,11 @@ use std::sync::Arc;
 
 use axum::{
     Extension, Router,
-    body::HttpBody,
     extract::{Request, State},
     http::{HeaderMap, Uri},
     response::Response,
     routing::{get, post},
 };
-use http_body_util::{BodyExt, LengthLimitError, Limited};
 use lobby_core::{
     catalog::Host,
     id::Revision,
@@ -35,7 +33,7 @@ use crate::{
     App, View, answer,
     body::{self, Body},
     error::{ApiError, shown},
-    query,
+    query, receive,
 };
 
 /// The rendered list of everybody.
@@ -139,19 +137,8 @@ async fn remove_labels(State(app): State<App>, request: Request) -> Result<Respo
 
 /// The labels of a body, sorted, each once. One bad line refuses them all.
 async fn labels(app: &App, request: Request) -> Result<Vec<Label>, ApiError> {
-    let limits = &app.config().limits;
-    let body = request.into_body();
-    if body.size_hint().lower() > limits.body_bytes as u64 {
-        return Err(ApiError::BodyTooLarge(limits.body_bytes));
-    }
-    let body = Limited::new(body, limits.body_bytes);
-    let read = tokio::time::timeout(limits.body_read, body.collect()).await.map_err(|_| ApiError::BodyTimeout)?;
-    let bytes = read.map_err(|err| match err.is::<LengthLimitError>() {
-        true => ApiError::BodyTooLarge(limits.body_bytes),
-        false => ApiError::BodyBroken,
-    })?;
-    let bytes = bytes.to_bytes();
-    let text = std::str::from_utf8(&bytes).map_err(|_| ApiError::NotText)?;
+    let bytes = receive::body(app, request.into_body(), app.config().limits.body_bytes).await?;
+    let text = std::str::from_utf8(&bytes).map_err(|_| ApiError::NotText("one label a line"))?;
     let lines = Label::split_lines(text);
     let bad = |(line, source)| ApiError::Label { line: shown(line), source };
     let mut labels = lines.map(|line| line.map_err(bad)).collect::<Result<Vec<_>, _>>()?;

@@ -3,14 +3,26 @@
 //! hyper reads and writes HTTP/1; [`Guard`] holds the client to its deadlines. When a connection ends we close our side
 //! first and read on for a moment, so that the last answer is not lost to a reset while the client still sends.
 
-use std::{convert::Infallible, future::Future, pin::Pin, sync::atomic::Ordering, time::Duration};
+use std::{
+    convert::Infallible,
+    future::Future,
+    pin::Pin,
+    sync::{Arc, atomic::Ordering},
+    task::{Context, Poll},
+    time::Duration,
+};
 
 use axum::{
     Router,
-    body::Body,
+    body::{Body, HttpBody},
     http::{Request, Response},
 };
-use hyper::{body::Incoming, server::conn::http1, service::Service};
+use bytes::Bytes;
+use hyper::{
+    body::{Frame, Incoming, SizeHint},
+    server::conn::http1,
+    service::Service,
+};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
@@ -20,7 +32,7 @@ use tokio::{
 use tower::Service as _;
 
 use super::guard::{Guard, Missed, Turns};
-use crate::{App, access::Caller, counters::Refusal};
+use crate::{App, access::Caller, answer::Streamed, consul::Stop, counters::Refusal};
 
 /// How long, and how many bytes, we read on after our last answer.
 const LINGER: (Duration, usize) = (Duration::from_millis(500), 4 << 20);
@@ -44,6 +56,36 @@ struct ToRouter {
     router: Router,
     caller: Caller,
     turns: Turns,
+    stop: Stop,
+}
+
+/// The body of an answer that goes on for long: the turn ends when the body does.
+struct Streaming {
+    body: Body,
+    turns: Turns,
+}
+
+impl HttpBody for Streaming {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        Pin::new(&mut self.body).poll_frame(cx)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+impl Drop for Streaming {
+    fn drop(&mut self) {
+        self.turns.step();
+    }
 }
 
 impl Service<Request<Incoming>> for ToRouter {
@@ -53,13 +95,17 @@ impl Service<Request<Incoming>> for ToRouter {
 
     fn call(&self, mut request: Request<Incoming>) -> Self::Future {
         request.extensions_mut().insert(self.caller);
+        request.extensions_mut().insert(self.stop.clone());
         self.turns.step();
         let turns = self.turns.clone();
         let answer = self.router.clone().call(request);
         Box::pin(async move {
-            let answer = answer.await;
+            let answer = answer.await?;
+            if answer.extensions().get::<Streamed>().is_some() {
+                return Ok(answer.map(|body| Body::new(Streaming { body, turns })));
+            }
             turns.step();
-            answer
+            Ok(answer)
         })
     }
 }
@@ -74,7 +120,8 @@ pub(super) async fn run<IO: AsyncRead + AsyncWrite + Unpin + Send>(io: IO, share
     // hyper's own deadline, later than both of the guard's, makes it read while it waits. Only so is the guard asked.
     http.timer(TokioTimer::new()).header_read_timeout(limits.idle + 2 * limits.header_read);
     http.max_buf_size(limits.header_bytes);
-    let mut connection = http.serve_connection(TokioIo::new(guard), ToRouter { router, caller, turns });
+    let stop = Stop(Some(Arc::new(stopped.clone())));
+    let mut connection = http.serve_connection(TokioIo::new(guard), ToRouter { router, caller, turns, stop });
     let mut stopping = false;
     let ended = loop {
         tokio::select! {

@@ -19,7 +19,7 @@ use lobby_core::{
     label::Label,
     local::LocalRecord,
     name::Name,
-    port::{CatalogReader, Command, Commands, Gone, LinkState, PeerEvent},
+    port::{CatalogReader, Command, Commands, Gone, LinkState, PeerEvent, gossip::GossipHandle},
     record::{Entry, Key, Record, Stamp, meta},
     stats::{AgentStats, Stats},
     time::{Moment, Now, WallSecond},
@@ -48,6 +48,7 @@ pub(crate) struct Served {
     pub(crate) commands: Arc<Mutex<Vec<String>>>,
     pub(crate) clock: Arc<Mutex<Now>>,
     pub(crate) nats_stats: Arc<Stats>,
+    pub(crate) agent: Arc<AgentStats>,
 }
 
 /// An answer, read to its end.
@@ -98,6 +99,13 @@ impl Fleet {
         self
     }
 
+    /// In this data centre.
+    pub(crate) fn located(mut self, datacenter: &str) -> Self {
+        self.own.set_meta(meta::DATACENTER, datacenter);
+        self.catalog.set_local(self.own.commit(NOW.moment).unwrap());
+        self
+    }
+
     /// The same with both links up and warm.
     pub(crate) fn new(own_labels: &[&str]) -> Self {
         Self::cold(own_labels, true).warmed()
@@ -137,7 +145,12 @@ impl Fleet {
         self.catalog.poll_snapshot().unwrap()
     }
 
-    pub(crate) fn serve(mut self, config: Config) -> Served {
+    /// The app of an agent that does not gossip.
+    pub(crate) fn serve(self, config: Config) -> Served {
+        self.serve_gossip(config, GossipHandle::none())
+    }
+
+    pub(crate) fn serve_gossip(mut self, config: Config, gossip: GossipHandle) -> Served {
         let (snapshots, receiver) = watch::channel(self.snapshot());
         let (sender, mut asked) = mpsc::channel(8);
         let commands = Arc::new(Mutex::new(Vec::new()));
@@ -156,17 +169,17 @@ impl Fleet {
             }
         });
         let nats_stats = Arc::new(Stats::default());
-        let now = clock.clone();
+        let (now, agent) = (clock.clone(), Arc::new(AgentStats::default()));
         let handles = Handles {
             reader: CatalogReader::new(receiver),
             commands: Commands::new(sender),
-            gossip: lobby_core::port::gossip::GossipHandle::none(),
-            agent: Arc::new(AgentStats::default()),
+            gossip,
+            agent: agent.clone(),
             exchanges: vec![("gossip".into(), Arc::default()), ("nats".into(), nats_stats.clone())],
             clock: Arc::new(move || *now.lock().unwrap()),
         };
         let app = App::new(config, handles);
-        Served { router: router(app.clone()), app, snapshots, commands, clock, nats_stats }
+        Served { router: router(app.clone()), app, snapshots, commands, clock, nats_stats, agent }
     }
 }
 
@@ -205,6 +218,10 @@ impl Served {
         self.send(local(), request.body(Body::from(body.to_owned())).unwrap()).await
     }
 
+    pub(crate) async fn put(&self, path: &str, body: &str) -> Answer {
+        self.ask("PUT", path, &[], body).await
+    }
+
     pub(crate) async fn get(&self, path: &str) -> Answer {
         self.ask("GET", path, &[], "").await
     }
@@ -215,6 +232,10 @@ impl Served {
 }
 
 impl Answer {
+    pub(crate) fn json(&self) -> serde_json::Value {
+        serde_json::from_slice(&self.bytes).unwrap_or_else(|err| panic!("{err}: {}", self.text()))
+    }
+
     pub(crate) fn text(&self) -> &str {
         std::str::from_utf8(&self.bytes).unwrap()
     }

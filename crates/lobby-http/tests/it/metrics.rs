@@ -1,23 +1,81 @@
 //! `/metrics`: what is in it, and that it is a document Prometheus can read.
 
-use std::collections::HashSet;
+use std::{collections::HashSet, sync::atomic::Ordering::Relaxed};
 
 use lobby_core::{
     port::{LinkState, PeerEvent},
     stats::{PacketKind, Queue, Verdict},
 };
 
-use crate::fixture::{Fleet, NATS, config};
+use crate::{
+    fixture::{Fleet, NATS, config},
+    gossip::{event, gossip},
+};
+
+/// What is shown in [`what_is_counted_is_shown`], among much else.
+const LINES: &[&str] = &[
+    "lobby_build_info{version=\"0.1.0\"} 1",
+    "lobby_revision 101",
+    "lobby_warm 1",
+    "lobby_age_seconds 0",
+    "lobby_hosts 3",
+    "lobby_nodes{state=\"alive\",kind=\"id\"} 2",
+    "lobby_nodes{state=\"alive\",kind=\"bare\"} 1",
+    "lobby_nodes{state=\"failed\",kind=\"id\"} 1",
+    "lobby_exchange_link{exchange=\"nats\",state=\"down\"} 1",
+    "lobby_exchange_link{exchange=\"nats\",state=\"up\"} 0",
+    "lobby_exchange_warm{exchange=\"gossip\"} 1",
+    "lobby_packets_received_total{exchange=\"nats\",kind=\"hi\",verdict=\"garbage\"} 1",
+    "lobby_packets_sent_total{exchange=\"nats\",kind=\"hi\",verdict=\"ok\"} 1",
+    "lobby_received_bytes_total{exchange=\"nats\"} 120",
+    "lobby_sent_bytes_total{exchange=\"nats\"} 80",
+    "lobby_reconnects_total{exchange=\"nats\"} 1",
+    "lobby_queue_depth{exchange=\"nats\",queue=\"events\"} 3",
+    "lobby_queue_bound{exchange=\"nats\",queue=\"events\"} 4096",
+    "lobby_labels_refused 0",
+    "lobby_hook_runs_total{result=\"timed_out\"} 0",
+    "lobby_nodes{state=\"restarting\",kind=\"id\"} 0",
+    "lobby_nodes{state=\"unattended\",kind=\"id\"} 0",
+    "lobby_nodes{state=\"stale\",kind=\"id\"} 0",
+    "lobby_handler_runs_total{result=\"failed\"} 2",
+    "lobby_handler_dropped_total{what=\"query\"} 3",
+    "lobby_catalog_saves_failed_total 4",
+    "lobby_user_events_total 1",
+    "lobby_http_requests_total{route=\"list\",status=\"2xx\"} 1",
+    "lobby_http_requests_total{route=\"list\",status=\"4xx\"} 1",
+    "lobby_http_requests_total{route=\"other\",status=\"4xx\"} 1",
+    "lobby_http_refused_total{reason=\"cross_site\"} 1",
+    "lobby_http_requests_total{route=\"event\",status=\"2xx\"} 1",
+    "lobby_http_requests_total{route=\"members\",status=\"4xx\"} 1",
+    "lobby_http_requests_total{route=\"keys\",status=\"4xx\"} 1",
+    "lobby_http_requests_total{route=\"ask\",status=\"4xx\"} 1",
+    "lobby_http_requests_total{route=\"coordinate\",status=\"4xx\"} 1",
+    "lobby_http_requests_total{route=\"operator\",status=\"4xx\"} 1",
+    "lobby_http_connections_bound 16384",
+    "lobby_http_waits 0",
+    "lobby_http_waits_bound 8192",
+    "lobby_http_asks 0",
+    "lobby_http_asks_bound 32",
+];
 
 #[tokio::test]
 async fn what_is_counted_is_shown() {
+    let gossip = gossip(|command| panic!("unexpected {command:?}"));
     let served = Fleet::new(&[])
         .node(2, "a", &[])
         .bare("b", &[])
         .node(3, "c", &[])
         .failed(3)
         .event(NATS, PeerEvent::Link(LinkState::Down { why: "x".into() }))
-        .serve(config());
+        .serve_gossip(config(), gossip.handle.clone());
+    gossip.tell(event(1, "deploy", b""));
+    served.agent.handlers_failed.store(2, Relaxed);
+    served.agent.handlers_queries_dropped.store(3, Relaxed);
+    served.agent.catalog_saves_failed.store(4, Relaxed);
+    served.get("/v1/event/list").await;
+    for path in ["/v1/agent/info", "/v1/keys/use", "/v1/ask/x", "/v1/coordinate/x", "/v1/agent/join/x"] {
+        served.ask("DELETE", path, &[], "").await;
+    }
     served.nats_stats.received(PacketKind::Hi, Verdict::Garbage, 120);
     served.nats_stats.sent(PacketKind::Hi, Verdict::Ok, 80);
     served.nats_stats.reconnected();
@@ -27,34 +85,8 @@ async fn what_is_counted_is_shown() {
     served.ask("GET", "/", &[("sec-fetch-site", "cross-site")], "").await;
     let answer = served.get("/metrics").await;
     assert_eq!(answer.header("content-type"), "text/plain; version=0.0.4; charset=utf-8");
-    for line in [
-        "lobby_build_info{version=\"0.1.0\"} 1",
-        "lobby_revision 101",
-        "lobby_warm 1",
-        "lobby_age_seconds 0",
-        "lobby_hosts 3",
-        "lobby_nodes{state=\"alive\",kind=\"id\"} 2",
-        "lobby_nodes{state=\"alive\",kind=\"bare\"} 1",
-        "lobby_nodes{state=\"failed\",kind=\"id\"} 1",
-        "lobby_exchange_link{exchange=\"nats\",state=\"down\"} 1",
-        "lobby_exchange_link{exchange=\"nats\",state=\"up\"} 0",
-        "lobby_exchange_warm{exchange=\"gossip\"} 1",
-        "lobby_packets_received_total{exchange=\"nats\",kind=\"hi\",verdict=\"garbage\"} 1",
-        "lobby_packets_sent_total{exchange=\"nats\",kind=\"hi\",verdict=\"ok\"} 1",
-        "lobby_received_bytes_total{exchange=\"nats\"} 120",
-        "lobby_sent_bytes_total{exchange=\"nats\"} 80",
-        "lobby_reconnects_total{exchange=\"nats\"} 1",
-        "lobby_queue_depth{exchange=\"nats\",queue=\"events\"} 3",
-        "lobby_queue_bound{exchange=\"nats\",queue=\"events\"} 4096",
-        "lobby_labels_refused 0",
-        "lobby_hook_runs_total{result=\"timed_out\"} 0",
-        "lobby_http_requests_total{route=\"list\",status=\"2xx\"} 1",
-        "lobby_http_requests_total{route=\"list\",status=\"4xx\"} 1",
-        "lobby_http_requests_total{route=\"other\",status=\"4xx\"} 1",
-        "lobby_http_refused_total{reason=\"cross_site\"} 1",
-        "lobby_http_connections_bound 16384",
-    ] {
-        assert!(answer.text().lines().any(|other| other == line), "{line} is not in\n{}", answer.text());
+    for line in LINES {
+        assert!(answer.text().lines().any(|other| other == *line), "{line} is not in\n{}", answer.text());
     }
 }
 

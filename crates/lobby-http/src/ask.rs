@@ -1,0 +1,199 @@
+//! Queries to the fleet: everybody whom the filter takes is asked, answers come back until the time is over.
+//!
+//! ```text
+//! PUT /v1/ask/:name    ?node, service, tag, label, timeout, ack, relay; the body is the payload
+//! ```
+//! All at the end as one object, or with `?stream` one line of JSON for each as it comes (`ask::lines`). May also be
+//! POSTed; for operators only. At most [`crate::Limits::asks`] are under way. A client that goes away ends the wait: its
+//! connection drops the handler, or the body, and with it the channel that gossip watches.
+
+use std::{sync::Arc, time::Duration};
+
+use axum::{
+    Router,
+    extract::{Request, State},
+    http::Uri,
+    response::Response,
+    routing::put,
+};
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use bytes::Bytes;
+use lobby_core::{
+    id::NodeId,
+    port::gossip::{GossipCommand, GossipError, NewQuery, QueryNews},
+};
+use serde::Serialize;
+use tokio::{
+    sync::{OwnedSemaphorePermit, mpsc},
+    time::{Instant, sleep_until},
+};
+
+use crate::{
+    App, answer,
+    consul::Stop,
+    duration,
+    error::{ApiError, shown},
+    event,
+    query::{self, Query},
+    receive::Segment,
+    who,
+};
+
+mod lines;
+
+/// How long answers are waited for unless the request says otherwise, as Serf does on small fleets, and at most.
+const TIMEOUT: (Duration, Duration) = (Duration::from_secs(2), Duration::from_secs(60));
+
+/// Through how many others an answer may travel. Serf's users take 1 to 3.
+const RELAYS: u8 = 8;
+
+/// Answers that wait for a slow client. Gossip drops what finds no room.
+const NEWS: usize = 1024;
+
+/// Bytes of answers that one object holds; further answers are counted in `dropped`. A stream has no such bound.
+const HELD_BYTES: usize = 8 << 20;
+
+/// Gossip ends a query itself; this long after its time we no longer believe that it will.
+const GRACE: Duration = Duration::from_secs(1);
+
+pub(crate) fn routes() -> Router<App> {
+    Router::new().route("/v1/ask/{name}", put(ask).post(ask)).route("/v1/ask/", put(ask).post(ask))
+}
+
+/// A query under way.
+struct Asked {
+    app: App,
+    name: String,
+    /// How many nodes were asked, as far as gossip knows.
+    asked: usize,
+    news: mpsc::Receiver<QueryNews>,
+    give_up: Instant,
+    stop: Stop,
+    permit: OwnedSemaphorePermit,
+}
+
+/// Why no more news come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+enum End {
+    /// The time is over, or everybody has answered.
+    Complete,
+    /// The agent stops.
+    Stopping,
+}
+
+#[derive(Serialize)]
+struct Outcome {
+    name: String,
+    asked: usize,
+    end: End,
+    acks: Vec<Who>,
+    answers: Vec<NodeAnswer>,
+    dropped: usize,
+}
+
+#[derive(Serialize)]
+struct Who {
+    id: String,
+    name: Option<String>,
+}
+
+/// One answer. Scripts read `text`, or `base64` when it need not be text.
+#[derive(Serialize)]
+struct NodeAnswer {
+    #[serde(flatten)]
+    who: Who,
+    text: Option<String>,
+    base64: String,
+}
+
+async fn ask(
+    State(app): State<App>,
+    Segment(name): Segment,
+    stop: Stop,
+    uri: Uri,
+    request: Request,
+) -> Result<Response, ApiError> {
+    let query = query::parse(uri.query().unwrap_or_default())?;
+    who::gossips(&app)?;
+    let timeout = timeout(&query)?;
+    let (ack, relays) = (flag(&query, "ack", true)?, relays(&query)?);
+    let stream = flag(&query, "stream", false)?;
+    let permit = Arc::clone(&app.state.asks).try_acquire_owned().map_err(|_| GossipError::Busy("queries"))?;
+    let event = event::new_event(&app, name.clone(), &query, request).await?;
+    let (sender, news) = mpsc::channel(NEWS);
+    let new = NewQuery { event, timeout, ack, relays };
+    let asked = who::ask(&app, |answer| GossipCommand::Ask(new, sender, answer)).await?;
+    let give_up = Instant::now() + timeout + GRACE;
+    let asked = Asked { app, name, asked, news, give_up, stop, permit };
+    if stream { Ok(lines::stream(asked)) } else { Ok(answer::json(&asked.collect().await)) }
+}
+
+impl Asked {
+    /// Waits for the end and holds what came.
+    async fn collect(self) -> Outcome {
+        let Self { app, name, asked, mut news, give_up, stop, permit } = self;
+        let mut outcome = Outcome { name, asked, end: End::Complete, acks: Vec::new(), answers: Vec::new(), dropped: 0 };
+        let mut bytes = 0;
+        let (mut stop, mut late) = (std::pin::pin!(stop.stopped()), std::pin::pin!(sleep_until(give_up)));
+        loop {
+            let next = tokio::select! {
+                biased;
+                next = news.recv() => next,
+                () = &mut stop => {
+                    outcome.end = End::Stopping;
+                    None
+                }
+                () = &mut late => None,
+            };
+            match next {
+                Some(QueryNews::Ack(id)) => outcome.acks.push(Who::new(&app, id)),
+                Some(QueryNews::Answer(_, payload)) if bytes + payload.len() > HELD_BYTES => outcome.dropped += 1,
+                Some(QueryNews::Answer(id, payload)) => {
+                    bytes += payload.len();
+                    outcome.answers.push(NodeAnswer::new(&app, id, &payload));
+                }
+                None => break,
+            }
+        }
+        drop(permit);
+        outcome
+    }
+}
+
+impl Who {
+    fn new(app: &App, id: NodeId) -> Self {
+        let snapshot = app.state.handles.reader.snapshot();
+        Self { id: id.to_string(), name: who::name(&snapshot, id).map(str::to_owned) }
+    }
+}
+
+impl NodeAnswer {
+    fn new(app: &App, id: NodeId, payload: &Bytes) -> Self {
+        let text = std::str::from_utf8(payload).ok().map(str::to_owned);
+        Self { who: Who::new(app, id), text, base64: STANDARD.encode(payload) }
+    }
+}
+
+fn timeout(query: &Query<'_>) -> Result<Duration, ApiError> {
+    let Some(text) = query.get("timeout").filter(|text| !text.is_empty()) else { return Ok(TIMEOUT.0) };
+    let timeout = duration::parse(text).filter(|timeout| !timeout.is_zero() && *timeout <= TIMEOUT.1);
+    let want = "a duration such as 500ms or 2s, 1m at most";
+    timeout.ok_or_else(|| ApiError::Field { field: "timeout", value: shown(text), want })
+}
+
+fn relays(query: &Query<'_>) -> Result<u8, ApiError> {
+    let Some(text) = query.get("relay").filter(|text| !text.is_empty()) else { return Ok(0) };
+    let relays = text.parse().ok().filter(|relays| *relays <= RELAYS);
+    relays.ok_or_else(|| ApiError::Field { field: "relay", value: shown(text), want: "a number from 0 to 8" })
+}
+
+/// A flag is set by its name alone.
+fn flag(query: &Query<'_>, field: &'static str, absent: bool) -> Result<bool, ApiError> {
+    match query.get(field) {
+        None => Ok(absent),
+        Some("0" | "false") => Ok(false),
+        Some("" | "1" | "true") => Ok(true),
+        Some(value) => Err(ApiError::Field { field, value: shown(value), want: "no value, true or false" }),
+    }
+}

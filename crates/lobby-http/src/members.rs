@@ -1,0 +1,227 @@
+//! Members as gossip sees them, with what the catalog knows of each.
+//!
+//! ```text
+//! GET /v1/members          [{id, name, address, state, …}], failed and departed ones too, by name
+//! GET /v1/agent/members    the same in Consul's shape
+//! GET /v1/agent/info       the agent itself: who it is, its links, what gossip counts
+//! ```
+//! Not here: nodes that came over other exchanges (`nodes`), verbs (`operator`).
+
+use std::{collections::BTreeMap, time::Duration};
+
+use axum::{Extension, Router, extract::State, http::Uri, response::Response, routing::get};
+use lobby_core::{
+    catalog::Node,
+    coordinate::Coordinate,
+    port::gossip::{GossipCommand, Member},
+    record::meta,
+};
+use serde::{Serialize, Serializer};
+
+use crate::{App, View, answer, consul, error::ApiError, health, query, who};
+
+pub(crate) fn routes() -> Router<App> {
+    Router::new()
+        .route("/v1/members", get(members))
+        .route("/v1/agent/members", get(consul_members))
+        .route("/v1/agent/info", get(info))
+}
+
+#[derive(Serialize)]
+struct MemberBody<'a> {
+    id: String,
+    name: Option<&'a str>,
+    address: String,
+    state: &'static str,
+    generation: u64,
+    version: Option<u64>,
+    lobbyd: Option<&'a str>,
+    datacenter: Option<&'a str>,
+    age_ms: Option<u64>,
+    rtt_ms: Option<f64>,
+    distance_ms: Option<f64>,
+    labels: Vec<&'a str>,
+    own: bool,
+}
+
+async fn members(State(app): State<App>, Extension(view): Extension<View>) -> Result<Response, ApiError> {
+    let gossip = who::ask(&app, GossipCommand::View).await?;
+    let here = gossip.members.iter().find(|member| member.own).and_then(|member| member.coordinate);
+    let mut bodies: Vec<_> = gossip.members.iter().map(|member| member_body(&view, member, here.as_ref())).collect();
+    bodies.sort_by(|a, b| (a.name, &a.id).cmp(&(b.name, &b.id)));
+    Ok(answer::json(&bodies))
+}
+
+fn member_body<'a>(view: &'a View, member: &Member, here: Option<&Coordinate>) -> MemberBody<'a> {
+    let node = who::node(&view.snapshot, member.id);
+    let record = node.map(|node| &*node.record);
+    let distance = here.zip(member.coordinate.as_ref()).map(|(here, there)| here.distance(there));
+    MemberBody {
+        id: member.id.to_string(),
+        name: record.map(|record| record.name.as_str()),
+        address: member.addr.to_string(),
+        state: member.state,
+        generation: member.generation.0,
+        version: record.map(|record| record.stamp.version.0),
+        lobbyd: record.and_then(|record| record.meta(meta::VERSION)),
+        datacenter: record.and_then(|record| record.meta(meta::DATACENTER)),
+        age_ms: node.map(|node| u64::try_from(node.age(view.now).as_millis()).unwrap_or(u64::MAX)),
+        rtt_ms: member.rtt.map(millis),
+        distance_ms: distance.filter(|_| !member.own).map(millis),
+        labels: record.map(|record| record.labels().map(|label| label.as_str()).collect()).unwrap_or_default(),
+        own: member.own,
+    }
+}
+
+/// Milliseconds with three digits, which is as exact as anything here was measured.
+pub(crate) fn millis(duration: Duration) -> f64 {
+    (duration.as_secs_f64() * 1e6).round() / 1e3
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct ConsulMember<'a> {
+    name: String,
+    addr: String,
+    port: u16,
+    tags: BTreeMap<&'static str, &'a str>,
+    status: u8,
+    // What the present Consul tells; clients only check that they are there.
+    protocol_min: u8,
+    protocol_max: u8,
+    protocol_cur: u8,
+    delegate_min: u8,
+    delegate_max: u8,
+    delegate_cur: u8,
+}
+
+async fn consul_members(State(app): State<App>, Extension(view): Extension<View>, uri: Uri) -> Result<Response, ApiError> {
+    let query = query::parse(uri.query().unwrap_or_default())?;
+    consul::check_datacenter(&query, &view)?;
+    let gossip = who::ask(&app, GossipCommand::View).await?;
+    let ids: Vec<_> = gossip.members.iter().map(|member| member.id.to_string()).collect();
+    let members = gossip.members.iter().zip(&ids);
+    let mut members: Vec<_> = members.map(|(member, id)| consul_member(&view, member, id)).collect();
+    members.sort_by(|a, b| a.name.cmp(&b.name));
+    Ok(consul::json(&query, &members))
+}
+
+fn consul_member<'a>(view: &'a View, member: &Member, id: &'a str) -> ConsulMember<'a> {
+    let record = who::node(&view.snapshot, member.id).map(|node: &Node| &*node.record);
+    let mut tags = BTreeMap::from([("role", "consul"), ("id", id)]);
+    tags.extend(record.and_then(|record| record.meta(meta::DATACENTER)).map(|dc| ("dc", dc)));
+    tags.extend(record.and_then(|record| record.meta(meta::VERSION)).map(|version| ("build", version)));
+    ConsulMember {
+        name: record.map_or(id, |record| record.name.as_str()).to_owned(),
+        addr: member.addr.ip().to_string(),
+        port: member.addr.port(),
+        tags,
+        status: consul_status(member.state),
+        protocol_min: 1,
+        protocol_max: 5,
+        protocol_cur: 2,
+        delegate_min: 2,
+        delegate_max: 5,
+        delegate_cur: 4,
+    }
+}
+
+/// Consul's number of a member's state: 0 none, 1 alive, 2 leaving, 3 left, 4 failed.
+fn consul_status(state: &str) -> u8 {
+    match state {
+        "alive" | "suspect" => 1,
+        // It will be back in a moment, but it has said goodbye for now.
+        "restarting" => 2,
+        "left" => 3,
+        "failed" | "unattended" => 4,
+        _ => 0,
+    }
+}
+
+#[derive(Serialize)]
+struct Info<'a> {
+    agent: AgentInfo<'a>,
+    labels: Vec<&'a str>,
+    exchanges: Vec<health::ExchangeHealth<'a>>,
+    nodes: BTreeMap<&'static str, usize>,
+    gossip: Option<GossipInfo>,
+    events: Option<EventInfo>,
+}
+
+#[derive(Serialize)]
+struct AgentInfo<'a> {
+    name: &'a str,
+    id: String,
+    generation: u64,
+    version: u64,
+    lobbyd: &'a str,
+    datacenter: Option<&'a str>,
+    addresses: Option<&'a str>,
+    revision: u64,
+    warm: bool,
+    age: u64,
+}
+
+#[derive(Serialize)]
+struct GossipInfo {
+    address: Option<String>,
+    members: BTreeMap<&'static str, usize>,
+    #[serde(serialize_with = "numbers")]
+    numbers: Vec<(&'static str, u64)>,
+}
+
+#[derive(Serialize)]
+struct EventInfo {
+    held: usize,
+    seen: u64,
+    ltime: u64,
+}
+
+fn numbers<S: Serializer>(numbers: &[(&'static str, u64)], serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_map(numbers.iter().copied())
+}
+
+/// How often each state occurs.
+fn count(states: impl Iterator<Item = &'static str>) -> BTreeMap<&'static str, usize> {
+    let mut counts = BTreeMap::new();
+    for state in states {
+        *counts.entry(state).or_default() += 1;
+    }
+    counts
+}
+
+async fn info(State(app): State<App>, Extension(view): Extension<View>) -> Result<Response, ApiError> {
+    let handle = &app.state.handles.gossip;
+    let gossip = if handle.is_some() { Some(who::ask(&app, GossipCommand::View).await?) } else { None };
+    let snapshot = &view.snapshot;
+    let record = &*snapshot.local.record;
+    let log = handle.events();
+    let body = Info {
+        agent: AgentInfo {
+            name: record.name.as_str(),
+            id: record.origin.node_id().map(|id| id.to_string()).unwrap_or_default(),
+            generation: record.stamp.generation.0,
+            version: record.stamp.version.0,
+            lobbyd: &app.config().version,
+            datacenter: record.meta(meta::DATACENTER),
+            addresses: record.meta(meta::ADDRESSES),
+            revision: snapshot.revision.0,
+            warm: snapshot.warm,
+            age: snapshot.age(view.now).as_secs(),
+        },
+        labels: record.labels().map(|label| label.as_str()).collect(),
+        exchanges: snapshot.links.iter().map(health::exchange_health).collect(),
+        nodes: count(snapshot.nodes.values().map(|node| node.state.as_str())),
+        events: gossip.as_ref().map(|_| EventInfo {
+            held: log.events.len(),
+            seen: log.n_seen,
+            ltime: log.events.last().map_or(0, |event| event.ltime),
+        }),
+        gossip: gossip.map(|gossip| GossipInfo {
+            address: gossip.members.iter().find(|member| member.own).map(|member| member.addr.to_string()),
+            members: count(gossip.members.iter().map(|member| member.state)),
+            numbers: gossip.numbers,
+        }),
+    };
+    Ok(answer::json(&body))
+}

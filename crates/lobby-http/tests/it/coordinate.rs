@@ -1,0 +1,142 @@
+//! Coordinates in Consul's shape, and nodes sorted by distance.
+
+use std::time::Duration;
+
+use axum::http::StatusCode;
+use lobby_core::port::gossip::{GossipCommand, View};
+use tokio::time::{Instant, sleep};
+
+use crate::{
+    fixture::Fleet,
+    gossip::{at, gossip, hex, id, member, member_at, serve, viewed},
+};
+
+fn fleet() -> Fleet {
+    Fleet::new(&[])
+        .located("dc1")
+        .node(2, "far", &[])
+        .node(3, "near", &[])
+        .node(4, "twin", &[])
+        .node(5, "twin", &[])
+        .bare("go", &[])
+}
+
+fn members() -> Vec<lobby_core::port::gossip::Member> {
+    vec![member_at(1, 0.0), member_at(2, 50.0), member_at(3, 10.0), member_at(4, 20.0), member(5, "alive"), member_at(9, 30.0)]
+}
+
+#[tokio::test]
+async fn coordinates_of_all_that_told_theirs() {
+    let served = serve(fleet(), &viewed(members()));
+    let answer = served.get("/v1/coordinate/nodes?dc=DC1").await;
+    assert_eq!((answer.status, answer.header("content-type")), (StatusCode::OK, "application/json"));
+    assert_eq!(answer.header("x-consul-index"), answer.header("x-lobby-revision"));
+    let list = answer.json();
+    let names: Vec<_> = list.as_array().unwrap().iter().map(|node| node["Node"].as_str().unwrap()).collect();
+    assert_eq!(names, [hex(9).as_str(), "far", "here.example.com", "near", "twin"]);
+    assert!(
+        answer.text().contains(
+            "{\"Node\":\"far\",\"Segment\":\"\",\"Coord\":{\"Vec\":[0.05,0.0,0.0,0.0,0.0,0.0,0.0,0.0],\"Error\":0.5,\
+             \"Adjustment\":0.0,\"Height\":0.00001}}"
+        ),
+        "{}",
+        answer.text()
+    );
+    assert_eq!(served.get("/v1/coordinate/nodes?dc=dc2").await.status, StatusCode::INTERNAL_SERVER_ERROR);
+}
+
+#[tokio::test]
+async fn the_coordinate_of_one_node() {
+    let served = serve(fleet(), &viewed(members()));
+    for (node, names) in [
+        ("far", vec!["far"]),
+        (&hex(2), vec!["far"]),
+        ("twin", vec!["twin"]),
+        ("_agent", vec!["here.example.com"]),
+        ("here.example.com", vec!["here.example.com"]),
+    ] {
+        let list = served.get(&format!("/v1/coordinate/node/{node}")).await.json();
+        let got: Vec<_> = list.as_array().unwrap().iter().map(|node| node["Node"].as_str().unwrap().to_owned()).collect();
+        assert_eq!(got, names, "{node}");
+    }
+    for (node, word) in [
+        ("nobody", "no node \"nobody\""),
+        ("go", "no node \"go\""),
+        (&hex(5), "the coordinate of node \"0505"),
+        (&hex(77), "the coordinate of node \"4d4d"),
+    ] {
+        let answer = served.get(&format!("/v1/coordinate/node/{node}")).await;
+        assert!(answer.status == StatusCode::NOT_FOUND && answer.text().contains(word), "{node}: {}", answer.text());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn coordinates_can_be_waited_on() {
+    let mut fleet = Fleet::new(&[]);
+    let old = fleet.snapshot();
+    let new = fleet.node(2, "web", &[]).snapshot();
+    let served = serve(Fleet::new(&[]), &viewed(members()));
+    served.snapshots.send_replace(old.clone());
+    let start = Instant::now();
+    let change = async {
+        sleep(Duration::from_secs(7)).await;
+        served.snapshots.send_replace(new.clone());
+    };
+    let path = format!("/v1/coordinate/nodes?index={}&wait=1m", old.revision.0);
+    let (answer, ()) = tokio::join!(served.get(&path), change);
+    assert_eq!(start.elapsed(), Duration::from_secs(7));
+    assert_eq!(answer.header("x-consul-index"), new.revision.0.to_string());
+    assert!(answer.text().contains("\"web\""), "{}", answer.text());
+    // A lower index is answered at once.
+    served.get("/v1/coordinate/node/web?index=1").await;
+    assert_eq!(start.elapsed(), Duration::from_secs(7));
+}
+
+#[tokio::test]
+async fn nodes_sorted_by_distance() {
+    let served = serve(fleet(), &viewed(members()));
+    let list = async |near: &str| {
+        let answer = served.get(&format!("/v1/nodes?near={near}")).await;
+        let nodes = answer.json();
+        let nodes = nodes.as_array().unwrap_or_else(|| panic!("{}", answer.text())).clone();
+        let shown = |node: &serde_json::Value| (node["name"].as_str().unwrap().to_owned(), node["distance_ms"].as_f64());
+        nodes.iter().map(shown).collect::<Vec<_>>()
+    };
+    let own = |list: &[(&str, Option<f64>)]| list.iter().map(|(name, ms)| ((*name).to_owned(), *ms)).collect::<Vec<_>>();
+    let here = [
+        ("here.example.com", Some(0.0)),
+        ("near", Some(10.02)),
+        ("twin", Some(20.02)),
+        ("far", Some(50.02)),
+        ("twin", None),
+        ("go", None),
+    ];
+    assert_eq!(list("_agent").await, own(&here));
+    let far: Vec<_> = list("far").await.into_iter().map(|(name, _)| name).collect();
+    assert_eq!(far, ["far", "twin", "near", "here.example.com", "twin", "go"]);
+    for (near, status) in [("nobody", 404), ("twin", 409), (&hex(5), 404)] {
+        assert_eq!(served.get(&format!("/v1/nodes?near={near}")).await.status, status, "{near}");
+    }
+    let plain = served.get("/v1/nodes?near=").await;
+    assert!(!plain.text().contains("distance_ms"), "{}", plain.text());
+}
+
+#[tokio::test]
+async fn a_coordinate_that_is_not_known_is_asked_for() {
+    let gossip = gossip(|command| match command {
+        GossipCommand::View(answer) => {
+            let _ = answer.send(Ok(View { members: vec![member(1, "alive"), member_at(2, 10.0)], numbers: Vec::new() }));
+            "view".to_owned()
+        }
+        GossipCommand::Coordinates(ids, answer) => {
+            let _ = answer.send(Ok(ids.iter().map(|_| Some(at(0.0))).collect()));
+            format!("asked {}", ids == [id(1)])
+        }
+        other => panic!("unexpected {other:?}"),
+    });
+    let served = serve(Fleet::new(&[]).node(2, "web", &[]), &gossip);
+    assert_eq!(served.get("/v1/coordinate/node/_agent").await.status, StatusCode::OK);
+    let list = served.get("/v1/nodes?near=_agent").await.json();
+    assert_eq!(list[1]["distance_ms"], serde_json::json!(10.02));
+    assert_eq!(gossip.asked(), ["asked true", "asked true", "view"]);
+}
