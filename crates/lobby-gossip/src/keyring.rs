@@ -33,8 +33,8 @@ const VERSION: u8 = 1;
 /// One that seals and four more that open, enough for any rotation.
 pub(crate) const MAX_KEYS: usize = 5;
 
-/// The meta entry of a record with the names of its node's keys: a comma list, the one that seals first.
-pub const KEYS_META: &str = "gossip-keys";
+/// The meta entry of a record with the names of its node's keys.
+pub const KEYS_META: &str = lobby_core::record::meta::GOSSIP_KEYS;
 
 /// What sealing adds to a plaintext, at most.
 pub(crate) const SEAL_BYTES: usize = PREAMBLE_BYTES + 24 + 16;

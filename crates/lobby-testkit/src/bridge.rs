@@ -138,7 +138,9 @@ impl Host {
         if udp {
             rules.push_str(&format!(" udp dport {port} reject; udp sport {port} drop;"));
         }
-        let table = format!("table inet refuse {{ chain input {{ type filter hook input priority 0; iifname \"eth0\" jump rules; }}; chain rules {{ {rules} }}; }}");
+        let table = format!(
+            "table inet refuse {{ chain input {{ type filter hook input priority 0; iifname \"eth0\" jump rules; }}; chain rules {{ {rules} }}; }}"
+        );
         self.run("nft", &[&table]);
     }
 

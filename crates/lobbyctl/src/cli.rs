@@ -1,12 +1,14 @@
 //! What can be typed: options, verbs, and the help text.
 //!
 //! The Go tools take long options with one dash; those are rewritten before clap sees them.
-//! Not here: what a verb does (`cmd/<verb>.rs`).
+//! Not here: the arguments of gossip's verbs (`gossip`), what a verb does (`cmd/<verb>.rs`).
 
 use std::ffi::OsString;
 
 use clap::{Parser, Subcommand};
 use lobby::client::{Client, ClientError, Label};
+
+pub(crate) mod gossip;
 
 /// The help text in groups, which clap does not know for verbs; a test holds it to the verbs that exist.
 const HELP: &str = "\
@@ -19,7 +21,7 @@ The fleet:
   discoveries                   every server and its labels
   discoveries labels LABEL…     servers with any of these labels
   discoveries search PREFIX…    servers with a label that begins so
-  nodes                         every node with its state, failed ones too
+  nodes [--near NODE]           every node with its state, failed ones too
   watch                         what changes, as it happens
 
 The daemon's own server:
@@ -27,8 +29,20 @@ The daemon's own server:
   labels add LABEL…             add labels at run time
   labels del LABEL…             delete labels that were added at run time
 
+Gossip:
+  members                       members with state, round trip, version, age
+  event NAME [PAYLOAD]          tell everybody that something happens
+  events [--watch]              the newest events
+  query NAME [PAYLOAD]          ask everybody, print the answers as they come
+  rtt A [B]                     estimated round trip between two nodes
+  join ADDR…                    contact these agents now
+  force-leave NODE              make everybody forget a failed node
+  keys list                     which node has which keys
+  keys install|use|remove KEY   change the keys of all nodes
+
 The daemon:
   status                        whether it serves, is warm, and its links are up
+  info                          who it is, and the numbers of its gossip
   reload                        read the label sources again
   leave                         say goodbye to the fleet and end
   keygen                        print a new key (asks no daemon)
@@ -55,7 +69,7 @@ pub(crate) struct Cli {
     /// The daemon's TOKEN; the environment is the safer place for it
     #[arg(long, env = "TOKEN", hide_env_values = true, default_value = "", hide_default_value = true, global = true)]
     token: String,
-    /// Print JSON: one value, or one per line for `watch`
+    /// Print JSON: one value, or one per line for `watch`, `events --watch` and `query`
     #[arg(long, global = true)]
     pub(crate) json: bool,
     #[command(subcommand)]
@@ -83,11 +97,59 @@ pub(crate) enum Command {
         change: LabelChange,
     },
     /// Every node with its state, failed ones too
-    Nodes,
+    Nodes {
+        /// Nearest to this node first (name, id, or _agent), with the estimated round trip to it
+        #[arg(long, value_name = "NODE")]
+        near: Option<String>,
+    },
     /// What changes, as it happens; begins with what is there
     Watch,
     /// Whether the daemon serves, is warm, and its links are up
     Status,
+    /// Who the daemon is, and the numbers of its gossip
+    Info,
+    /// Members as gossip sees them
+    Members(gossip::Members),
+    /// Tell everybody that something happens
+    Event(gossip::Event),
+    /// The newest user events
+    Events {
+        /// Then each new one as it comes, until stopped
+        #[arg(long)]
+        watch: bool,
+        /// Events of this name only
+        #[arg(long)]
+        name: Option<String>,
+    },
+    /// Ask everybody; prints acknowledgements and answers as they come
+    Query(gossip::Query),
+    /// Estimated round trip between two nodes
+    Rtt {
+        /// A name or an id
+        a: String,
+        /// Another one; without it the daemon's own node
+        #[arg(default_value = "_agent", hide_default_value = true)]
+        b: String,
+    },
+    /// Make the daemon contact these agents now, and again for as long as it runs
+    Join {
+        /// host, host:port or address:port
+        #[arg(required = true, value_name = "ADDR", value_parser = gossip::address)]
+        addresses: Vec<String>,
+    },
+    /// Make everybody forget a failed node
+    ForceLeave {
+        /// A name or an id
+        node: String,
+        /// Forget also that it was ever there
+        #[arg(long)]
+        prune: bool,
+    },
+    /// Keys of the gossip of the whole cluster
+    Keys {
+        #[command(subcommand)]
+        verb: gossip::Keys,
+    },
     /// Read the label sources again
     Reload,
     /// Say goodbye to the fleet and end the daemon

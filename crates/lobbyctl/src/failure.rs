@@ -2,7 +2,7 @@
 //!
 //! The numbers are those of sysexits.h where it has one.
 
-use std::{io, process::ExitCode};
+use std::{error::Error, fmt, io, process::ExitCode};
 
 use lobby::client::ClientError;
 
@@ -12,6 +12,25 @@ pub(crate) const USAGE: u8 = 64;
 /// No daemon answers.
 const UNAVAILABLE: u8 = 69;
 
+/// A failure of a verb itself, and what can be done about it.
+#[derive(Debug)]
+struct Hinted {
+    what: String,
+    hint: &'static str,
+}
+
+pub(crate) fn hinted(what: String, hint: &'static str) -> anyhow::Error {
+    Hinted { what, hint }.into()
+}
+
+impl fmt::Display for Hinted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.what)
+    }
+}
+
+impl Error for Hinted {}
+
 /// Tells the failure and returns the exit status. A reader that has had enough (`| head`) is not a failure.
 pub(crate) fn report(err: &anyhow::Error) -> ExitCode {
     if err.downcast_ref::<io::Error>().is_some_and(|err| err.kind() == io::ErrorKind::BrokenPipe) {
@@ -19,6 +38,9 @@ pub(crate) fn report(err: &anyhow::Error) -> ExitCode {
     }
     let Some(client) = err.downcast_ref::<ClientError>() else {
         eprintln!("lobbyctl: {err:#}");
+        if let Some(Hinted { hint, .. }) = err.downcast_ref() {
+            eprintln!("hint: {hint}");
+        }
         return ExitCode::FAILURE;
     };
     let (status, hint) = match client {
@@ -27,9 +49,12 @@ pub(crate) fn report(err: &anyhow::Error) -> ExitCode {
         }
         ClientError::BadUrl { .. } | ClientError::BadToken => (USAGE, None),
         ClientError::Denied { .. } => (1, Some("if the daemon has a TOKEN, give it with --token or in TOKEN")),
-        ClientError::Refused { status: 404, .. } => {
+        ClientError::Refused { status: 404, message } if message.starts_with("no route") => {
             (1, Some("the daemon may be older than this lobbyctl, or its API is disabled"))
         }
+        ClientError::Refused { status: 404, .. } => (1, Some("`lobbyctl nodes` shows who is known")),
+        ClientError::Refused { status: 429 | 503 | 504, .. } => (1, Some("try again in a moment")),
+        ClientError::Refused { status: 501, .. } => (1, Some("add gossip to the daemon's DRIVER")),
         _ => (1, None),
     };
     match client {

@@ -13,7 +13,9 @@ use clap::Parser;
 mod cli;
 mod cmd;
 mod failure;
+mod input;
 mod output;
+mod show;
 
 use crate::{cli::Cli, output::Output};
 

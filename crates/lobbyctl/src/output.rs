@@ -34,6 +34,10 @@ impl Output {
         Self { json, coloured: io::stdout().is_terminal() && !no_color }
     }
 
+    pub(crate) const fn is_json(self) -> bool {
+        self.json
+    }
+
     /// One value: as JSON, or as the text that `text` makes of it.
     pub(crate) fn value<T: Serialize>(self, value: &T, text: impl FnOnce(&T) -> Vec<Vec<Cell>>) -> anyhow::Result<()> {
         let shown = if self.json { serde_json::to_string_pretty(value)? + "\n" } else { self.align(&text(value)) };
@@ -42,7 +46,12 @@ impl Output {
 
     /// One of many values: as JSON on one line, or as one line of text.
     pub(crate) fn line<T: Serialize>(self, value: &T, text: impl FnOnce(&T) -> Vec<Cell>) -> anyhow::Result<()> {
-        let shown = if self.json { serde_json::to_string(value)? + "\n" } else { self.align(&[text(value)]) };
+        self.lines(value, |value| vec![text(value)])
+    }
+
+    /// One of many values: as JSON on one line, or as some lines of text.
+    pub(crate) fn lines<T: Serialize>(self, value: &T, text: impl FnOnce(&T) -> Vec<Vec<Cell>>) -> anyhow::Result<()> {
+        let shown = if self.json { serde_json::to_string(value)? + "\n" } else { self.align(&text(value)) };
         Ok(io::stdout().lock().write_all(shown.as_bytes())?)
     }
 

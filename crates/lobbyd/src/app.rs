@@ -12,7 +12,7 @@ use std::{
 };
 
 use anyhow::Context;
-use lobby::{ExchangeError, Lobby, StartError};
+use lobby::{AgentError, Builder, ExchangeError, Lobby, StartError, store::Store};
 use lobby_core::{name::Name, port::Commands};
 use lobby_http::{App, Handles, Limits, Listener};
 use tokio::net::{TcpListener, UnixListener};
@@ -31,39 +31,13 @@ const SPARE_DESCRIPTORS: usize = 256;
 pub(crate) async fn run(config: Config) -> anyhow::Result<()> {
     let mut signals = Signals::listen().context("listening to signals")?;
     let data = data_dir::open(config.data_dir.as_deref(), config.dev)?;
-    let id = data.store.id.to_string();
-    let name = match (config.hostname, config.dev) {
-        (Some(name), _) => Some(name),
-        (None, true) => Some(dev_name(&id)?),
-        (None, false) => None,
-    };
-    let mut builder = Lobby::builder()
-        .store(data.store)
-        .label_sources(config.labels)
-        .datacenter(config.datacenter.to_string())
-        .listed(config.register)
-        .ttl(config.ttl)
-        .warm_max(config.warm_max);
-    if let Some(name) = name {
-        builder = builder.name(name);
-    }
-    for hook in config.hooks {
-        builder = builder.hook(hook);
-    }
-    for driver in config.drivers {
-        builder = match driver {
-            Driver::Gossip(gossip) if gossip.default_addr => builder.gossip_or_free_port(gossip.config),
-            Driver::Gossip(gossip) => builder.gossip(gossip.config),
-            Driver::Nats(nats) => builder.nats(*nats),
-            Driver::Redis(redis) => builder.redis(*redis),
-        };
-    }
+    let (builder, http) = agent(config, data.store)?;
     // Bound before anybody is told of us, answered after: a port that is taken must not look like a short visit.
-    let (tcp, unix) = listen(&config.http).await?;
+    let (tcp, unix) = listen(&http).await?;
     let mut lobby = builder.start().await.map_err(hint)?;
     let addr = tcp.local_addr().context("reading the address of the API")?;
     let stop_http = CancellationToken::new();
-    let app = http_app(config.http, &lobby);
+    let app = http_app(http, &lobby);
     let tcp = tokio::spawn(lobby_http::serve(Listener::Tcp(tcp), app.clone(), stop_http.clone().cancelled_owned()));
     let unix = unix.map(|unix| tokio::spawn(lobby_http::serve(Listener::Unix(unix), app, stop_http.clone().cancelled_owned())));
 
@@ -78,10 +52,12 @@ pub(crate) async fn run(config: Config) -> anyhow::Result<()> {
             ended = lobby.ended() => break ended.map(|()| Asked::Leave),
         }
     };
-    // Without systemd there is nobody to tell.
-    let _ = sd_notify::notify(&[sd_notify::NotifyState::Stopping]);
+    if !matches!(asked, Err(AgentError::Cloned { .. })) {
+        // Without systemd there is nobody to tell.
+        let _ = sd_notify::notify(&[sd_notify::NotifyState::Stopping]);
+    }
     match asked {
-        Ok(Asked::Restart) => lobby.abandon(),
+        Ok(Asked::Restart) => lobby.restart().await,
         _ => lobby.leave().await,
     }
     stop_http.cancel();
@@ -90,6 +66,41 @@ pub(crate) async fn run(config: Config) -> anyhow::Result<()> {
     }
     drop(data.temporary);
     asked.map(|_| ()).map_err(anyhow::Error::from)
+}
+
+/// The agent as configured, and how its API is served.
+fn agent(config: Config, store: Store) -> anyhow::Result<(Builder, Http)> {
+    let name = match (config.hostname, config.dev) {
+        (Some(name), _) => Some(name),
+        (None, true) => Some(dev_name(&store.id.to_string())?),
+        (None, false) => None,
+    };
+    let mut builder = Lobby::builder()
+        .store(store)
+        .label_sources(config.labels)
+        .datacenter(config.datacenter.to_string())
+        .listed(config.register)
+        .ttl(config.ttl)
+        .warm_max(config.warm_max)
+        .agent_grace(config.agent_grace);
+    if let Some(name) = name {
+        builder = builder.name(name);
+    }
+    for hook in config.hooks {
+        builder = builder.hook(hook);
+    }
+    for handler in config.handlers {
+        builder = builder.handler(handler);
+    }
+    for driver in config.drivers {
+        builder = match driver {
+            Driver::Gossip(gossip) if gossip.default_addr => builder.insecure(gossip.insecure).gossip_or_free_port(gossip.config),
+            Driver::Gossip(gossip) => builder.insecure(gossip.insecure).gossip(gossip.config),
+            Driver::Nats(nats) => builder.nats(*nats),
+            Driver::Redis(redis) => builder.redis(*redis),
+        };
+    }
+    Ok((builder, config.http))
 }
 
 /// Several throw-away agents on one machine are several hosts.

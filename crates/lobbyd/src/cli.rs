@@ -9,7 +9,7 @@ use clap::{Arg, ArgAction, ArgMatches, Command};
 
 use crate::config::{
     raw::{Origin, Raw},
-    setting::{GROUPS, SETTINGS},
+    setting::{GROUPS, Kind, SETTINGS},
 };
 
 /// What to do with the configuration.
@@ -60,6 +60,9 @@ pub(crate) fn command() -> Command {
             if setting.name == "GOSSIP_JOIN" {
                 arg = arg.visible_alias("join").action(ArgAction::Append);
             }
+            if setting.kind == Kind::Lines {
+                arg = arg.action(ArgAction::Append);
+            }
             command = command.arg(arg);
         }
     }
@@ -87,7 +90,7 @@ impl Cli {
     pub(crate) fn read_flags(&self, raw: &mut Raw) {
         for setting in SETTINGS {
             if let Some(values) = self.matches.get_many::<String>(setting.name) {
-                raw.set(setting, &values.cloned().collect::<Vec<_>>().join(","), Origin::Flag);
+                raw.set(setting, &values.cloned().collect::<Vec<_>>().join(setting.kind.separator()), Origin::Flag);
             }
         }
     }
@@ -128,6 +131,8 @@ mod tests {
         assert_eq!(raw.value("DISABLE_API"), ("true", Origin::Flag));
         assert_eq!(raw.value("REGISTER"), ("false", Origin::Flag));
         assert_eq!(raw.value("GOSSIP_JOIN"), ("a,b", Origin::Flag));
+        let raw = flags(&["--on", "member-join,user:a=x -y", "-on=query=z"]);
+        assert_eq!(raw.value("ON"), ("member-join,user:a=x -y\nquery=z", Origin::Flag));
     }
 
     #[test]

@@ -11,11 +11,13 @@ use std::{
     time::Duration,
 };
 
-use lobby::{LabelsConfig, hook::Hook, nats, redis};
+use lobby::{LabelsConfig, handler::Handler, hook::Hook, nats, redis};
 use lobby_core::{label::Label, name::Name};
 use tracing_subscriber::EnvFilter;
 
+mod block;
 mod exchange;
+mod handler;
 mod hook;
 pub(crate) mod raw;
 pub(crate) mod setting;
@@ -53,6 +55,8 @@ pub(crate) enum Driver {
 #[derive(Debug)]
 pub(crate) struct Gossip {
     pub(crate) config: lobby::gossip::Config,
+    /// Somebody knows that an address which others reach needs no key.
+    pub(crate) insecure: bool,
     /// The address is the default: when it is taken, a free port does as well.
     pub(crate) default_addr: bool,
 }
@@ -83,11 +87,13 @@ pub(crate) struct Config {
     pub(crate) datacenter: Name,
     pub(crate) data_dir: Option<PathBuf>,
     pub(crate) warm_max: Duration,
+    pub(crate) agent_grace: Duration,
     pub(crate) labels: LabelsConfig,
     pub(crate) ttl: Duration,
     pub(crate) drivers: Vec<Driver>,
     pub(crate) http: Http,
     pub(crate) hooks: Vec<Hook>,
+    pub(crate) handlers: Vec<Handler>,
     pub(crate) log: String,
     pub(crate) log_format: LogFormat,
     /// A throw-away agent: temporary folder, free ports where none is given, a name of its own.
@@ -134,6 +140,7 @@ impl Config {
             datacenter: read.parse("DATACENTER", "a name of at most 128 bytes without blanks")?,
             data_dir: read.path("DATA_DIR"),
             warm_max: read.seconds("WARM_MAX")?,
+            agent_grace: read.seconds("AGENT_GRACE")?,
             labels: labels(&read, own_labels_only, &mut warnings)?,
             ttl,
             drivers: exchange::drivers(&read)?,
@@ -147,6 +154,7 @@ impl Config {
                 node_exporter_port: read.parse("NODE_EXPORTER_PORT", "a port from 0 to 65535")?,
             },
             hooks,
+            handlers: handler::all(&read)?,
             log: read.text("LOG").to_owned(),
             log_format: match read.text("LOG_FORMAT") {
                 "text" => LogFormat::Text,
@@ -260,7 +268,12 @@ impl Read<'_> {
     }
 
     fn refuse(&self, name: &'static str, expected: impl Display) -> ConfigError {
-        let (value, origin) = self.raw.value(name);
+        self.refuse_part(name, self.text(name), expected)
+    }
+
+    /// Refuses one item of a list.
+    fn refuse_part(&self, name: &'static str, value: &str, expected: impl Display) -> ConfigError {
+        let (_, origin) = self.raw.value(name);
         let setting = setting::by_name(name).expect("only settings of the table are read");
         let value = if setting.kind.is_secret() { "<hidden>" } else { value };
         let origin = match origin {

@@ -11,11 +11,14 @@ mod cli;
 mod config;
 mod data_dir;
 mod log;
+mod reborn;
 mod signal;
 
 use cli::{Cli, Mode};
 use config::{Config, ConfigError, raw::Raw};
+use lobby::AgentError;
 use lobby_core::label::Label;
+use reborn::Reborn;
 
 const BAD_CONFIGURATION: u8 = 64;
 
@@ -86,6 +89,7 @@ fn reread_labels(cli: &Cli, started_with: &Raw) -> Result<(Vec<Label>, usize), C
 }
 
 fn run(config: Config) -> ExitCode {
+    let reborn = Reborn::remember();
     log::start(&config.log, config.log_format);
     for warning in &config.warnings {
         tracing::warn!("{warning}");
@@ -99,13 +103,13 @@ fn run(config: Config) -> ExitCode {
         runtime.shutdown_background();
         result
     });
-    match result {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(err) => {
-            eprintln!("lobbyd: {err:#}");
-            ExitCode::FAILURE
-        }
+    let Err(mut err) = result else { return ExitCode::SUCCESS };
+    if matches!(err.downcast_ref(), Some(AgentError::Cloned { .. })) {
+        tracing::warn!("{err:#}; starting anew");
+        err = reborn.start();
     }
+    eprintln!("lobbyd: {err:#}");
+    ExitCode::FAILURE
 }
 
 /// Prints to whoever still listens.

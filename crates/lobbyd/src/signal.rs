@@ -7,7 +7,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 pub(crate) enum Asked {
     /// SIGTERM, SIGINT: say goodbye and end.
     Leave,
-    /// SIGUSR2: end without a goodbye, because we are back in a moment.
+    /// SIGUSR2: tell everybody that we are back in a moment, and end.
     Restart,
     /// SIGHUP: read labels again.
     Reload,

@@ -23,9 +23,13 @@ fn text(url: &str, health: &Health) -> Vec<Vec<Cell>> {
     rows.push(row("age", complete, format!("{} s since the picture was complete", health.age)));
     rows.push(row("revision", Tone::Plain, health.revision.to_string()));
     rows.push(Vec::new());
-    rows.push(heading(&["EXCHANGE", "LINK", "WARM", "WHY"]));
-    rows.extend(health.exchanges.iter().map(link));
+    rows.extend(links(&health.exchanges));
     rows
+}
+
+/// The exchanges with their links.
+pub(crate) fn links(links: &[Link]) -> impl Iterator<Item = Vec<Cell>> {
+    std::iter::once(heading(&["EXCHANGE", "LINK", "WARM", "WHY"])).chain(links.iter().map(link))
 }
 
 fn link(link: &Link) -> Vec<Cell> {

@@ -30,10 +30,13 @@ const CONFINED: &[(&str, &[&str])] = &[
     ("axum", &["lobby-http"]),
     ("clap", &["lobbyctl", "lobbyd"]),
     ("foca", &["lobby-gossip"]),
+    ("hickory-resolver", &["lobby-exchange"]),
     ("hyper", &["lobby-http"]),
     ("notify", &["lobby"]),
     ("redis", &["lobby-exchange"]),
+    ("regex", &["lobby-core"]),
     ("reqwest", &["lobby"]),
+    ("socket2", &["lobby-exchange"]),
 ];
 
 /// Packages that must not be in the lock file: one TLS provider, which is ring.

@@ -3,6 +3,7 @@
 //! The house rules live here because this crate builds in seconds and needs no server.
 
 mod canned;
+mod gossip;
 mod layers;
 mod papers;
 mod program;

@@ -44,7 +44,7 @@ fn every_route_is_explained() {
 fn every_verb_is_explained() {
     let page = page("lobbyctl.md");
     for verb in files(&root().join("crates/lobbyctl/src/cmd"), &[".rs"]) {
-        let verb = verb.file_stem().unwrap().to_str().unwrap().to_owned();
+        let verb = verb.file_stem().unwrap().to_str().unwrap().replace('_', "-");
         assert!(page.contains(&format!("`{verb}")), "docs/lobbyctl.md lacks {verb}");
     }
 }

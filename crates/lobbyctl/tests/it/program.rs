@@ -16,18 +16,18 @@ use crate::canned::Canned;
 const LIST: &str = r#"[{"hostname":"web-1","labels":["rack:1","service:web"],"last_check":1630612478},
     {"hostname":"smtp","labels":["service:smtp"],"last_check":1630612470}]"#;
 
-fn lobbyctl(port: u16, args: &[&str]) -> Command {
+pub(crate) fn lobbyctl(port: u16, args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_lobbyctl"));
     command.env_clear().env("PORT", port.to_string()).args(args);
     command
 }
 
-fn run(port: u16, args: &[&str]) -> Output {
+pub(crate) fn run(port: u16, args: &[&str]) -> Output {
     lobbyctl(port, args).output().unwrap()
 }
 
 #[track_caller]
-fn check(body: &'static str, args: &[&str], want: Expect) -> Vec<String> {
+pub(crate) fn check(body: &'static str, args: &[&str], want: Expect) -> Vec<String> {
     let daemon = Canned::with_body(body);
     let output = run(daemon.address.port(), args);
     assert!(output.status.success(), "{output:?}");
@@ -36,12 +36,12 @@ fn check(body: &'static str, args: &[&str], want: Expect) -> Vec<String> {
     daemon.asked()
 }
 
-fn stderr(output: &Output) -> String {
+pub(crate) fn stderr(output: &Output) -> String {
     String::from_utf8(output.stderr.clone()).unwrap()
 }
 
 /// A port on which nobody listens, on any machine of this century (tcpmux).
-const CLOSED: u16 = 1;
+pub(crate) const CLOSED: u16 = 1;
 
 #[test]
 fn lists_are_tables() {
@@ -182,6 +182,17 @@ fn wrong_usage_ends_with_64() {
         &["--proto", "ftp", "nodes"],
         &["--host", "a b", "nodes"],
         &["--nosuch", "nodes"],
+        &["members", "--state", "dead"],
+        &["join"],
+        &["join", "a,b"],
+        &["rtt"],
+        &["event"],
+        &["event", "x", "--tag", "t"],
+        &["query", "x", "--timeout", "1h"],
+        &["query", "x", "--relay-factor", "9"],
+        &["keys"],
+        &["keys", "install"],
+        &["force-leave"],
     ];
     for args in cases {
         let output = run(CLOSED, args);

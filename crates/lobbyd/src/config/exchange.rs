@@ -37,8 +37,8 @@ fn gossip(read: &Read<'_>) -> Result<Gossip, ConfigError> {
     let bind: SocketAddr = read.parse("GOSSIP_ADDR", "IP:PORT, such as 0.0.0.0:1314")?;
     let join = read.list("GOSSIP_JOIN");
     let keys = keys(read)?;
-    let is_loopback = bind.ip().is_loopback();
-    if !is_loopback && keys.is_empty() && !read.truth("GOSSIP_INSECURE")? {
+    let (is_loopback, insecure) = (bind.ip().is_loopback(), read.truth("GOSSIP_INSECURE")?);
+    if !is_loopback && keys.is_empty() && !insecure {
         return Err(ConfigError::Together(format!(
             "GOSSIP_ADDR = {bind} is not a loopback address: set GOSSIP_KEY (lobbyctl keygen makes one), or GOSSIP_INSECURE=true \
              in a network where nobody else can send packets"
@@ -58,10 +58,25 @@ fn gossip(read: &Read<'_>) -> Result<Gossip, ConfigError> {
         keys,
         cluster: read.text("CLUSTER").to_owned(),
         profile: read.parse("GOSSIP_PROFILE", "lan, wan or fast")?,
-        beacon: None,
+        beacon: beacon(read)?,
+        // The agent keeps them in the folder of its store.
         folder: None,
     };
-    Ok(Gossip { config, default_addr: read.is_default("GOSSIP_ADDR") })
+    Ok(Gossip { config, insecure, default_addr: read.is_default("GOSSIP_ADDR") })
+}
+
+/// A multicast group and a port.
+fn beacon(read: &Read<'_>) -> Result<Option<SocketAddr>, ConfigError> {
+    match read.text("GOSSIP_BEACON") {
+        "" | "off" => Ok(None),
+        text => match text.parse().ok().filter(|addr: &SocketAddr| addr.ip().is_multicast() && addr.port() != 0) {
+            Some(addr) => Ok(Some(addr)),
+            None => Err(read.refuse(
+                "GOSSIP_BEACON",
+                "off, or a multicast address (224.0.0.0/4 or ff00::/8) and a port, such as 239.255.13.14:1315 or [ff02::1314]:1315",
+            )),
+        },
+    }
 }
 
 fn keys(read: &Read<'_>) -> Result<Vec<gossip::Key>, ConfigError> {

@@ -35,6 +35,8 @@ pub(crate) struct Raw {
     values: BTreeMap<&'static str, (String, Origin)>,
     /// The `[[hook]]` blocks of the file.
     pub(crate) hooks: Vec<Table>,
+    /// Its `[[handler]]` blocks.
+    pub(crate) handlers: Vec<Table>,
     /// Things worth a warning.
     pub(crate) warnings: Vec<String>,
 }
@@ -61,11 +63,12 @@ impl Raw {
         if self.value("NATS_URL").0.is_empty() { "gossip" } else { "nats" }
     }
 
-    /// The settings whose values differ, hooks among them.
+    /// The settings whose values differ, hooks and handlers among them.
     pub(crate) fn differences(&self, other: &Self) -> Vec<&'static str> {
         let differs = |setting: &&Setting| self.value(setting.name).0 != other.value(setting.name).0;
         let hooks = (self.hooks != other.hooks).then_some("hook");
-        SETTINGS.iter().filter(differs).map(|setting| setting.name).chain(hooks).collect()
+        let handlers = (self.handlers != other.handlers).then_some("handler");
+        SETTINGS.iter().filter(differs).map(|setting| setting.name).chain(hooks).chain(handlers).collect()
     }
 
     /// Reads the file's text.
@@ -77,12 +80,17 @@ impl Raw {
             ConfigError::File { file: file(), why: format!("line {line}: {}", err.message()) }
         })?;
         for (group, value) in table {
-            if group == "hook" {
-                self.hooks = tables(value)
-                    .ok_or_else(|| ConfigError::File { file: file(), why: "hooks are written as [[hook]] blocks".into() })?;
+            let blocks = match group.as_str() {
+                "hook" => Some(&mut self.hooks),
+                "handler" => Some(&mut self.handlers),
+                _ => None,
+            };
+            if let Some(blocks) = blocks {
+                let why = || format!("{group}s are written as [[{group}]] blocks");
+                *blocks = tables(value).ok_or_else(|| ConfigError::File { file: file(), why: why() })?;
                 continue;
             }
-            let known: Vec<_> = GROUPS.iter().map(|(group, _)| *group).chain(["hook"]).collect();
+            let known: Vec<_> = GROUPS.iter().map(|(group, _)| *group).chain(["hook", "handler"]).collect();
             if !known.contains(&group.as_str()) {
                 // A key without its table is the likelier mistake when its name is a known one.
                 let key = SETTINGS.iter().find(|setting| setting.key() == group).map(|setting| setting.path.to_owned());
@@ -99,7 +107,7 @@ impl Raw {
                     let nearest = format!("{group}.{}", nearest(&key, &known));
                     return Err(ConfigError::UnknownKey { file: file(), key: format!("{group}.{key}"), nearest });
                 };
-                let text = text_of(value).ok_or_else(|| ConfigError::File {
+                let text = text_of(value, setting.kind.separator()).ok_or_else(|| ConfigError::File {
                     file: file(),
                     why: format!("`{}` takes a text, a number, a truth value or a list of texts", setting.path),
                 })?;
@@ -118,8 +126,8 @@ impl Raw {
             match by_name(short.unwrap_or(&name)) {
                 Some(setting) => self.set(setting, &value, Origin::Environment(name)),
                 None => {
-                    // LOBBY_CONFIG names the file, LOBBY_SIM_… and LOBBY_TEST_… belong to the tests.
-                    let ours = ["CONFIG", "SIM_", "TEST_"];
+                    // LOBBY_CONFIG names the file, LOBBY_REBORN counts, LOBBY_SIM_… and LOBBY_TEST_… belong to the tests.
+                    let ours = ["CONFIG", "REBORN", "SIM_", "TEST_"];
                     if let Some(short) = short.filter(|short| !ours.iter().any(|start| short.starts_with(start))) {
                         let known: Vec<_> = SETTINGS.iter().map(|setting| setting.name).collect();
                         self.warnings.push(format!("{name} is no setting; did you mean LOBBY_{}?", nearest(short, &known)));
@@ -139,10 +147,11 @@ impl Raw {
                 if setting.name == "DRIVER" && value.is_empty() {
                     value = self.default_driver();
                 }
-                let shown = match setting.kind {
+                let shown: Value = match setting.kind {
                     Kind::Secret | Kind::LaterSecret if !value.is_empty() => "<hidden>".into(),
-                    Kind::Url => without_password(value),
-                    _ => value.to_owned(),
+                    Kind::Url => without_password(value).into(),
+                    Kind::Lines => value.lines().map(str::to_owned).collect::<Vec<_>>().into(),
+                    _ => value.into(),
                 };
                 let from = match origin {
                     Origin::Default => "default".into(),
@@ -150,12 +159,12 @@ impl Raw {
                     Origin::Environment(name) => name,
                     Origin::Flag => format!("--{}", setting.flag()),
                 };
-                text.push_str(&format!("{} = {} # {from}\n", setting.key(), Value::String(shown)));
+                text.push_str(&format!("{} = {} # {from}\n", setting.key(), shown));
             }
             text.push('\n');
         }
-        for hook in &self.hooks {
-            text.push_str(&format!("[[hook]]\n{hook}\n"));
+        for (name, blocks) in [("hook", &self.hooks), ("handler", &self.handlers)] {
+            blocks.iter().for_each(|block| text.push_str(&format!("[[{name}]]\n{block}\n")));
         }
         text
     }
@@ -176,7 +185,7 @@ fn tables(value: Value) -> Option<Vec<Table>> {
 }
 
 /// A value of the file as the text that a variable would hold.
-pub(crate) fn text_of(value: Value) -> Option<String> {
+pub(crate) fn text_of(value: Value, separator: &str) -> Option<String> {
     match value {
         Value::String(text) => Some(text),
         Value::Integer(number) => Some(number.to_string()),
@@ -184,7 +193,7 @@ pub(crate) fn text_of(value: Value) -> Option<String> {
         Value::Boolean(truth) => Some(truth.to_string()),
         Value::Array(items) => {
             let items: Option<Vec<_>> = items.into_iter().map(|item| item.as_str().map(str::to_owned)).collect();
-            Some(items?.join(","))
+            Some(items?.join(separator))
         }
         Value::Datetime(_) | Value::Table(_) => None,
     }

@@ -31,6 +31,8 @@ pub(crate) enum Kind {
     Secret,
     /// A list of addresses, each of which may have a password before its `@`.
     Url,
+    /// One item a line, because an item may hold commas. The flag may be given several times.
+    Lines,
     /// Belongs to a feature that is not built yet: accepted with a warning.
     Later,
     /// A secret of a feature that is not built yet.
@@ -40,6 +42,11 @@ pub(crate) enum Kind {
 impl Kind {
     pub(crate) const fn is_secret(self) -> bool {
         matches!(self, Self::Secret | Self::LaterSecret)
+    }
+
+    /// What stands between the items of a list when it is one text.
+    pub(crate) const fn separator(self) -> &'static str {
+        if matches!(self, Self::Lines) { "\n" } else { "," }
     }
 
     pub(crate) const fn is_later(self) -> bool {
@@ -79,6 +86,7 @@ pub(crate) const GROUPS: &[(&str, &str)] = &[
     ("nats", "NATS"),
     ("redis", "Redis"),
     ("callback", "Callback"),
+    ("events", "Event handlers"),
     ("prometheus", "Prometheus"),
     ("log", "Log"),
     ("hold", "Hold (later)"),
@@ -132,7 +140,13 @@ pub(crate) const SETTINGS: &[Setting] = &[
         "Where identity and generation are kept. Default: /var/lib/lobby if it can be written, else $XDG_STATE_HOME/lobby or ~/.local/state/lobby, a numbered folder below it for each daemon of the machine.",
     ),
     plain("WARM_MAX", "agent.warm_max", "SECONDS", "60", "How long an exchange may take to be warm before it stops counting."),
-    later("AGENT_GRACE", "agent.grace", "SECONDS", "10", "How long others keep a restarting agent."),
+    plain(
+        "AGENT_GRACE",
+        "agent.grace",
+        "SECONDS",
+        "10",
+        "How long a node stays listed whose agent restarts, or is gone while its host lives.",
+    ),
     plain("LABELS", "labels.labels", "LIST", "", "Labels of this node, separated by commas."),
     plain(
         "LABELS_PATH",
@@ -205,7 +219,20 @@ pub(crate) const SETTINGS: &[Setting] = &[
         "",
         "Address that peers use; without it the one that routes outward.",
     ),
-    plain("GOSSIP_JOIN", "gossip.join", "LIST", "", "Agents to join, host:port or DNS names, tried for ever."),
+    plain(
+        "GOSSIP_JOIN",
+        "gossip.join",
+        "LIST",
+        "",
+        "Agents to join, tried for ever: host:port, DNS names with all their addresses, or SRV names such as _lobby._tcp.example.com.",
+    ),
+    plain(
+        "GOSSIP_BEACON",
+        "gossip.beacon",
+        "GROUP:PORT",
+        "",
+        "Multicast group on which agents of one network find each other without GOSSIP_JOIN, such as 239.255.13.14:1315 or [ff02::1314]:1315; empty or off: none.",
+    ),
     secret(
         "GOSSIP_KEY",
         "gossip.key",
@@ -261,6 +288,17 @@ pub(crate) const SETTINGS: &[Setting] = &[
         "60",
         "A run that takes longer is killed with everything it started.",
     ),
+    Setting {
+        name: "ON",
+        path: "events.on",
+        value: "SPECS=COMMAND",
+        default: "",
+        help: "Runs a program on events: member-failed,user:deploy=/usr/local/bin/notify --all. The flag several times, the variable one a line, the file a list.",
+        kind: Kind::Lines,
+    },
+    plain("ON_COOLDOWN", "events.cooldown", "SECONDS", "0", "Least time between the end of a run of one handler and its next."),
+    plain("ON_FIRST_RUN_DELAY", "events.first_run_delay", "SECONDS", "0", "Least time from the start to the first run."),
+    plain("ON_TIMEOUT", "events.timeout", "SECONDS", "60", "A run that takes longer is killed with everything it started."),
     plain("NODE_EXPORTER_PORT", "prometheus.node_exporter_port", "PORT", "9100", "Port of targets whose labels name none."),
     plain("LOG", "log.filter", "FILTER", "info", "What is logged: error, warn, info, debug, trace, or a filter by module."),
     plain("LOG_FORMAT", "log.format", "NAME", "text", "text or json."),

@@ -107,6 +107,11 @@ fn refusals_name_the_setting_its_value_and_what_is_accepted() {
         (&[("GOSSIP_JOIN", "192.0.2.7:1314")], &["GOSSIP_JOIN", "192.0.2.7", "GOSSIP_ADDR"]),
         (&[("GOSSIP_KEY", "c2hvcnQ=")], &["GOSSIP_KEY", "<hidden>", "32 bytes"]),
         (&[("SOCKET", "/run/lobby.sock:9z")], &["SOCKET", "octal"]),
+        (&[("AGENT_GRACE", "soon")], &["AGENT_GRACE", "soon", "seconds"]),
+        (&[("GOSSIP_BEACON", "10.0.0.1:1315")], &["GOSSIP_BEACON", "10.0.0.1:1315", "multicast"]),
+        (&[("GOSSIP_BEACON", "[fe80::1]:1315")], &["GOSSIP_BEACON", "[fe80::1]:1315", "multicast"]),
+        (&[("GOSSIP_BEACON", "239.255.13.14")], &["GOSSIP_BEACON", "239.255.13.14", "a port"]),
+        (&[("GOSSIP_BEACON", "239.255.13.14:0")], &["GOSSIP_BEACON", "239.255.13.14:0", "a port"]),
         (&[("RUNTIME_LABELS_FILENAME", "../x")], &["RUNTIME_LABELS_FILENAME", "../x"]),
     ] {
         let message = refused(variables);
@@ -135,6 +140,8 @@ fn an_unknown_key_is_refused_at_every_level_and_the_nearest_is_named() {
         ("[http]\nprot = 1\n", "`http.port`"),
         ("port = 1\n", "`http.port`"),
         ("[[hook]]\ncommand = \"x\"\ncoldown = 1\n", "`hook.cooldown`"),
+        ("[[handler]]\ncommand = \"x\"\nof = \"*\"\n", "`handler.on`"),
+        ("[handlr]\nx = 1\n", "`handler`"),
     ] {
         let message = file(text).err().unwrap().to_string();
         assert!(message.contains("is no setting") && message.contains(nearest), "{message}");
@@ -161,6 +168,18 @@ fn hooks_of_the_file_have_their_own_times_and_filter() {
     ] {
         assert!(file(bad).is_err(), "{bad}");
     }
+}
+
+#[test]
+fn the_beacon_takes_groups_of_both_families_and_is_off_otherwise() {
+    let beacon = |value| match &config(&[("GOSSIP_BEACON", value)]).drivers[..] {
+        [Driver::Gossip(gossip)] => gossip.config.beacon,
+        other => panic!("{other:?}"),
+    };
+    for group in ["239.255.13.14:1315", "[ff02::1314]:1315"] {
+        assert_eq!(beacon(group), Some(group.parse().unwrap()));
+    }
+    assert_eq!((beacon(""), beacon("off")), (None, None));
 }
 
 #[test]
@@ -235,6 +254,7 @@ fn reference() -> String {
         }
     }
     text.push_str(HOOKS);
+    text.push_str(HANDLERS);
     text
 }
 
@@ -254,4 +274,34 @@ environment without the secrets: TOKEN, GOSSIP_KEY, EXCHANGE_KEY, NATS_URL, and 
 | `timeout` | `60` | A run that takes longer is killed with everything it started. |
 | `labels` | | Only hosts with any of these labels, a comma list or a list of texts. |
 | `prefixes` | | Only hosts with a label that starts with any of these. |
+";
+
+const HANDLERS: &str = "
+## Event handlers
+
+A handler runs a program on what happens: `--on 'member-join,member-failed=/usr/local/bin/notify --all'`. Before the first
+`=` stand the events, behind it program and arguments, split at blanks, no shell. The flag is given once for each handler;
+`ON` holds one a line; `on` in the file is a list. ON_COOLDOWN, ON_FIRST_RUN_DELAY and ON_TIMEOUT are for all of these.
+
+| event | when |
+|---|---|
+| `member-join`, `member-leave`, `member-failed` | a node came, said goodbye, was lost |
+| `member-update`, `member-reap` | its labels changed, a failed one was forgotten |
+| `member-*` | any of these |
+| `service-up`, `service-down`, `service-update`, `service-*` | the same of services |
+| `user`, `user:NAME` | a user event, one of this name |
+| `query`, `query:NAME` | a query, one of this name; what the program prints is the answer |
+| `*` | everything |
+
+The file may also hold `[[handler]]` blocks, each with times of its own. What a handler finds in its environment and on its
+stdin is in [handlers.md](handlers.md).
+
+| key | default | meaning |
+|---|---|---|
+| `on` | | The events, a comma list or a list of texts. |
+| `command` | | Program and arguments: one text, split at blanks, or a list of texts. No shell. |
+| `name` | the program | Name in the log. |
+| `cooldown` | `0` | Least seconds between the end of a run and the next. |
+| `first_run_delay` | `0` | Least seconds from the start of the agent to the first run. |
+| `timeout` | `60` | A run that takes longer is killed with everything it started. |
 ";

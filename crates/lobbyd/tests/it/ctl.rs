@@ -1,33 +1,6 @@
 //! lobbyctl against a real agent.
 
-use std::{path::PathBuf, process::Command};
-
-use lobby_testkit::daemon::Daemon;
-use serde_json::Value;
-
-use crate::fleet::{all_list, daemon, gossiping, lists};
-
-/// lobbyctl lies beside lobbyd; the test command builds both.
-fn lobbyctl() -> PathBuf {
-    let path = PathBuf::from(env!("CARGO_BIN_EXE_lobbyd")).with_file_name("lobbyctl");
-    assert!(path.is_file(), "lobbyctl is not built: run the test command of README.md, or `cargo build -p lobbyctl`");
-    path
-}
-
-fn ctl(agent: &Daemon, arguments: &[&str]) -> (Option<i32>, String) {
-    let mut command = Command::new(lobbyctl());
-    command.env_clear().env("PORT", agent.http.port().to_string()).args(arguments);
-    let output = command.output().unwrap();
-    let text = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
-    (output.status.code(), text)
-}
-
-fn json(agent: &Daemon, arguments: &[&str]) -> Value {
-    let arguments: Vec<_> = ["--json"].into_iter().chain(arguments.iter().copied()).collect();
-    let (code, text) = ctl(agent, &arguments);
-    assert_eq!(code, Some(0), "{text}");
-    serde_json::from_str(&text).unwrap_or_else(|err| panic!("{err}: {text}"))
-}
+use crate::fleet::{all_list, ctl, daemon, gossiping, json, lists};
 
 #[test]
 fn every_verb_against_a_real_fleet() {

@@ -1,6 +1,6 @@
 //! What the other files share: starting daemons and waiting for what they list.
 
-use std::time::Duration;
+use std::{path::PathBuf, process::Command, time::Duration};
 
 use lobby_testkit::{
     daemon::{Builder, Daemon},
@@ -106,4 +106,29 @@ pub(crate) fn throughout(duration: Duration, mut check: impl FnMut()) {
         let now = std::time::SystemTime::UNIX_EPOCH.elapsed().unwrap();
         expect(now >= until, now)
     });
+}
+
+/// lobbyctl lies beside lobbyd; the test command builds both.
+pub(crate) fn lobbyctl() -> PathBuf {
+    let path = PathBuf::from(env!("CARGO_BIN_EXE_lobbyd")).with_file_name("lobbyctl");
+    assert!(path.is_file(), "lobbyctl is not built: run the test command of README.md, or `cargo build -p lobbyctl`");
+    path
+}
+
+/// Runs lobbyctl against this daemon: exit code, and both outputs.
+pub(crate) fn ctl(agent: &Daemon, arguments: &[&str]) -> (Option<i32>, String) {
+    let mut command = Command::new(lobbyctl());
+    command.env_clear().env("PORT", agent.http.port().to_string()).args(arguments);
+    let output = command.output().unwrap();
+    let text = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+    (output.status.code(), text)
+}
+
+/// Runs `lobbyctl --json`; panics unless it succeeds.
+#[track_caller]
+pub(crate) fn json(agent: &Daemon, arguments: &[&str]) -> Value {
+    let arguments: Vec<_> = ["--json"].into_iter().chain(arguments.iter().copied()).collect();
+    let (code, text) = ctl(agent, &arguments);
+    assert_eq!(code, Some(0), "{text}");
+    serde_json::from_str(&text).unwrap_or_else(|err| panic!("{err}: {text}"))
 }
