@@ -141,6 +141,8 @@ impl Watch {
 pub fn states(before: &Snapshot, now: &Snapshot) -> Vec<(Arc<Node>, &'static str)> {
     let told = |difference: DiffItem<'_, '_, Origin, Arc<Node>>| match difference {
         DiffItem::Update { old: (_, old), new: (_, node) } if old.state == node.state => None,
+        // A record that came before its node was heard of.
+        DiffItem::Add(_, node) if node.state == NodeState::Failed => None,
         DiffItem::Add(_, node) | DiffItem::Update { new: (_, node), .. } => Some((node.clone(), node.state.as_str())),
         DiffItem::Remove(_, node) if node.state == NodeState::Failed => Some((node.clone(), "forgotten")),
         DiffItem::Remove(_, node) => Some((node.clone(), "left")),

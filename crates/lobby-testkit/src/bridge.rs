@@ -41,7 +41,8 @@ impl Bridge {
         let switch = Netns::new();
         switch.run("ip", &["link", "add", "br0", "type", "bridge"]);
         switch.run("ip", &["link", "set", "br0", "up"]);
-        let hosts = (0..n).map(|idx| Host::plug_in(&switch, idx)).collect();
+        let hosts: Vec<_> = (0..n).map(|idx| Host::plug_in(&switch, idx)).collect();
+        hosts.iter().for_each(|host| host.know_neighbours(n));
         Self { hosts, switch }
     }
 
@@ -113,10 +114,19 @@ impl Host {
         switch.run("ip", &["link", "add", &host.port, "type", "veth", "peer", "name", "eth0", "netns", host.ns.name()]);
         switch.run("ip", &["link", "set", &host.port, "master", "br0", "up"]);
         host.ns.run("ip", &["addr", "add", &format!("{}/24", host.ip), "dev", "eth0"]);
-        host.ns.run("ip", &["link", "set", "eth0", "up"]);
+        host.ns.run("ip", &["link", "set", "eth0", "address", &format!("02:00:0a:4d:00:{:02x}", idx + 1), "up"]);
         // A default route, for programs that guess their address by it.
         host.ns.run("ip", &["route", "add", "default", "dev", "eth0"]);
         host
+    }
+
+    /// Tells the host where all others are. Learnt addresses of all namespaces share one small table of the kernel, and
+    /// when that is full, packets are dropped.
+    fn know_neighbours(&self, n: usize) {
+        let lines = format!(
+            "for i in $(seq 1 {n}); do printf 'neigh replace 10.77.0.%d lladdr 02:00:0a:4d:00:%02x dev eth0 nud permanent\\n' $i $i; done"
+        );
+        self.run("sh", &["-c", &format!("{lines} | ip -batch -")]);
     }
 
     /// A command that will run on the host.

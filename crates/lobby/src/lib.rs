@@ -25,8 +25,8 @@
 //! let first = Lobby::builder().name("web-1".parse()?).bind("127.0.0.1:0").membership(Printer).start().await?;
 //! let addr = first.exchanges()[0].address.ok_or("gossip listens")?.to_string();
 //!
-//! let second = Lobby::builder().name("web-2".parse()?).tags([("role", "web")]).bind("127.0.0.1:0").seeds([addr]);
-//! let second = second.start().await?;
+//! let second = Lobby::builder().name("web-2".parse()?).tags([("role", "web")]).bind("127.0.0.1:0").start().await?;
+//! assert_eq!(second.join([addr]).await?, 1);
 //! let mut events = first.member_events();
 //! assert!(matches!(events.next().await, Some(lobby::MemberEvent::Join(web)) if web.tags["role"] == "web"));
 //!

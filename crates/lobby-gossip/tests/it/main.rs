@@ -2,9 +2,12 @@
 //!
 //! `LOBBY_SIM_SEED=7` replays one seed, `LOBBY_SIM_SEEDS=20` tries more of them; a failure prints its seed.
 
+mod death;
 mod gates;
+mod gates_1000;
 mod laws;
 mod plane;
+mod random;
 mod scenario;
 mod seeds;
 mod sim;

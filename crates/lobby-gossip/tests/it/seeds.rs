@@ -2,9 +2,13 @@
 
 use std::collections::VecDeque;
 
+/// A number from the environment.
+pub(crate) fn number(name: &str) -> Option<u64> {
+    std::env::var(name).ok().and_then(|text| text.parse().ok())
+}
+
 /// The seeds to run, and one failure message that names the seed.
-pub(crate) fn for_each_seed(default: u64, run: impl Fn(u64)) {
-    let number = |name: &str| std::env::var(name).ok().and_then(|text| text.parse::<u64>().ok());
+pub(crate) fn for_each_seed(default: u64, mut run: impl FnMut(u64)) {
     let seeds: VecDeque<u64> = match number("LOBBY_SIM_SEED") {
         Some(seed) => [seed].into(),
         None => (1..=number("LOBBY_SIM_SEEDS").unwrap_or(default)).collect(),
@@ -20,7 +24,8 @@ struct PrintSeed(u64);
 impl Drop for PrintSeed {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            eprintln!("failed with LOBBY_SIM_SEED={}", self.0);
+            let test = std::thread::current().name().unwrap_or("").to_owned();
+            eprintln!("replay: LOBBY_SIM_SEED={} cargo test -p lobby-gossip --test it {test} -- --exact --nocapture", self.0);
         }
     }
 }

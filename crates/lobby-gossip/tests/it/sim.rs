@@ -1,12 +1,14 @@
 //! The simulator: N engines, one seed, virtual time.
 //!
-//! Datagrams take 1 to 5 ms and may be lost. Streams carry the real frames, in order, with the same latency; a lost
-//! segment costs 200 ms. A paused node's packets wait in its socket and are read before its late timers, as in the shell.
-//! Killed nodes are silent: connecting to them times out. Timers fire up to 1 ms late.
+//! A paused node's packets wait in its socket and are read before its late timers, as in the shell. Timers fire up to
+//! 1 ms late. A node's process and its host end separately: a killed process refuses connections and its streams end at
+//! once, a host without power is silent.
+//! Parts: `sim/agenda` (what happens when), `sim/faults` (who cannot reach whom), `sim/wire` (what engines want),
+//! `sim/streams` (streams with their slots and deadlines), `sim/life` (start, stop, restart), `sim/form` (clusters at
+//! rest), `sim/measure` (who knew when).
 
 use std::{
-    cmp::Reverse,
-    collections::{BinaryHeap, HashMap},
+    collections::{HashMap, VecDeque},
     net::{IpAddr, Ipv4Addr, SocketAddr},
     sync::Arc,
     time::Duration,
@@ -21,70 +23,44 @@ use lobby_core::{
     stats::Stats,
     time::Moment,
 };
-use lobby_gossip::{Engine, EngineClock, Input, Key, Keyring, Output, Profile, Setup, StreamId};
+use lobby_gossip::{Engine, EngineClock, Input, Key, Output, Reach, StreamId};
 use rand::{RngExt, SeedableRng, rngs::SmallRng};
 
+mod agenda;
+mod faults;
+mod form;
+mod life;
+mod measure;
+mod streams;
 mod wire;
+
+pub(crate) use faults::Faults;
+pub(crate) use measure::{NEVER, Times, first, quantile, victims};
+
+use agenda::{Agenda, Event, Item};
+use streams::Links;
 
 pub(crate) const MS: Duration = Duration::from_millis(1);
 pub(crate) const SEC: Duration = Duration::from_secs(1);
-
-/// IPv4 and UDP headers.
-const UDP_OVERHEAD: usize = 28;
-/// IPv4 and TCP headers, length and tag of one Noise message.
-const TCP_OVERHEAD: usize = 40 + 4 + 18;
-/// Segments of a TCP and Noise handshake and of the end, all headers included, per side.
-const CONNECT_SEGMENTS: u64 = 3;
-const CONNECT_BYTES: u64 = 3 * 40 + 48;
-
-/// The first byte of a frame that asks for a record.
-const PULL: u8 = 9;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Note {
     Seen(usize),
     Gone(usize),
+    Unattended(usize),
     Suspect(usize),
+    /// A record, and whether it is the last one of its process.
     Record(usize, Stamp, bool),
+    /// Somebody made it leave.
+    Forced(usize),
+    Cloned,
     Warm,
+    /// Goodbye is said.
     Left,
 }
 
-enum Event {
-    Datagram { from: SocketAddr, bytes: Vec<u8> },
-    Wake,
-    Boot,
-    Seeds,
-    Connect { from: usize, epoch: u32, stream: StreamId, tries: u32 },
-    Opened(StreamId),
-    Frame(StreamId, Vec<u8>),
-    Closed(StreamId),
-}
-
-struct Item {
-    at: Moment,
-    seq: u64,
-    node: usize,
-    epoch: u32,
-    event: Event,
-}
-
-impl PartialEq for Item {
-    fn eq(&self, other: &Self) -> bool {
-        self.seq == other.seq
-    }
-}
-impl Eq for Item {}
-impl PartialOrd for Item {
-    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
-        Some(self.cmp(other))
-    }
-}
-impl Ord for Item {
-    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
-        (self.at, self.seq).cmp(&(other.at, other.seq))
-    }
-}
+/// Who noted what when.
+pub(crate) type Entry = (Moment, usize, Note);
 
 /// What was sent.
 #[derive(Clone, Debug, Default)]
@@ -93,13 +69,15 @@ pub(crate) struct Tap {
     pub(crate) frames: Vec<Vec<u8>>,
 }
 
-/// The other end of a stream.
-struct Wire {
-    peer: usize,
-    peer_epoch: u32,
-    peer_stream: StreamId,
-    /// When the last frame to the peer arrives: the next cannot overtake it.
-    last: Moment,
+/// What answers at a node's port while none of our processes does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Port {
+    /// The host refuses.
+    Free,
+    /// Another program.
+    Taken,
+    /// The host is silent.
+    Dark,
 }
 
 pub(crate) struct Node {
@@ -107,15 +85,27 @@ pub(crate) struct Node {
     pub(crate) local: LocalRecord,
     pub(crate) stats: Arc<Stats>,
     pub(crate) clock: EngineClock,
-    epoch: u32,
-    paused_until: Moment,
-    wake_at: Option<Moment>,
-    wires: HashMap<StreamId, Wire>,
     /// REGISTER: without it the node is a member that publishes no record.
     pub(crate) listed: bool,
+    pub(crate) port: Port,
+    /// A firewall rejects whatever comes in by TCP, by UDP.
+    pub(crate) reject: (bool, bool),
     pub(crate) packets: u64,
     pub(crate) bytes: u64,
     pub(crate) pulls_served: u64,
+    /// Streams of [`Output::Watch`] and attempts of [`Output::Connect`].
+    pub(crate) n_watches: u64,
+    pub(crate) n_connects: u64,
+    /// When the process started.
+    pub(crate) started: Moment,
+    epoch: u32,
+    paused_until: Moment,
+    wake_at: Option<Moment>,
+    /// How far its clock is ahead of the others'.
+    skew: Duration,
+    /// Start again so long after goodbye.
+    back_after: Option<Duration>,
+    links: Links,
 }
 
 pub(crate) struct Sim {
@@ -125,15 +115,18 @@ pub(crate) struct Sim {
     pub(crate) loss: f64,
     /// Nodes below this index cannot reach the others.
     pub(crate) split: usize,
-    pub(crate) log: Vec<(Moment, usize, Note)>,
+    pub(crate) faults: Faults,
+    pub(crate) log: Vec<Entry>,
+    /// What the shells were told of joins, events, queries and keys.
+    pub(crate) said: Vec<(Moment, usize, Output)>,
     pub(crate) seeds: Vec<usize>,
     /// Every datagram and frame that was sent, when somebody wants them.
     pub(crate) tap: Option<Tap>,
-    /// What the shells were told of events, queries and keys.
-    pub(crate) said: Vec<(Moment, usize, Output)>,
     key: Option<Key>,
-    heap: BinaryHeap<Reverse<Item>>,
-    n_events: u64,
+    agenda: Agenda,
+    streams: HashMap<u64, streams::Link>,
+    n_links: u64,
+    forming: Option<form::Forming>,
     ids: HashMap<NodeId, usize>,
 }
 
@@ -146,108 +139,54 @@ impl Sim {
     pub(crate) fn new(n: usize, seed: u64, key: bool) -> Self {
         let mut rng = SmallRng::seed_from_u64(seed);
         let ids: Vec<_> = (0..n).map(|_| NodeId::from_bytes(rng.random())).collect();
-        let node = |(idx, id): (usize, &NodeId)| Node {
-            engine: None,
-            local: local(idx, *id, 1_790_000_000_000_000),
-            stats: Arc::default(),
-            clock: EngineClock::default(),
-            epoch: 0,
-            paused_until: Moment::ZERO,
-            wake_at: None,
-            wires: HashMap::new(),
-            listed: true,
-            packets: 0,
-            bytes: 0,
-            pulls_served: 0,
-        };
         Self {
             now: Moment::ZERO,
-            nodes: ids.iter().enumerate().map(node).collect(),
+            nodes: ids.iter().enumerate().map(|(idx, id)| life::node(idx, *id)).collect(),
             rng,
             loss: 0.0,
             split: 0,
+            faults: Faults::default(),
             log: Vec::new(),
+            said: Vec::new(),
             seeds: vec![0],
             tap: None,
-            said: Vec::new(),
             key: key.then(|| Key::from_bytes([7; 32])),
-            heap: BinaryHeap::new(),
-            n_events: 0,
+            agenda: Agenda::default(),
+            streams: HashMap::new(),
+            n_links: 0,
+            forming: None,
             ids: ids.into_iter().enumerate().map(|(idx, id)| (id, idx)).collect(),
         }
     }
 
-    /// A cluster in which everybody knows everybody, at rest.
-    pub(crate) fn formed(n: usize, seed: u64, key: bool) -> Self {
-        let mut sim = Self::new(n, seed, key);
-        sim.seeds = (0..n.min(3)).collect();
-        for idx in 0..n {
-            let after = SEC.mul_f64(sim.rng.random_range(0.0..3.0));
-            sim.boot(idx, after);
-        }
-        let formed = sim.run_until_true(60 * SEC, Self::all_see_all);
-        assert!(formed.is_some(), "no full view after 60 s");
-        sim.run(20 * SEC);
-        sim.log.clear();
-        sim
-    }
-
-    /// Starts a node after a while.
-    pub(crate) fn boot(&mut self, idx: usize, after: Duration) {
-        self.nodes[idx].epoch += 1;
-        self.at(after, idx, Event::Boot);
-    }
-
-    /// Starts a killed node again with the next generation and all state lost.
-    pub(crate) fn restart(&mut self, idx: usize, after: Duration) {
-        let node = &mut self.nodes[idx];
-        let Origin::Node(id) = node.local.record().origin else { unreachable!("simulated nodes have ids") };
-        let generation = node.local.record().stamp.generation.0 + 1_000_000;
-        node.local = local(idx, id, generation);
-        self.boot(idx, after);
-    }
-
-    /// Stops a node without a word.
-    pub(crate) fn kill(&mut self, idx: usize) {
-        let node = &mut self.nodes[idx];
-        node.engine = None;
-        node.epoch += 1;
-        node.wake_at = None;
-        node.wires.clear();
-    }
-
-    /// Stops a node's process for a while.
-    pub(crate) fn pause(&mut self, idx: usize, time: Duration) {
-        self.nodes[idx].paused_until = self.now + time;
-    }
-
     /// Changes a node's labels; returns the stamp of the new record.
     pub(crate) fn relabel(&mut self, idx: usize, labels: &[String]) -> Stamp {
-        let now = self.now;
         self.nodes[idx].local.set_labels(labels.iter().map(|label| label.parse::<Label>().unwrap()));
-        let record = self.nodes[idx].local.commit(now).unwrap();
-        let stamp = record.stamp;
-        self.input(idx, Input::Announce(Announcement { record, listed: true }));
-        stamp
+        self.publish(idx);
+        self.nodes[idx].local.record().stamp
     }
 
-    /// Says goodbye; the process ends when the engine says so.
-    pub(crate) fn leave(&mut self, idx: usize) {
-        let now = self.now;
-        self.nodes[idx].local.leave();
-        let record = self.nodes[idx].local.commit(now).unwrap();
-        self.input(idx, Input::Announce(Announcement { record, listed: true }));
-        self.input(idx, Input::Leave);
+    /// Announces the newest version of a node's record, if there is a newer one.
+    pub(crate) fn publish(&mut self, idx: usize) {
+        let node = &mut self.nodes[idx];
+        if let Some(record) = node.local.commit(self.now) {
+            let listed = node.listed;
+            self.input(idx, Input::Announce(Announcement { record, listed }));
+        }
     }
 
     pub(crate) fn input(&mut self, idx: usize, input: Input<'_>) {
-        let now = self.now;
-        let node = &mut self.nodes[idx];
-        if let Some(engine) = &mut node.engine {
-            let now = node.clock.turn(now, engine.next_deadline());
-            engine.handle(input, now);
+        if let Some(now) = self.turn(idx) {
+            self.nodes[idx].engine.as_mut().unwrap().handle(input, now);
             self.drain(idx);
         }
+    }
+
+    /// The engine's time at this moment, if the node runs.
+    pub(crate) fn turn(&mut self, idx: usize) -> Option<Moment> {
+        let node = &mut self.nodes[idx];
+        let deadline = node.engine.as_ref()?.next_deadline();
+        Some(node.clock.turn(self.now + node.skew, deadline))
     }
 
     pub(crate) fn up(&self) -> Vec<usize> {
@@ -258,22 +197,35 @@ impl Sim {
         self.nodes[idx].local.record().origin.node_id().unwrap()
     }
 
+    pub(crate) fn engine(&self, idx: usize) -> &Engine {
+        self.nodes[idx].engine.as_ref().expect("this node runs")
+    }
+
     pub(crate) fn random_up(&mut self) -> usize {
         let up = self.up();
         up[self.rng.random_range(0..up.len())]
     }
 
-    /// Whether every running node holds every other one up and has its newest record.
+    /// Whether every running node holds every other one up, nobody else, and has everybody's newest record.
     pub(crate) fn all_see_all(&self) -> bool {
         let up = self.up();
-        up.iter().all(|idx| {
-            let engine = self.nodes[*idx].engine.as_ref().unwrap();
-            let newest = |other: &usize| {
-                let record = self.nodes[*other].local.record();
-                engine.record(self.id(*other)).is_some_and(|known| known.stamp == record.stamp)
-            };
-            engine.n_members() + 1 == up.len() && up.iter().all(newest)
-        })
+        up.iter().all(|idx| self.sees_all(*idx, &up))
+    }
+
+    /// Whether this node holds up exactly these and has their newest records.
+    pub(crate) fn sees_all(&self, idx: usize, up: &[usize]) -> bool {
+        let engine = self.engine(idx);
+        let newest = |other: &usize| {
+            let stamp = self.nodes[*other].local.record().stamp;
+            engine.record(self.id(*other)).is_some_and(|known| known.stamp == stamp)
+        };
+        engine.n_members() + 1 == up.len() && up.iter().all(newest)
+    }
+
+    /// Whether this node holds the other one up.
+    pub(crate) fn holds_up(&self, observer: usize, idx: usize) -> bool {
+        let id = self.id(idx);
+        self.engine(observer).members().any(|member| member.id == id)
     }
 
     /// How often nodes were held down by mistake and came back, summed over the running ones.
@@ -288,10 +240,8 @@ impl Sim {
 
     pub(crate) fn run(&mut self, time: Duration) {
         let end = self.now + time;
-        while let Some(Reverse(item)) = self.heap.peek()
-            && item.at <= end
-        {
-            let Reverse(item) = self.heap.pop().unwrap();
+        while let Some((at, item)) = self.agenda.pop(end) {
+            self.now = at;
             self.step(item);
         }
         self.now = end;
@@ -311,83 +261,56 @@ impl Sim {
 
     fn at(&mut self, after: Duration, node: usize, event: Event) {
         let epoch = self.nodes[node].epoch;
-        self.at_moment(self.now + after, node, epoch, event);
+        self.agenda.push(self.now + after, Item { node, epoch, event });
     }
 
-    fn at_moment(&mut self, at: Moment, node: usize, epoch: u32, event: Event) {
-        self.n_events += 1;
-        self.heap.push(Reverse(Item { at, seq: self.n_events, node, epoch, event }));
-    }
-
-    fn step(&mut self, mut item: Item) {
-        self.now = item.at;
+    fn step(&mut self, item: Item) {
         let node = &mut self.nodes[item.node];
-        if node.epoch != item.epoch {
-            return self.unreachable(item);
+        // What belongs to the host happens whether or not the process is the same, or runs at all.
+        if let Event::Knock(link) = item.event {
+            return self.knock(link);
         }
-        if node.paused_until > item.at {
+        if node.epoch != item.epoch {
+            return;
+        }
+        if node.paused_until > self.now {
             // The socket is read before due timers.
             let late = if matches!(item.event, Event::Wake) { Duration::from_micros(200) } else { Duration::ZERO };
-            item.at = node.paused_until + late;
-            self.heap.push(Reverse(item));
-            return;
+            let at = node.paused_until + late;
+            return self.agenda.push(at, item);
         }
         let idx = item.node;
         match item.event {
             Event::Boot => self.start(idx),
-            Event::Datagram { from, bytes } => self.input(idx, Input::Datagram(from, &bytes)),
+            Event::Datagram { from, bytes } => {
+                if !node.reject.1 {
+                    self.input(idx, Input::Datagram(from, &bytes));
+                }
+            }
             Event::Seeds => {
                 let addrs = self.seeds.iter().map(|idx| addr(*idx)).collect();
                 self.input(idx, Input::Seeds { addrs, all_resolved: true });
             }
-            Event::Opened(stream) => self.input(idx, Input::Opened(stream)),
-            Event::Frame(stream, bytes) => {
-                node.pulls_served += u64::from(bytes.first() == Some(&PULL));
-                self.input(idx, Input::Frame(stream, &bytes));
-            }
-            Event::Closed(stream) => {
-                node.wires.remove(&stream);
-                self.input(idx, Input::Closed(stream));
-            }
-            Event::Connect { from, epoch, stream, tries } => self.connect(idx, from, epoch, stream, tries),
-            Event::Wake => {
-                if node.wake_at.is_none_or(|at| at > item.at) {
-                    return;
-                }
-                node.wake_at = None;
-                if let Some(engine) = &mut node.engine {
-                    let now = node.clock.turn(item.at, engine.next_deadline());
-                    engine.handle_deadline(now);
-                }
-                self.drain(idx);
-            }
+            Event::Reached(id, reach) => self.input(idx, Input::Reached(id, reach)),
+            Event::Knock(_) => {}
+            Event::Admit(link) => self.wait_for_slot(link),
+            Event::Opened(link) => self.opened(link),
+            Event::Part { link, side, part } => self.arrive(link, side, part),
+            Event::Expired { link, side, unopened } => self.expire(link, side, unopened),
+            Event::Wake => self.wake(idx),
         }
     }
 
-    fn start(&mut self, idx: usize) {
-        let mut nonces = SmallRng::seed_from_u64(self.rng.random());
+    fn wake(&mut self, idx: usize) {
+        let now = self.now;
         let node = &mut self.nodes[idx];
-        node.clock = EngineClock::default();
-        let setup = Setup {
-            config: Profile::Lan.config(),
-            keyring: Arc::new(Keyring::new("sim", self.key.as_slice()).unwrap()),
-            advertise: addr(idx),
-            announcement: Announcement { record: node.local.record().clone(), listed: node.listed },
-            seeded: true,
-            peers: Vec::new(),
-            nonces: Box::new(move || nonces.random()),
-            seed: self.rng.random(),
-            stats: node.stats.clone(),
-        };
-        let now = node.clock.turn(self.now, None);
-        node.engine = Some(Engine::new(setup, now));
-        self.drain(idx);
+        if node.wake_at.is_none_or(|at| at > now) {
+            return;
+        }
+        node.wake_at = None;
+        if let Some(now) = self.turn(idx) {
+            self.nodes[idx].engine.as_mut().unwrap().handle_deadline(now);
+            self.drain(idx);
+        }
     }
-}
-
-fn local(idx: usize, id: NodeId, generation: u64) -> LocalRecord {
-    let mut local = LocalRecord::new(id, Generation(generation), format!("node-{idx}").parse().unwrap());
-    local.set_labels(["service:web", "location:prague"].map(|label| label.parse().unwrap()));
-    local.commit(Moment::ZERO);
-    local
 }

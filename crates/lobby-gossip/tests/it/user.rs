@@ -14,7 +14,7 @@ use lobby_core::{
     stats::{PacketKind, Verdict},
     time::Moment,
 };
-use lobby_gossip::{Engine, Input, KEYS_META, Key, Output};
+use lobby_gossip::{Engine, KEYS_META, Key, Output};
 
 use crate::{
     seeds::for_each_seed,
@@ -24,9 +24,8 @@ use crate::{
 impl Sim {
     /// Calls an engine as its shell would.
     fn call<T>(&mut self, idx: usize, call: impl FnOnce(&mut Engine, Moment) -> T) -> T {
-        let node = &mut self.nodes[idx];
-        let engine = node.engine.as_mut().expect("it runs");
-        let now = node.clock.turn(self.now, engine.next_deadline());
+        let now = self.turn(idx).expect("it runs");
+        let engine = self.nodes[idx].engine.as_mut().expect("it runs");
         let result = call(engine, now);
         self.drain(idx);
         result
@@ -49,11 +48,8 @@ impl Sim {
     }
 
     fn report_keys(&mut self, idx: usize, summary: &str) {
-        let now = self.now;
         self.nodes[idx].local.set_meta(KEYS_META, summary);
-        if let Some(record) = self.nodes[idx].local.commit(now) {
-            self.input(idx, Input::Announce(lobby_core::port::Announcement { record, listed: true }));
-        }
+        self.publish(idx);
     }
 }
 

@@ -1,3 +1,5 @@
+//! Runs end in time, are killed as a group, and are counted.
+
 use super::*;
 use crate::captured;
 

@@ -245,4 +245,39 @@ mod gossip {
         assert_eq!(a.members().len(), 1, "left, not failed");
         a.leave().await;
     }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn a_join_counts_whom_it_reached_and_goes_on_when_it_reached_nobody() {
+        let start = async |name: &str| Lobby::builder().name(name.parse().unwrap()).bind("127.0.0.1:0").start().await.unwrap();
+        let (a, b) = (start("a").await, start("b").await);
+        let addr = a.exchanges()[0].address.unwrap().to_string();
+        // A port where nobody listens any more.
+        let stranger = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let closed = stranger.local_addr().unwrap().to_string();
+        drop(stranger);
+        assert!(matches!(b.join([closed.as_str()]).await, Err(JoinError::Nobody(failed)) if failed.len() == 1));
+        assert_eq!(b.members().len(), 1);
+        assert_eq!(b.join([closed, addr]).await.unwrap(), 1);
+        until(&b, |snapshot| snapshot.hosts.len() == 2).await;
+        until(&a, |snapshot| snapshot.hosts.len() == 2).await;
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn gossip_keeps_its_files_in_the_data_folder() {
+        let folder = tempfile::tempdir().unwrap();
+        let a = Lobby::builder().name("a".parse().unwrap()).bind("127.0.0.1:0").start().await.unwrap();
+        let addr = a.exchanges()[0].address.unwrap().to_string();
+        let start = async |seeds: Vec<String>| {
+            let builder = Lobby::builder().name("b".parse().unwrap()).bind("127.0.0.1:0").seeds(seeds);
+            builder.store(Store::open(folder.path()).unwrap()).start().await.unwrap()
+        };
+        let b = start(vec![addr]).await;
+        until(&b, |snapshot| snapshot.hosts.len() == 2).await;
+        b.leave().await;
+        // Without any seed it finds the fleet again.
+        let b = start(Vec::new()).await;
+        until(&b, |snapshot| snapshot.warm && snapshot.nodes.values().all(|node| node.state == NodeState::Alive)).await;
+        until(&a, |snapshot| snapshot.hosts.len() == 2).await;
+        assert_eq!(b.members().len(), 2);
+    }
 }

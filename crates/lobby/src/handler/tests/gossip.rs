@@ -1,3 +1,5 @@
+//! Handlers beside gossip: user events that are not replayed, queries that are answered.
+
 //! User events and queries.
 
 use bytes::Bytes;

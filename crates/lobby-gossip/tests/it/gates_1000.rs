@@ -1,0 +1,65 @@
+//! The gates at N = 1000, one seed each; `LOBBY_SIM_N` sets another size.
+//!
+//! `LOBBY_SIM_N=3000 cargo test --release -p lobby-gossip --test it gates_1000 -- --nocapture` takes minutes and some 8 GB.
+//! One cluster serves several gates, the harmless ones first: making it costs more than most of them.
+
+use crate::{
+    gates::{
+        come_and_go::{fresh_node, goodbyes, judge_goodbyes},
+        halves::cut_and_heal,
+        silence::deaths,
+        spread::{Spread, changes, large_change},
+        steady::{Harm, deaf, harm, idle},
+    },
+    seeds::{for_each_seed, number},
+    sim::{MS, SEC, Sim},
+};
+
+fn n() -> usize {
+    number("LOBBY_SIM_N").unwrap_or(1000) as usize
+}
+
+/// Gates 2, 7, 8, 9, 10 and 1.
+#[test]
+fn a_large_cluster_is_idle_quick_and_notices_deaths() {
+    for_each_seed(1, |seed| {
+        let n = n();
+        let mut sim = Sim::formed_beside(n, 1, seed, false);
+        let (packets, bytes) = idle(&mut sim, 20);
+        println!("gate 2: N={n} seed={seed}: {packets:.2} packets/s, {bytes:.0} B/s (not sealed: 42 B less each)");
+        assert!(packets <= 5.0 && bytes <= 450.0, "{packets} packets/s, {bytes} B/s");
+        let (knows, known) = fresh_node(&mut sim);
+        println!("gate 9: N={n} seed={seed}: knows all after {knows:?}, known by all after {known:?}");
+        assert!(knows <= SEC && known <= SEC, "{knows:?} {known:?}");
+        for loss in [0.05, 0.2] {
+            let Spread { t99, t100, n_late } = changes(&mut sim, loss, 10);
+            println!("gate 7: N={n} loss={loss} seed={seed}: 99 % {t99}; 100 % {t100}; {n_late} after 500 ms");
+            assert!(t100.worst() <= 46 * SEC, "somebody never heard of a change");
+            assert!(loss > 0.05 || t99.mean() <= 60 * MS, "99 %: {t99}");
+        }
+        let (t99, t100, served) = large_change(&mut sim);
+        println!("gate 8: N={n} seed={seed}: 99 % {t99:?}; 100 % {t100:?}; {served} pulls at the origin");
+        judge_goodbyes(n, seed, goodbyes(&mut sim, 5));
+        for loss in [0.0, 0.05] {
+            let (t99, t100) = deaths(&mut sim, loss, 10);
+            println!("gate 1: N={n} loss={loss} seed={seed}: 99 % {t99}; 100 % {t100}");
+            assert!(t99.mean() <= 4500 * MS && t99.worst() <= 7 * SEC, "99 %: {t99}");
+            assert!(t100.worst() <= 20 * SEC, "100 %: {t100}");
+        }
+    });
+}
+
+/// Gates 5, 6 and 11.
+#[test]
+fn a_large_cluster_is_steady_and_heals() {
+    for_each_seed(1, |seed| {
+        let n = n();
+        let mut sim = Sim::formed(n, seed, false);
+        let harm = harm(&mut sim, 0.05, 60, 0.05);
+        println!("gate 5: N={n} seed={seed}: {harm:?}");
+        assert_eq!(harm, Harm { victims: 0, rejoins: 0 });
+        deaf(&mut sim);
+        let healed = cut_and_heal(&mut sim);
+        assert!(healed <= 30 * SEC, "{healed:?}");
+    });
+}
