@@ -309,7 +309,7 @@ impl Engine {
         let membership = &self.membership;
         let events = self.roster.sync(membership.states(), |id| membership.has_proof(id, now), now);
         self.outputs.extend(events.into_iter().map(Output::Event));
-        self.membership.resize(&self.config, self.roster.n_live() + 1);
+        self.membership.resize(&self.config, self.roster.n_live() + 1, now);
         self.arm_gossip(now);
         self.note_standing(now);
     }

@@ -250,12 +250,12 @@ impl Membership {
     }
 
     /// Fits the number of copies of a rumour to the size of the cluster.
-    pub(crate) fn resize(&mut self, config: &Config, members: usize) {
+    pub(crate) fn resize(&mut self, config: &Config, members: usize, now: Moment) {
+        self.guards.forget_old(members, now);
         if members.abs_diff(self.sized_for) * 4 < self.sized_for {
             return;
         }
         self.sized_for = members;
-        self.guards.forget_old(members);
         self.config.max_transmissions = NonZeroU8::new(config.transmissions(members)).expect("at least twelve copies");
         let _ = self.foca.set_config(self.config.clone());
     }

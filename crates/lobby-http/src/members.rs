@@ -47,7 +47,10 @@ struct MemberBody<'a> {
 async fn members(State(app): State<App>, Extension(view): Extension<View>) -> Result<Response, ApiError> {
     let gossip = who::ask(&app, GossipCommand::View).await?;
     let here = gossip.members.iter().find(|member| member.own).and_then(|member| member.coordinate);
-    let mut bodies: Vec<_> = gossip.members.iter().map(|member| member_body(&view, member, here.as_ref())).collect();
+    // Who has left is nobody's member any more; gossip remembers it for a while, without a name.
+    let known = |member: &&Member| member.state != "left" || who::node(&view.snapshot, member.id).is_some();
+    let members = gossip.members.iter().filter(known);
+    let mut bodies: Vec<_> = members.map(|member| member_body(&view, member, here.as_ref())).collect();
     bodies.sort_by(|a, b| (a.name, &a.id).cmp(&(b.name, &b.id)));
     Ok(answer::json(&bodies))
 }
@@ -60,7 +63,8 @@ fn member_body<'a>(view: &'a View, member: &Member, here: Option<&Coordinate>) -
         id: member.id.to_string(),
         name: record.map(|record| record.name.as_str()),
         address: member.addr.to_string(),
-        state: member.state,
+        // The catalog's word, which knows of AGENT_GRACE and of other exchanges.
+        state: node.map_or(member.state, |node| node.state.as_str()),
         generation: member.generation.0,
         version: record.map(|record| record.stamp.version.0),
         lobbyd: record.and_then(|record| record.meta(meta::VERSION)),

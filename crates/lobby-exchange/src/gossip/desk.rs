@@ -124,7 +124,7 @@ impl Desk {
     }
 
     fn fire(&mut self, event: NewEvent, answer: Answer<Arc<UserEvent>>, engine: &mut Engine, now: Moment) {
-        match engine.fire(event, now) {
+        match Matcher::compile(&event.filter).and_then(|_| engine.fire(event, now)) {
             Ok(event) => self.fired = Some((event, answer)),
             Err(err) => tell(answer, Err(err)),
         }
@@ -133,7 +133,8 @@ impl Desk {
     fn ask(&mut self, query: NewQuery, news: mpsc::Sender<QueryNews>, answer: Answer<usize>, engine: &mut Engine, now: Moment) {
         self.asking.retain(|_, news| !news.is_closed());
         let room = if self.asking.len() < MAX_WAITING { Ok(()) } else { Err(GossipError::Busy("queries")) };
-        match room.and_then(|()| engine.ask_query(query, now)) {
+        let sound = room.and_then(|()| Matcher::compile(&query.event.filter));
+        match sound.and_then(|_| engine.ask_query(query, now)) {
             Ok((id, n_asked)) => {
                 self.asking.insert(id, news);
                 tell(answer, Ok(n_asked));
@@ -171,6 +172,8 @@ impl Desk {
         if !is_meant(own, &event.event.filter) {
             return;
         }
+        let (name, from) = (&event.event.name, event.origin);
+        tracing::info!(event = %name, %from, replayed = event.replayed, "user event");
         let fired = self.fired.take_if(|(fired, _)| fired.id == event.id);
         self.ends.events.send_modify(|log| {
             log.n_seen += 1;

@@ -29,7 +29,7 @@ mod tests;
 
 use case::Cases;
 
-/// How long a refused member has to answer by datagram: ten round trips of a large data centre.
+/// Least that a refused member has to answer by datagram: ten round trips of a large data centre.
 const ANSWER_TIME: Duration = Duration::from_millis(40);
 
 /// The other watchers of a dead member are as fast as we are. When none of them was, others are asked.
@@ -184,7 +184,7 @@ impl Engine {
         match reach {
             Reach::Refused if !self.leaving => {
                 let number = self.rng.random();
-                self.enter(id, Stage::Questioned(number, now), ANSWER_TIME, now);
+                self.enter(id, Stage::Questioned(number, now), self.answer_time(id), now);
                 self.send(addr, &[], &[Item::Question(number).encode()]);
             }
             Reach::Open if tries > 0 => self.enter(id, Stage::Again, CONNECT_AGAIN, now),
@@ -337,6 +337,12 @@ impl Engine {
             let event = self.roster.set_unattended(subject, true);
             self.outputs.extend(event.map(Output::Event));
         }
+    }
+
+    /// How long the accused has to answer: three round trips, if we know them.
+    fn answer_time(&self, id: NodeId) -> Duration {
+        let guess = self.config.probe_rtt / 5;
+        self.rtt_of(id).map_or(guess, |rtt| rtt * 3).clamp(ANSWER_TIME, self.config.probe_rtt.max(ANSWER_TIME))
     }
 
     /// Two, or one when nobody else is there to observe.

@@ -33,6 +33,9 @@ const HALVES_WHEN_ILL: u32 = 3;
 /// How long an observer that hears nothing at all puts off one verdict.
 const PATIENCE_WHEN_DEAF: Duration = Duration::from_secs(30);
 
+/// An answer this old proves nothing to anybody.
+const PROOF_KEPT: Duration = Duration::from_secs(60);
+
 /// What becomes of a suspicion whose time is over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Ruling {
@@ -108,9 +111,9 @@ impl Guards {
     }
 
     /// Keeps the proofs from outgrowing the cluster.
-    pub(super) fn forget_old(&mut self, members: usize) {
+    pub(super) fn forget_old(&mut self, members: usize, now: Moment) {
         if self.proofs.len() > 2 * members + 64 {
-            self.proofs.clear();
+            self.proofs.retain(|_, answered| now.since(*answered) < PROOF_KEPT);
         }
     }
 
