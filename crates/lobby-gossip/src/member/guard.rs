@@ -53,8 +53,10 @@ pub(super) enum Ruling {
 #[derive(Clone, Copy, Debug)]
 struct Case {
     opened: Moment,
-    /// When the last question was asked.
+    /// When the last question was asked first.
     asked: Option<Moment>,
+    /// It was asked once more, half the time later: one lost packet must not decide.
+    repeated: bool,
 }
 
 /// What the observer knows about itself and its suspects.
@@ -131,7 +133,7 @@ impl Guards {
             Duration::ZERO
         };
         let proven = self.has_proof(suspect, now);
-        let case = self.cases.entry(suspect).or_insert(Case { opened: now, asked: None });
+        let case = self.cases.entry(suspect).or_insert(Case { opened: now, asked: None, repeated: false });
         if now.since(case.opened) < patience {
             return Ruling::Later(half);
         }
@@ -139,8 +141,12 @@ impl Guards {
             // One suspect may have several timers pending: each of them lets the question have its time.
             let Some(asked) = case.asked else {
                 case.asked = Some(now);
-                return Ruling::Ask(self.last_question);
+                return Ruling::Ask(self.last_question / 2);
             };
+            if !case.repeated && now.since(asked) >= self.last_question / 2 {
+                case.repeated = true;
+                return Ruling::Ask((asked + self.last_question).since(now));
+            }
             let rest = (asked + self.last_question).since(now);
             if !rest.is_zero() {
                 return Ruling::Later(rest);
@@ -164,9 +170,10 @@ mod tests {
     }
 
     #[test]
-    fn a_healthy_observer_asks_once_and_convicts() {
+    fn a_healthy_observer_asks_twice_and_convicts() {
         let mut guards = Guards::new(&Profile::Lan.config(), at(0));
-        assert_eq!(guards.rule(SUSPECT, 5, at(500)), Ruling::Ask(Duration::from_millis(400)));
+        assert_eq!(guards.rule(SUSPECT, 5, at(500)), Ruling::Ask(Duration::from_millis(200)));
+        assert_eq!(guards.rule(SUSPECT, 5, at(700)), Ruling::Ask(Duration::from_millis(200)));
         assert_eq!(guards.rule(SUSPECT, 5, at(900)), Ruling::Convict);
     }
 
@@ -199,6 +206,7 @@ mod tests {
         let mut guards = Guards::new(&Profile::Lan.config(), at(0));
         (0..8).for_each(|_| guards.note_failed_probe());
         assert!(matches!(guards.rule(SUSPECT, 0, at(5000)), Ruling::Ask(_)));
+        assert!(matches!(guards.rule(SUSPECT, 0, at(5200)), Ruling::Ask(_)));
         assert_eq!(guards.rule(SUSPECT, 0, at(5400)), Ruling::Convict);
     }
 
@@ -206,7 +214,7 @@ mod tests {
     fn every_pending_timer_leaves_the_last_question_its_time() {
         let mut guards = Guards::new(&Profile::Lan.config(), at(0));
         let ms = Duration::from_millis;
-        assert_eq!(guards.rule(SUSPECT, 5, at(500)), Ruling::Ask(ms(400)));
+        assert_eq!(guards.rule(SUSPECT, 5, at(500)), Ruling::Ask(ms(200)));
         assert_eq!(guards.rule(SUSPECT, 5, at(501)), Ruling::Later(ms(399)));
         guards.note_message(SUSPECT, &Message::Feed, at(700));
         assert_eq!(guards.rule(SUSPECT, 5, at(900)), Ruling::Acquit);
