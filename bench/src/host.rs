@@ -23,7 +23,10 @@ pub(crate) fn lobbyd() -> String {
         return path.into_string().expect("$LOBBYD is text");
     }
     let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let built = Command::new(cargo).args(["build", "--quiet", "--release", "-p", "lobbyd", "-p", "lobbyctl"]).current_dir(root()).status();
+    let built = Command::new(cargo)
+        .args(["build", "--quiet", "--release", "-p", "lobbyd", "-p", "lobbyctl"])
+        .current_dir(root())
+        .status();
     assert!(built.expect("cargo can be started").success(), "lobbyd cannot be built");
     let target = env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from);
     target.join("release/lobbyd").display().to_string()

@@ -5,6 +5,7 @@
 //! bench senders [SECONDS]  1 000 senders of bare packets over NATS, three daemons
 //! bench flood [COUNT]      random and mutated datagrams and requests at a daemon
 //! bench soak [SECONDS]     thirty daemons over gossip, labels that change, daemons that restart
+//! bench death [ROUNDS]     how long until everybody knows that an agent is dead: killed, refused, replaced, unplugged
 //! bench serf [AGENTS]      as many lobbyd as Serf agents, each on a host of its own (network namespaces)
 //! ```
 //! Each prints a table and fails (by a panic with the daemons' logs) when what it promises does not hold. `$LOBBYD` names
@@ -13,6 +14,8 @@
 
 use std::{env, process::ExitCode};
 
+mod death;
+mod fleet;
 mod flood;
 mod host;
 mod list;
@@ -21,8 +24,10 @@ mod random;
 mod senders;
 mod serf;
 mod soak;
+mod times;
 
-const USAGE: &str = "usage: bench list [ROUNDS] | senders [SECONDS] | flood [COUNT] | soak [SECONDS] | serf [AGENTS]";
+const USAGE: &str =
+    "usage: bench list [ROUNDS] | senders [SECONDS] | flood [COUNT] | soak [SECONDS] | death [ROUNDS] | serf [AGENTS]";
 
 fn main() -> ExitCode {
     let args: Vec<_> = env::args().skip(1).collect();
@@ -32,6 +37,8 @@ fn main() -> ExitCode {
         Some("senders") => number(120).map(senders::run),
         Some("flood") => number(10_000).map(flood::run),
         Some("soak") => number(30).map(soak::run),
+        Some("death") => number(10).map(death::run),
+        Some("listen") => args.get(1).and_then(|text| text.parse().ok()).map(death::listen),
         Some("serf") => number(30).map(serf::run),
         _ => None,
     };

@@ -11,14 +11,10 @@ use std::time::Duration;
 use lobby_testkit::{TempDir, bridge::Bridge, process::Signal};
 
 use crate::{
+    fleet::{Agent, Fleet, Kind},
     host::{cpu_time, lobbyd, now, sleep_until},
-    serf::agent::{Agent, Fleet, Kind},
+    times::{self, Times},
 };
-
-mod agent;
-mod times;
-
-use times::Times;
 
 /// How long the idle cost is measured.
 const IDLE: Duration = Duration::from_secs(30);
@@ -47,32 +43,34 @@ pub(crate) fn run(agents: u32) {
     println!("{n} lobbyd beside {n} serf agents, each on its own host, times in milliseconds\n");
     println!("| what | observers | lobbyd mean | p99 | worst | serf mean | p99 | worst | serf ÷ lobbyd (mean) |");
     println!("|---|---|---|---|---|---|---|---|---|");
-    idle(&fleets, &bridge, n);
+    let (idle_bytes, idle_mib) = idle(&fleets, &bridge, n);
     let events = both(&mut fleets, EVENTS, |fleet, round| {
         let (name, start) = (format!("bench-{round}"), now());
         fleet.fire(round % fleet.agents.len(), &name);
-        fleet.heard(None, start, |line| line.contains(&name), MOST)
+        fleet.heard(start, |line| line.contains(&name), MOST)
     });
     times::row("event", &events);
     let leaves = both(&mut fleets, LEAVES, |fleet, round| {
         let (victim, start) = (1 + round, now());
+        let name = fleet.victim(victim).name.clone();
         fleet.agents[victim].process.signal(Signal::INT);
-        let name = fleet.agents[victim].name.clone();
-        fleet.heard(Some(victim), start, |line| fleet.kind.tells_leave(line, &name), MOST)
+        fleet.heard(start, |line| fleet.kind.tells_leave(line, &name), MOST)
     });
     times::row("leave", &leaves);
     let joins = both(&mut fleets, LEAVES, |fleet, round| {
         let (newcomer, start) = (1 + round, now());
         fleet.start_again(newcomer, &bridge);
-        let name = fleet.agents[newcomer].name.clone();
-        fleet.heard(Some(newcomer), start, |line| fleet.kind.tells_join(line, &name), MOST)
+        let name = fleet.victim(newcomer).name.clone();
+        let heard = fleet.heard(start, |line| fleet.kind.tells_join(line, &name), MOST);
+        fleet.agents[newcomer].is_up = true;
+        heard
     });
     times::row("join, from the start of the process", &joins);
     let processes = both(&mut fleets, DEATHS, |fleet, round| {
         let (victim, start) = (1 + round, now());
+        let name = fleet.victim(victim).name.clone();
         fleet.agents[victim].process.kill();
-        let name = fleet.agents[victim].name.clone();
-        let heard = fleet.heard(Some(victim), start, |line| fleet.kind.tells_death(line, &name), MOST);
+        let heard = fleet.heard(start, |line| fleet.kind.tells_death(line, &name), MOST);
         fleet.start_again(victim, &bridge);
         heard
     });
@@ -80,14 +78,36 @@ pub(crate) fn run(agents: u32) {
     let hosts = both(&mut fleets, DEATHS, |fleet, round| {
         let (victim, start) = (1 + DEATHS + round % (fleet.agents.len() - DEATHS - 1), now());
         bridge.unplug(fleet.first + victim);
-        let name = fleet.agents[victim].name.clone();
-        let heard = fleet.heard(Some(victim), start, |line| fleet.kind.tells_death(line, &name), MOST);
+        let name = fleet.victim(victim).name.clone();
+        let heard = fleet.heard(start, |line| fleet.kind.tells_death(line, &name), MOST);
         fleet.agents[victim].process.kill();
         bridge.plug(fleet.first + victim);
         fleet.start_again(victim, &bridge);
         heard
     });
     times::row("death of the host (silence)", &hosts);
+    judge(&[
+        ("idle, B/s", idle_bytes, 900.0),
+        ("idle, MiB", idle_mib, 10.0),
+        ("event at the last, ms", events[0].worst(), 100.0),
+        ("death of a process, 99 %, ms", processes[0].quantile(0.99), 200.0),
+        ("death of a host, mean, ms", hosts[0].mean(), 4500.0),
+        ("death of a host, mean, ms, at most Serf's", hosts[0].mean(), hosts[1].mean()),
+        (
+            "observers that never knew",
+            [events, leaves, joins, processes, hosts].map(|both| both[0].missed).iter().sum::<usize>() as f64,
+            0.0,
+        ),
+    ]);
+}
+
+/// Fails when one of lobbyd's numbers is above its goal.
+fn judge(goals: &[(&str, f64, f64)]) {
+    println!();
+    for (what, value, most) in goals {
+        println!("goal: {what}: {value:.1}, at most {most:.1}: {}", if value <= most { "reached" } else { "MISSED" });
+    }
+    assert!(goals.iter().all(|(_, value, most)| value <= most), "a goal was missed");
 }
 
 /// Runs an act on both fleets in turns and collects the times of both.
@@ -102,8 +122,8 @@ fn both(fleets: &mut [Fleet; 2], rounds: usize, mut act: impl FnMut(&mut Fleet, 
     all
 }
 
-/// What an agent costs while nothing happens.
-fn idle(fleets: &[Fleet; 2], bridge: &Bridge, n: usize) {
+/// What an agent costs while nothing happens: bytes per second and MiB of lobbyd.
+fn idle(fleets: &[Fleet; 2], bridge: &Bridge, n: usize) -> (f64, f64) {
     sleep_until(now() + CALM * 5);
     let sent = |fleet: &Fleet| {
         (fleet.first..fleet.first + n).map(|host| bridge.sent(host)).fold((0, 0), |sum, sent| (sum.0 + sent.0, sum.1 + sent.1))
@@ -113,7 +133,7 @@ fn idle(fleets: &[Fleet; 2], bridge: &Bridge, n: usize) {
     sleep_until(begin + IDLE);
     let after = fleets.each_ref().map(|fleet| (sent(fleet), cpu(fleet)));
     let seconds = begin.elapsed().as_secs_f64() * n as f64;
-    for (fleet, (before, after)) in fleets.iter().zip(before.iter().zip(&after)) {
+    let costs = fleets.iter().zip(before.iter().zip(&after)).map(|(fleet, (before, after))| {
         let packets = (after.0.0 - before.0.0) as f64 / seconds;
         let bytes = (after.0.1 - before.0.1) as f64 / seconds;
         let cpu = (after.1 - before.1).as_secs_f64() / seconds * 100.0;
@@ -122,5 +142,7 @@ fn idle(fleets: &[Fleet; 2], bridge: &Bridge, n: usize) {
             "| idle {} | {packets:.1} packets/s | {bytes:.0} B/s with Ethernet headers | {cpu:.2} % of a core | {rss:.1} MiB RSS | | | | |",
             fleet.kind.name()
         );
-    }
+        (bytes, rss)
+    });
+    costs.collect::<Vec<_>>()[0]
 }

@@ -7,7 +7,10 @@ use std::{
     os::unix::net::UnixStream,
     path::Path,
     process::Command,
-    sync::atomic::{AtomicU32, Ordering},
+    sync::{
+        Once,
+        atomic::{AtomicU32, Ordering},
+    },
     time::Duration,
 };
 
@@ -15,6 +18,9 @@ use crate::{
     http::{self, Response},
     process::find,
 };
+
+/// What the names of all begin with; then come the process that made one, and a number.
+const PREFIX: &str = "lobby-test-";
 
 static COUNT: AtomicU32 = AtomicU32::new(0);
 
@@ -28,7 +34,9 @@ impl Netns {
     /// Makes one with loopback up.
     #[track_caller]
     pub fn new() -> Self {
-        let name = format!("lobby-test-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
+        static SWEPT: Once = Once::new();
+        SWEPT.call_once(sweep);
+        let name = format!("{PREFIX}{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
         let ns = Self { name };
         run(Command::new(find("ip")).args(["netns", "add", &ns.name]));
         ns.run("ip", &["link", "set", "lo", "up"]);
@@ -85,6 +93,22 @@ impl Drop for Netns {
     }
 }
 
+/// Deletes the namespaces of tests that were killed, and ends what still runs in them: only what such a test had started.
+fn sweep() {
+    let list = Command::new(find("ip")).args(["netns", "list"]).output();
+    let list = list.map(|output| String::from_utf8_lossy(&output.stdout).into_owned()).unwrap_or_default();
+    for name in list.lines().filter_map(|line| line.split_whitespace().next()) {
+        let maker = name.strip_prefix(PREFIX).and_then(|rest| rest.split('-').next()).and_then(|pid| pid.parse::<u32>().ok());
+        if maker.is_some_and(|pid| !Path::new(&format!("/proc/{pid}")).exists()) {
+            // Another test may do the same at the same time.
+            let left = Command::new(find("ip")).args(["netns", "pids", name]).output();
+            let left = left.map(|output| String::from_utf8_lossy(&output.stdout).into_owned()).unwrap_or_default();
+            let _ = Command::new(find("kill")).arg("-9").args(left.split_whitespace()).output();
+            let _ = Command::new(find("ip")).args(["netns", "del", name]).output();
+        }
+    }
+}
+
 #[track_caller]
 fn run(command: &mut Command) {
     let output = command.output().unwrap_or_else(|err| panic!("cannot start {command:?}: {err}"));
@@ -103,4 +127,26 @@ pub fn request(socket: &Path, method: &str, path: &str, body: &str) -> std::io::
     let mut answer = Vec::new();
     stream.read_to_end(&mut answer)?;
     http::parse(&answer)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_killed_test_left_behind_is_swept_up() {
+        // No process has this number: the kernel's are below 2^22.
+        let orphan = Netns { name: format!("{PREFIX}{}-0", u32::MAX) };
+        run(Command::new(find("ip")).args(["netns", "add", &orphan.name]));
+        let mut left = orphan.command(&find("sleep")).arg("1000").spawn().unwrap();
+        let list = || String::from_utf8(Command::new(find("ip")).args(["netns", "list"]).output().unwrap().stdout).unwrap();
+        let inside = || Command::new(find("ip")).args(["netns", "pids", &orphan.name]).output().unwrap().stdout;
+        while inside().is_empty() {
+            std::thread::yield_now();
+        }
+        sweep();
+        assert!(!list().contains(&orphan.name));
+        assert!(!left.wait().unwrap().success());
+        std::mem::forget(orphan);
+    }
 }

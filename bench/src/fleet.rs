@@ -1,4 +1,4 @@
-//! The two fleets: how each kind of agent is started, told and read.
+//! Fleets of lobbyd or Serf agents on hosts of their own: how each kind is started, told and read.
 
 use std::{
     path::{Path, PathBuf},
@@ -12,8 +12,10 @@ use lobby_testkit::{
     process::{Process, find},
 };
 
-use super::times::Times;
-use crate::host::{now, sleep_until};
+use crate::{
+    host::{now, sleep_until},
+    times::Times,
+};
 
 /// Both fleets are sealed with the same one.
 const KEY: &str = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
@@ -22,49 +24,51 @@ const STARTED: Duration = Duration::from_secs(30);
 
 /// Which program.
 #[derive(Debug)]
-pub(super) enum Kind {
+pub(crate) enum Kind {
     Lobby { program: PathBuf },
     Serf,
 }
 
 /// One agent and what it has written, each line with the time at which it was read.
-pub(super) struct Agent {
-    pub(super) name: String,
-    pub(super) process: Process,
+pub(crate) struct Agent {
+    pub(crate) name: String,
+    pub(crate) process: Process,
+    /// Whether it runs and is to hear what happens.
+    pub(crate) is_up: bool,
     lines: Arc<Mutex<Vec<(Instant, String)>>>,
 }
 
 /// All agents of one kind; agent `i` is on host `first + i`, and joins agent 0.
-pub(super) struct Fleet {
-    pub(super) kind: Kind,
-    pub(super) first: usize,
-    pub(super) agents: Vec<Agent>,
+pub(crate) struct Fleet {
+    pub(crate) kind: Kind,
+    pub(crate) first: usize,
+    pub(crate) agents: Vec<Agent>,
     folder: PathBuf,
 }
 
 impl Kind {
-    pub(super) fn name(&self) -> &'static str {
+    pub(crate) fn name(&self) -> &'static str {
         match self {
             Self::Lobby { .. } => "lobbyd",
             Self::Serf => "serf",
         }
     }
 
-    pub(super) fn tells_join(&self, line: &str, name: &str) -> bool {
+    pub(crate) fn tells_join(&self, line: &str, name: &str) -> bool {
         match self {
             Self::Lobby { .. } => tells(line, name, &["alive"]),
             Self::Serf => line.contains(&format!("EventMemberJoin: {name} ")),
         }
     }
 
-    pub(super) fn tells_leave(&self, line: &str, name: &str) -> bool {
+    pub(crate) fn tells_leave(&self, line: &str, name: &str) -> bool {
         match self {
             Self::Lobby { .. } => tells(line, name, &["left"]),
             Self::Serf => line.contains(&format!("EventMemberLeave: {name} ")),
         }
     }
 
-    pub(super) fn tells_death(&self, line: &str, name: &str) -> bool {
+    pub(crate) fn tells_death(&self, line: &str, name: &str) -> bool {
         match self {
             Self::Lobby { .. } => tells(line, name, &["unattended", "failed"]),
             Self::Serf => line.contains(&format!("EventMemberFailed: {name} ")),
@@ -118,7 +122,7 @@ impl Agent {
                 kept.lock().unwrap_or_else(PoisonError::into_inner).push((now(), line));
             }
         });
-        Self { name: name.into(), process, lines }
+        Self { name: name.into(), process, is_up: true, lines }
     }
 
     /// When the first line since `start` was read of which `what` is true.
@@ -138,7 +142,7 @@ impl Agent {
 
 impl Fleet {
     /// Starts `n` agents and waits until each knows all others.
-    pub(super) fn start(kind: Kind, bridge: &Bridge, first: usize, n: usize, folder: &Path) -> Self {
+    pub(crate) fn start(kind: Kind, bridge: &Bridge, first: usize, n: usize, folder: &Path) -> Self {
         let hosts = &bridge.hosts()[first..first + n];
         let letter = &kind.name()[..1];
         let mut agents = Vec::new();
@@ -156,7 +160,7 @@ impl Fleet {
     }
 
     /// Starts an agent anew that was ended.
-    pub(super) fn start_again(&mut self, idx: usize, bridge: &Bridge) {
+    pub(crate) fn start_again(&mut self, idx: usize, bridge: &Bridge) {
         let hosts = &bridge.hosts()[self.first..];
         self.agents[idx].process.kill();
         let name = self.agents[idx].name.clone();
@@ -164,8 +168,14 @@ impl Fleet {
         self.agents[idx].wait_for(|line| self.kind.is_ready(line));
     }
 
+    /// The agent that an act is about: it hears nothing until it is started again.
+    pub(crate) fn victim(&mut self, idx: usize) -> &Agent {
+        self.agents[idx].is_up = false;
+        &self.agents[idx]
+    }
+
     /// Fires a user event at one agent, by the program that people use.
-    pub(super) fn fire(&self, idx: usize, event: &str) {
+    pub(crate) fn fire(&self, idx: usize, event: &str) {
         let pid = self.agents[idx].process.pid().to_string();
         let mut command = Command::new(find("nsenter"));
         command.args(["-t", &pid, "-n"]);
@@ -177,9 +187,9 @@ impl Fleet {
         assert!(output.status.success(), "no event: {}", String::from_utf8_lossy(&output.stderr));
     }
 
-    /// How long each agent but `except` took, since `start`, to write a line of which `what` is true.
-    pub(super) fn heard(&self, except: Option<usize>, start: Instant, what: impl Fn(&str) -> bool, most: Duration) -> Times {
-        let observers = || self.agents.iter().enumerate().filter(|(idx, _)| Some(*idx) != except).map(|(_, agent)| agent);
+    /// How long each agent that is up took, since `start`, to write a line of which `what` is true.
+    pub(crate) fn heard(&self, start: Instant, what: impl Fn(&str) -> bool, most: Duration) -> Times {
+        let observers = || self.agents.iter().filter(|agent| agent.is_up);
         loop {
             let known: Vec<_> = observers().filter_map(|agent| agent.first(start, &what)).collect();
             let n_observers = observers().count();
