@@ -8,6 +8,7 @@
 use regex::{Regex, RegexBuilder};
 
 use crate::{
+    id::NodeId,
     port::gossip::{FILTER_BYTES, Filter, GossipError},
     record::Record,
     service,
@@ -19,10 +20,15 @@ const AUTOMATON_BYTES: usize = 256 * 1024;
 /// Deepest nesting of a pattern: more than anybody can read.
 const NESTING: u32 = 16;
 
+/// The shortest beginning of an id that counts as one, as lobbyctl shows it: 32 random bits.
+const ID_DIGITS: usize = 8;
+
 /// A compiled filter.
 #[derive(Clone, Debug)]
 pub struct Matcher {
     node: Option<Regex>,
+    /// The alternatives of `node` that may be ids, or beginnings of them.
+    ids: Vec<String>,
     service: Option<Regex>,
     tag: Option<Regex>,
     labels: Vec<String>,
@@ -46,6 +52,7 @@ impl Matcher {
         }
         Ok(Self {
             node: pattern("node", filter.node.as_deref())?,
+            ids: filter.node.as_deref().map(ids).unwrap_or_default(),
             service: pattern("service", filter.service.as_deref())?,
             tag: pattern("tag", filter.tag.as_deref())?,
             labels: filter.labels.iter().map(|label| label.trim().trim_end_matches(':').to_owned()).collect(),
@@ -59,8 +66,11 @@ impl Matcher {
 
     fn takes_node(&self, record: &Record) -> bool {
         self.node.as_ref().is_none_or(|node| {
-            let is_id = record.origin.node_id().is_some_and(|id| id.to_string() == node.as_str());
-            is_id || node.is_match(record.name.as_str())
+            let is_id = |id: NodeId| {
+                let id = id.to_string();
+                self.ids.iter().any(|given| id.starts_with(given))
+            };
+            node.is_match(record.name.as_str()) || record.origin.node_id().is_some_and(is_id)
         })
     }
 
@@ -76,6 +86,13 @@ impl Matcher {
 fn carries(record: &Record, wanted: &str) -> bool {
     let goes_on = |rest: &str| rest.is_empty() || rest.starts_with(':');
     record.labels().any(|label| label.as_str().strip_prefix(wanted).is_some_and(goes_on))
+}
+
+/// What of the alternatives `a|b|(?:c)` is an id, or its beginning: nothing but hexadecimal digits.
+fn ids(pattern: &str) -> Vec<String> {
+    let plain = |part: &str| part.strip_prefix("(?:").and_then(|part| part.strip_suffix(')')).unwrap_or(part).to_owned();
+    let is_id = |part: &String| part.len() >= ID_DIGITS && part.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+    pattern.split('|').map(plain).filter(is_id).collect()
 }
 
 fn pattern(field: &'static str, text: Option<&str>) -> Result<Option<Regex>, GossipError> {
@@ -99,11 +116,7 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
-    use crate::{
-        id::{Generation, NodeId},
-        local::LocalRecord,
-        time::Moment,
-    };
+    use crate::{id::Generation, local::LocalRecord, time::Moment};
 
     fn record() -> Arc<Record> {
         let mut local = LocalRecord::new(NodeId::from_bytes([0xab; 16]), Generation(1), "web-1.example".parse().unwrap());
@@ -133,6 +146,14 @@ mod tests {
         (r"node=(?i)WEB-\d", true),
         ("node=abababababababababababababababab", true),
         ("node=ababab", false),
+        ("node=abababab", true),
+        ("node=abababac", false),
+        ("node=abababababababababababababababab0", false),
+        ("node=db|abababababababababababababababab", true),
+        ("node=(?:db)|(?:abababab)|(?:x)", true),
+        ("node=(?:db)|(?:web-2)", false),
+        ("node=(?:db)|(?:web-1)", true),
+        ("node=^[^w].*$", false),
         ("service=^api$", true),
         ("service=^web$", false),
         ("service=api tag=^v2$", true),

@@ -4,10 +4,14 @@
 //! PUT /v1/ask/:name    ?node, service, tag, label, timeout, ack, relay; the body is the payload
 //! ```
 //! All at the end as one object, or with `?stream` one line of JSON for each as it comes (`ask::lines`). May also be
-//! POSTed; for operators only. At most [`crate::Limits::asks`] are under way. A client that goes away ends the wait: its
+//! POSTed; for operators only. An agent that stops ends its queries before the API; they are told as such.
+//! At most [`crate::Limits::asks`] are under way. A client that goes away ends the wait: its
 //! connection drops the handler, or the body, and with it the channel that gossip watches.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
 
 use axum::{
     Router,
@@ -21,6 +25,7 @@ use bytes::Bytes;
 use lobby_core::{
     id::NodeId,
     port::gossip::{GossipCommand, GossipError, NewQuery, QueryNews},
+    record::Phase,
 };
 use serde::Serialize;
 use tokio::{
@@ -40,6 +45,9 @@ use crate::{
 };
 
 mod lines;
+mod silent;
+
+use silent::Silent;
 
 /// How long answers are waited for unless the request says otherwise, as Serf does on small fleets, and at most.
 const TIMEOUT: (Duration, Duration) = (Duration::from_secs(2), Duration::from_secs(60));
@@ -67,6 +75,9 @@ struct Asked {
     /// How many nodes were asked, as far as gossip knows.
     asked: usize,
     news: mpsc::Receiver<QueryNews>,
+    /// Whether nodes were asked to acknowledge.
+    ack: bool,
+    silent: Silent,
     give_up: Instant,
     stop: Stop,
     permit: OwnedSemaphorePermit,
@@ -89,6 +100,8 @@ struct Outcome {
     end: End,
     acks: Vec<Who>,
     answers: Vec<NodeAnswer>,
+    /// Who did not acknowledge; null when nobody was asked to.
+    missing: Option<Vec<Who>>,
     dropped: usize,
 }
 
@@ -96,6 +109,16 @@ struct Outcome {
 struct Who {
     id: String,
     name: Option<String>,
+}
+
+impl End {
+    /// Why gossip has closed the channel. Whoever stops was marked before, or has said so in its last record.
+    fn of(app: &App) -> Self {
+        let handles = &app.state.handles;
+        let said = handles.reader.snapshot().local.record.phase != Phase::Running;
+        let gone = handles.gossip.watch_events().has_changed().is_err();
+        if said || gone || app.state.stopping.load(Ordering::Relaxed) { Self::Stopping } else { Self::Complete }
+    }
 }
 
 /// One answer. Scripts read `text`, or `base64` when it need not be text.
@@ -122,31 +145,43 @@ async fn ask(
     let permit = Arc::clone(&app.state.asks).try_acquire_owned().map_err(|_| GossipError::Busy("queries"))?;
     let event = event::new_event(&app, name.clone(), &query, request).await?;
     let (sender, news) = mpsc::channel(NEWS);
+    let silent = Silent::new(&app.state.handles.reader.snapshot(), &event.filter, ack);
     let new = NewQuery { event, timeout, ack, relays };
     let asked = who::ask(&app, |answer| GossipCommand::Ask(new, sender, answer)).await?;
     let give_up = Instant::now() + timeout + GRACE;
-    let asked = Asked { app, name, asked, news, give_up, stop, permit };
+    let asked = Asked { app, name, asked, news, ack, silent, give_up, stop, permit };
     if stream { Ok(lines::stream(asked)) } else { Ok(answer::json(&asked.collect().await)) }
 }
 
 impl Asked {
     /// Waits for the end and holds what came.
     async fn collect(self) -> Outcome {
-        let Self { app, name, asked, mut news, give_up, stop, permit } = self;
-        let mut outcome = Outcome { name, asked, end: End::Complete, acks: Vec::new(), answers: Vec::new(), dropped: 0 };
+        let Self { app, name, asked, mut news, ack, mut silent, give_up, stop, permit } = self;
+        let (end, acks, answers) = (End::Complete, Vec::new(), Vec::new());
+        let mut outcome = Outcome { name, asked, end, acks, answers, missing: None, dropped: 0 };
         let mut bytes = 0;
         let (mut stop, mut late) = (std::pin::pin!(stop.stopped()), std::pin::pin!(sleep_until(give_up)));
         loop {
             let next = tokio::select! {
                 biased;
-                next = news.recv() => next,
+                next = news.recv() => {
+                    if next.is_none() {
+                        outcome.end = End::of(&app);
+                    }
+                    next
+                }
                 () = &mut stop => {
                     outcome.end = End::Stopping;
                     None
                 }
                 () = &mut late => None,
             };
+            if let Some(QueryNews::Ack(id) | QueryNews::Answer(id, _)) = &next {
+                silent.heard(*id);
+            }
             match next {
+                // Ourselves: nobody else was asked to.
+                Some(QueryNews::Ack(_)) if !ack => {}
                 Some(QueryNews::Ack(id)) => outcome.acks.push(Who::new(&app, id)),
                 Some(QueryNews::Answer(_, payload)) if bytes + payload.len() > HELD_BYTES => outcome.dropped += 1,
                 Some(QueryNews::Answer(id, payload)) => {
@@ -156,6 +191,7 @@ impl Asked {
                 None => break,
             }
         }
+        outcome.missing = silent.names(&app);
         drop(permit);
         outcome
     }

@@ -121,8 +121,10 @@ impl ApiError {
             Self::Gossip(err) => gossip_status(err),
             Self::NoAnswer => StatusCode::GATEWAY_TIMEOUT,
             Self::Ambiguous { .. } => StatusCode::CONFLICT,
-            // What Consul's clients expect of a failed join and of a foreign data centre.
-            Self::NotJoined(_) | Self::OtherDatacenter(_) => StatusCode::INTERNAL_SERVER_ERROR,
+            // The addresses are good; whoever is there did not answer. To Consul's clients any status but 200 is a failure.
+            Self::NotJoined(_) => StatusCode::BAD_GATEWAY,
+            // What Consul's clients expect of a foreign data centre.
+            Self::OtherDatacenter(_) => StatusCode::INTERNAL_SERVER_ERROR,
             Self::AccessDenied | Self::NotOperator | Self::CrossSite | Self::ForeignOrigin(_) | Self::UnknownHost(_) => {
                 StatusCode::FORBIDDEN
             }

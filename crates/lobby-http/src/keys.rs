@@ -7,9 +7,14 @@
 //! PUT /v1/keys/remove     everybody forgets it; the body is a key or a fingerprint
 //! ```
 //! Changes may also be POSTed, by operators only; the list tells no key, so the token is enough for it.
+//! A change is answered when the list shows it of everybody who did it, or after a second, so that the next step of a
+//! rotation is not refused for what is known already.
 //! A key stands in the body, never in a path or query, which end up in logs.
 
-use std::collections::BTreeMap;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use axum::{
     Extension, Router,
@@ -27,6 +32,9 @@ use crate::{App, View, answer, error::ApiError, receive, who};
 
 /// Largest body of a change. A key has 44 bytes.
 const BODY_BYTES: usize = 256;
+
+/// How long and how often is looked whether the list shows a change. A report takes a tenth of a second.
+const REPORTS: (u32, Duration) = (20, Duration::from_millis(50));
 
 /// What everybody with access may ask.
 pub(crate) fn routes() -> Router<App> {
@@ -127,7 +135,23 @@ async fn change(app: &App, view: &View, request: Request, change: fn(String) -> 
         return Err(GossipError::Invalid { field: "key", why }.into());
     }
     let outcome = who::ask(app, |answer| GossipCommand::ChangeKeys(change(key.to_owned()), answer)).await?;
+    reported(app, &outcome.done).await;
     let names = |ids: &[NodeId]| ids.iter().map(|id| NodeName::new(view, *id)).collect();
     let refused = outcome.refused.iter().map(|(id, why)| Refused { node: NodeName::new(view, *id), why });
     Ok(answer::json(&Changed { done: names(&outcome.done), refused: refused.collect(), silent: names(&outcome.silent) }))
+}
+
+/// Waits until those who did a change report the same keys as we have. That they have them is known: their reports follow.
+async fn reported(app: &App, done: &[NodeId]) {
+    let same = |a: &[String], b: &[String]| {
+        a.first() == b.first() && a.iter().collect::<BTreeSet<_>>() == b.iter().collect::<BTreeSet<_>>()
+    };
+    for _ in 0..REPORTS.0 {
+        let Ok(keys) = who::ask(app, GossipCommand::Keys).await else { return };
+        let mut nodes = keys.nodes.iter().filter(|(id, _)| done.contains(id));
+        if nodes.all(|(_, held)| same(held, &keys.own)) {
+            return;
+        }
+        tokio::time::sleep(REPORTS.1).await;
+    }
 }

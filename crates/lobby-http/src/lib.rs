@@ -12,7 +12,13 @@
 //! Each handler file lists its routes at the top. Paths are never normalised.
 //! Not here: what a list shows (`lobby_core::{select, wire::rest}`), flags and environment (`lobbyd`).
 
-use std::{fmt, sync::Arc};
+use std::{
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
 
 use arc_swap::{ArcSwap, ArcSwapOption};
 use axum::{Router, middleware};
@@ -65,6 +71,8 @@ pub struct Config {
     pub operator_loopback: bool,
     /// NODE_EXPORTER_PORT: the port of Prometheus targets that name none.
     pub node_exporter_port: u16,
+    /// CLUSTER, for `/v1/agent/info`.
+    pub cluster: String,
     /// The version text of `lobby_build_info`.
     pub version: String,
     /// Sizes, counts and deadlines of connections.
@@ -103,6 +111,8 @@ struct State {
     targets: ArcSwap<prometheus::Bodies>,
     /// Places for queries under way, [`Limits::asks`] of them.
     asks: Arc<Semaphore>,
+    /// The agent was told to stop.
+    stopping: AtomicBool,
 }
 
 /// One snapshot and one reading of the clock: everything in one answer comes from the same view.
@@ -124,8 +134,15 @@ impl App {
             lists: ArcSwapOption::empty(),
             targets: ArcSwap::default(),
             asks,
+            stopping: AtomicBool::new(false),
         };
         Self { state: Arc::new(state) }
+    }
+
+    /// To be called before the agent is told to stop: a query that ends from now on was ended by the stop, which kills the
+    /// handlers that were to answer it.
+    pub fn stopping(&self) {
+        self.state.stopping.store(true, Ordering::Relaxed);
     }
 
     fn config(&self) -> &Config {

@@ -47,12 +47,20 @@ struct MemberBody<'a> {
 async fn members(State(app): State<App>, Extension(view): Extension<View>) -> Result<Response, ApiError> {
     let gossip = who::ask(&app, GossipCommand::View).await?;
     let here = gossip.members.iter().find(|member| member.own).and_then(|member| member.coordinate);
-    // Who has left is nobody's member any more; gossip remembers it for a while, without a name.
-    let known = |member: &&Member| member.state != "left" || who::node(&view.snapshot, member.id).is_some();
-    let members = gossip.members.iter().filter(known);
+    let members = gossip.members.iter().filter(|member| is_known(&view, member));
     let mut bodies: Vec<_> = members.map(|member| member_body(&view, member, here.as_ref())).collect();
     bodies.sort_by(|a, b| (a.name, &a.id).cmp(&(b.name, &b.id)));
     Ok(answer::json(&bodies))
+}
+
+/// Who has left is nobody's member any more; gossip remembers it for a while, without a name.
+fn is_known(view: &View, member: &Member) -> bool {
+    member.state != "left" || who::node(&view.snapshot, member.id).is_some()
+}
+
+/// The catalog's word, which knows of AGENT_GRACE and of other exchanges.
+fn state(view: &View, member: &Member) -> &'static str {
+    who::node(&view.snapshot, member.id).map_or(member.state, |node| node.state.as_str())
 }
 
 fn member_body<'a>(view: &'a View, member: &Member, here: Option<&Coordinate>) -> MemberBody<'a> {
@@ -63,8 +71,7 @@ fn member_body<'a>(view: &'a View, member: &Member, here: Option<&Coordinate>) -
         id: member.id.to_string(),
         name: record.map(|record| record.name.as_str()),
         address: member.addr.to_string(),
-        // The catalog's word, which knows of AGENT_GRACE and of other exchanges.
-        state: node.map_or(member.state, |node| node.state.as_str()),
+        state: state(view, member),
         generation: member.generation.0,
         version: record.map(|record| record.stamp.version.0),
         lobbyd: record.and_then(|record| record.meta(meta::VERSION)),
@@ -159,6 +166,7 @@ struct AgentInfo<'a> {
     generation: u64,
     version: u64,
     lobbyd: &'a str,
+    cluster: &'a str,
     datacenter: Option<&'a str>,
     addresses: Option<&'a str>,
     revision: u64,
@@ -207,6 +215,7 @@ async fn info(State(app): State<App>, Extension(view): Extension<View>) -> Resul
             generation: record.stamp.generation.0,
             version: record.stamp.version.0,
             lobbyd: &app.config().version,
+            cluster: &app.config().cluster,
             datacenter: record.meta(meta::DATACENTER),
             addresses: record.meta(meta::ADDRESSES),
             revision: snapshot.revision.0,
@@ -223,7 +232,7 @@ async fn info(State(app): State<App>, Extension(view): Extension<View>) -> Resul
         }),
         gossip: gossip.map(|gossip| GossipInfo {
             address: gossip.members.iter().find(|member| member.own).map(|member| member.addr.to_string()),
-            members: count(gossip.members.iter().map(|member| member.state)),
+            members: count(gossip.members.iter().filter(|member| is_known(&view, member)).map(|member| state(&view, member))),
             numbers: gossip.numbers,
         }),
     };

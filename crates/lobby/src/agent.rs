@@ -225,7 +225,11 @@ impl Lobby {
 
     async fn end(mut self, word: CancellationToken) {
         if self.stops.cloned.is_cancelled() {
-            // What we said last under this id would be believed of the other one.
+            // What we said last under this id would be believed of the other one. Commands that run are killed.
+            self.stops.sources.cancel();
+            if tokio::time::timeout(GOODBYE, self.sources.join_all()).await.is_err() {
+                tracing::warn!("not every command could be ended in time");
+            }
             return;
         }
         self.stops.sources.cancel();

@@ -30,7 +30,7 @@ use lobby_exchange::clock::Clock;
 use tokio::sync::{Semaphore, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
-use crate::run::{End, Job};
+use crate::run::{End, Job, Runner};
 
 mod desk;
 mod inbox;
@@ -104,6 +104,10 @@ impl Handler {
             while let Some(work) = inbox.next().await {
                 // The semaphore is never closed. Waiting for it is in turn, so no handler starves.
                 let permit = context.slots.acquire().await;
+                if is_too_late(&work, &context) {
+                    count(&context.stats.handlers_queries_dropped);
+                    continue;
+                }
                 self.run(&work, &context).await;
                 drop(permit);
                 tokio::time::sleep(self.cooldown).await;
@@ -117,7 +121,8 @@ impl Handler {
         let own = context.reader.snapshot().local.record.clone();
         let keep = matches!(work, Work::Query(_)).then_some(ANSWER_BYTES);
         let (env, input) = (script::env(work, &own), script::input(work));
-        let job = Job { name: &self.name, command: &self.command, timeout: self.timeout, env, input, keep };
+        let job =
+            Job { runner: Runner::Handler, name: &self.name, command: &self.command, timeout: self.timeout, env, input, keep };
         let (end, answer) = job.run().await;
         count(match end {
             End::Succeeded => &context.stats.handlers_succeeded,
@@ -131,6 +136,11 @@ impl Handler {
             asked.answer(answer);
         }
     }
+}
+
+/// Nobody waits for the answer any more: the runs of others took too long.
+fn is_too_late(work: &Work, context: &Context) -> bool {
+    matches!(work, Work::Query(asked) if context.clock.moment() >= asked.until)
 }
 
 fn count(counter: &AtomicU64) {

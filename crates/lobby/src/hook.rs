@@ -25,7 +25,7 @@ use lobby_core::{
 use lobby_exchange::clock::Clock;
 use tokio_util::sync::CancellationToken;
 
-use crate::run::{End, Job};
+use crate::run::{End, Job, Runner};
 
 /// One command and when to run it.
 #[derive(Clone, Debug)]
@@ -78,7 +78,15 @@ impl Hook {
     }
 
     async fn run(&self, input: Vec<u8>, stats: &AgentStats) {
-        let job = Job { name: &self.name, command: &self.command, timeout: self.timeout, env: Vec::new(), input, keep: None };
+        let job = Job {
+            runner: Runner::Hook,
+            name: &self.name,
+            command: &self.command,
+            timeout: self.timeout,
+            env: Vec::new(),
+            input,
+            keep: None,
+        };
         let counter = match job.run().await.0 {
             End::Succeeded => &stats.hooks_succeeded,
             End::Failed => &stats.hooks_failed,

@@ -76,6 +76,8 @@ pub mod rlimit;
 #[cfg(feature = "node")]
 mod run;
 #[cfg(feature = "node")]
+mod seeds;
+#[cfg(feature = "node")]
 mod source;
 #[cfg(feature = "node")]
 pub mod store;

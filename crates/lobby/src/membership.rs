@@ -6,7 +6,7 @@
 //! Not here: what a difference of snapshots is (`lobby_core::change`), commands that are run on it (`handler`).
 
 use std::{
-    collections::{BTreeMap, VecDeque},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     net::IpAddr,
     sync::Arc,
 };
@@ -22,7 +22,9 @@ use tokio_util::sync::CancellationToken;
 
 /// What an application is told about the others: who came, and who is gone, by leaving or by dying.
 ///
-/// Called in order, one at a time, for each member once when it comes and once when it goes, never for the own node. Calls
+/// Called in order, one at a time, for each member once when it comes and once when it goes, never for the own node. Members
+/// of one name are one: it leaves when the last of them goes. So a program that keeps no identity, is killed and starts
+/// again joins a second time, and its old life is not told as a leave when it is found dead later. Calls
 /// come on a task of their own, but on a thread of the runtime: return soon. A node that is renamed leaves by its old name
 /// and joins by its new one; other changes, and restarts within AGENT_GRACE, are not told here but by
 /// [`Lobby::member_events`](crate::Lobby::member_events).
@@ -202,15 +204,41 @@ fn events(batch: Batch) -> VecDeque<MemberEvent> {
 /// Tells an application until `stop`.
 pub(crate) async fn tell(handler: Arc<dyn MembershipHandler>, reader: CatalogReader, stop: CancellationToken) {
     let mut events = MemberEvents::new(reader);
+    let mut names = Names { handler, ids: BTreeMap::new() };
     while let Some(Some(event)) = stop.run_until_cancelled(events.next()).await {
         match event {
-            MemberEvent::Join(member) => handler.member_join(&member.name, &member.tags),
-            MemberEvent::Leave(member) | MemberEvent::Failed(member) => handler.member_leave(&member.name, &member.tags),
+            MemberEvent::Join(member) => names.join(&member),
+            MemberEvent::Leave(member) | MemberEvent::Failed(member) => names.leave(&member),
             MemberEvent::Update { before, now } if before.name != now.name => {
-                handler.member_leave(&before.name, &before.tags);
-                handler.member_join(&now.name, &now.tags);
+                names.leave(&before);
+                names.join(&now);
             }
             MemberEvent::Update { .. } | MemberEvent::Restarted(_) | MemberEvent::Reap(_) => {}
         }
+    }
+}
+
+/// Who is there under each name. As many as the catalog lists.
+struct Names {
+    handler: Arc<dyn MembershipHandler>,
+    ids: BTreeMap<String, BTreeSet<Option<NodeId>>>,
+}
+
+impl Names {
+    fn join(&mut self, member: &Member) {
+        self.ids.entry(member.name.clone()).or_default().insert(member.id);
+        self.handler.member_join(&member.name, &member.tags);
+    }
+
+    /// Tells it, unless somebody else has the name: then it is the end of an earlier life.
+    fn leave(&mut self, member: &Member) {
+        if let Some(ids) = self.ids.get_mut(&member.name) {
+            ids.remove(&member.id);
+            if !ids.is_empty() {
+                return;
+            }
+            self.ids.remove(&member.name);
+        }
+        self.handler.member_leave(&member.name, &member.tags);
     }
 }

@@ -221,8 +221,10 @@ impl Node {
 
     fn tell_conflicts(&mut self) {
         while let Some(host) = self.catalog.poll_conflict() {
-            let ids: Vec<_> = host.nodes.iter().filter_map(|node| node.record.origin.node_id()).collect();
-            tracing::warn!(name = %host.name, ?ids, "several live nodes have this name: lists merge them");
+            let ids: Vec<_> =
+                host.nodes.iter().filter_map(|node| node.record.origin.node_id()).map(|id| id.to_string()).collect();
+            let ids = ids.join(" ");
+            tracing::warn!(name = %host.name, %ids, "several live nodes have this name: lists merge them");
         }
     }
 
@@ -275,6 +277,19 @@ mod tests {
         assert_eq!(n_warnings(), 1, "{}", log.text());
         lobby.leave().await;
         assert_eq!(n_warnings(), 1, "later snapshots do not say it again");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn ids_are_logged_as_people_type_them() {
+        let log = captured::Log::start();
+        let hub = Hub::new();
+        let start = async || Lobby::builder().name("twin".parse().unwrap()).memory(hub.join()).start().await.unwrap();
+        let (a, b) = (start().await, start().await);
+        let mut ids = [a.id().to_string(), b.id().to_string()];
+        ids.sort();
+        let mut reader = a.reader();
+        while reader.changed().await.unwrap().node(b.id()).is_none() {}
+        assert!(log.text().contains(&format!("ids={}", ids.join(" "))), "{}", log.text());
     }
 
     #[tokio::test(start_paused = true)]

@@ -31,8 +31,27 @@ const DRAIN: Duration = Duration::from_millis(100);
 const SECRETS: &[&str] =
     &["TOKEN", "NATS_URL", "NATS_PASSWORD", "NATS_TOKEN", "NATS_NKEY", "REDIS_PASSWORD", "GOSSIP_KEY", "EXCHANGE_KEY"];
 
+/// Who has a command run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Runner {
+    Hook,
+    Handler,
+}
+
+/// A line in the log that names who runs the command.
+macro_rules! tell {
+    ($level:ident, $job:expr, $($rest:tt)+) => {
+        match $job.runner {
+            Runner::Hook => tracing::$level!(hook = %$job.name, $($rest)+),
+            Runner::Handler => tracing::$level!(handler = %$job.name, $($rest)+),
+        }
+    };
+}
+
 /// A command that is to be run once.
 pub(crate) struct Job<'a> {
+    /// For whom.
+    pub(crate) runner: Runner,
     /// Name in the log.
     pub(crate) name: &'a str,
     /// Program and arguments; no shell.
@@ -74,14 +93,13 @@ impl Job<'_> {
     /// Runs it and logs how it ended. With [`Self::keep`], the answer is what it wrote to stdout; none when that is more
     /// than may be kept.
     pub(crate) async fn run(self) -> (End, Option<Vec<u8>>) {
-        let name = self.name;
         let Some((program, arguments)) = self.command.split_first() else { return (End::Failed, None) };
         let mut command = command(program, arguments);
         command.envs(self.env.iter().map(|(name, value)| (name, value)));
         let mut child = match command.spawn() {
             Ok(child) => child,
             Err(err) => {
-                tracing::warn!(hook = %name, "cannot start {program}: {err}");
+                tell!(warn, self, "cannot start {program}: {err}");
                 return (End::Failed, None);
             }
         };
@@ -92,20 +110,20 @@ impl Job<'_> {
             Ok(Ok(status)) => {
                 // What it left in its group on purpose may go on.
                 group.0 = None;
-                report(name, status)
+                self.report(status)
             }
             Ok(Err(err)) => {
-                tracing::warn!(hook = %name, "lost track of the command: {err}");
+                tell!(warn, self, "lost track of the command: {err}");
                 End::Failed
             }
             Err(_) => {
-                tracing::warn!(hook = %name, timeout = ?self.timeout, "killed: it took longer than its timeout");
+                tell!(warn, self, timeout = ?self.timeout, "killed: it took longer than its timeout");
                 End::TimedOut
             }
         };
         let fits = self.keep.is_some_and(|most| answer.len() <= most);
         if let (false, Some(most)) = (fits, self.keep) {
-            tracing::warn!(hook = %name, most, "its answer has more bytes than an answer may have, and is not given");
+            tell!(warn, self, most, "its answer has more bytes than an answer may have, and is not given");
         }
         (end, fits.then_some(answer))
     }
@@ -128,7 +146,7 @@ impl Job<'_> {
         let said = async {
             match self.keep {
                 Some(most) => keep(stdout, most, answer).await,
-                None => log(self.name, stdout).await,
+                None => self.log(stdout).await,
             }
         };
         let output = async {
@@ -136,13 +154,36 @@ impl Job<'_> {
                 ended.cancelled().await;
                 tokio::time::sleep(DRAIN).await;
             };
-            let all = async { tokio::join!(said, log(self.name, stderr)) };
+            let all = async { tokio::join!(said, self.log(stderr)) };
             tokio::select! {
                 _ = all => {}
                 () = drained => {}
             }
         };
         tokio::join!(wait, feed, output).0
+    }
+
+    async fn log(&self, output: Option<impl AsyncRead + Unpin>) {
+        let Some(output) = output else { return };
+        let mut output = BufReader::new(output);
+        let mut kept = (&mut output).take(OUTPUT_BYTES);
+        let mut line = Vec::new();
+        while kept.read_until(b'\n', &mut line).await.is_ok_and(|n_bytes| n_bytes > 0) {
+            tell!(info, self, "{}", String::from_utf8_lossy(&line).trim_end());
+            line.clear();
+        }
+        // An error ends the reading either way.
+        let _ = tokio::io::copy_buf(&mut output, &mut tokio::io::sink()).await;
+    }
+
+    fn report(&self, status: ExitStatus) -> End {
+        if status.success() {
+            tell!(info, self, "succeeded");
+            End::Succeeded
+        } else {
+            tell!(warn, self, %status, "failed");
+            End::Failed
+        }
     }
 }
 
@@ -156,33 +197,10 @@ fn command(program: &str, arguments: &[String]) -> Command {
     command
 }
 
-async fn log(name: &str, output: Option<impl AsyncRead + Unpin>) {
-    let Some(output) = output else { return };
-    let mut output = BufReader::new(output);
-    let mut kept = (&mut output).take(OUTPUT_BYTES);
-    let mut line = Vec::new();
-    while kept.read_until(b'\n', &mut line).await.is_ok_and(|n_bytes| n_bytes > 0) {
-        tracing::info!(hook = %name, "{}", String::from_utf8_lossy(&line).trim_end());
-        line.clear();
-    }
-    // An error ends the reading either way.
-    let _ = tokio::io::copy_buf(&mut output, &mut tokio::io::sink()).await;
-}
-
 /// Keeps one byte more than allowed, to show that there was more.
 async fn keep(output: Option<impl AsyncRead + Unpin>, most: usize, answer: &mut Vec<u8>) {
     let Some(mut output) = output else { return };
     // An error ends the reading; what was read before it counts.
     let _ = (&mut output).take(most as u64 + 1).read_to_end(answer).await;
     let _ = tokio::io::copy(&mut output, &mut tokio::io::sink()).await;
-}
-
-fn report(name: &str, status: ExitStatus) -> End {
-    if status.success() {
-        tracing::info!(hook = %name, "succeeded");
-        End::Succeeded
-    } else {
-        tracing::warn!(hook = %name, %status, "failed");
-        End::Failed
-    }
 }

@@ -13,14 +13,14 @@
 
 use std::{
     fs::{self, File, OpenOptions, TryLockError},
-    io::{self, Write},
-    os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt},
+    io,
+    os::unix::fs::{DirBuilderExt, OpenOptionsExt},
     path::{Path, PathBuf},
 };
 
 use ed25519_dalek::SigningKey;
 use lobby_core::id::{Generation, NodeId, Revision};
-use lobby_exchange::clock::unix_micros;
+use lobby_exchange::{clock::unix_micros, file};
 
 pub(crate) mod catalog;
 
@@ -123,27 +123,6 @@ impl Store {
     }
 }
 
-/// Writes a file through a temporary neighbour and a rename, so that readers see the old or the new one. The file has
-/// exactly this mode, whatever the umask.
-pub(crate) fn replace_file(path: &Path, mode: u32, content: &[u8]) -> io::Result<()> {
-    // A leading dot keeps the neighbour out of the label folder's list.
-    let name = path.file_name().unwrap_or_default().to_string_lossy();
-    let draft = path.with_file_name(format!(".{name}.{}~", std::process::id()));
-    let mut file = OpenOptions::new().create(true).truncate(true).write(true).mode(mode).open(&draft)?;
-    let result = file
-        .set_permissions(fs::Permissions::from_mode(mode))
-        .and_then(|()| file.write_all(content))
-        .and_then(|()| file.sync_all())
-        .and_then(|()| fs::rename(&draft, path));
-    match &result {
-        // A power cut after this must not bring the old name back. Some file systems cannot sync a folder.
-        Ok(()) => _ = path.parent().map(|folder| File::open(folder)?.sync_all()),
-        // The error that counts is the first one; the draft is hidden and harmless.
-        Err(_) => _ = fs::remove_file(&draft),
-    }
-    result
-}
-
 fn make_folder(folder: &Path) -> Result<(), StoreError> {
     let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(folder);
     made.map_err(|source| StoreError::Io { path: folder.to_owned(), source })
@@ -181,7 +160,7 @@ fn draw() -> [u8; 32] {
 
 fn save_key(path: &Path, secret: &[u8; 32]) -> Result<(), StoreError> {
     let digits: String = secret.iter().map(|byte| format!("{byte:02x}")).collect();
-    replace_file(path, 0o600, digits.as_bytes()).map_err(|source| StoreError::Io { path: path.to_owned(), source })
+    file::replace(path, 0o600, digits.as_bytes()).map_err(|source| StoreError::Io { path: path.to_owned(), source })
 }
 
 /// The next generation and first revision: the wall clock, but never at or below what was used before.
@@ -197,7 +176,7 @@ fn next_state(path: &Path) -> Result<(Generation, Revision), StoreError> {
     let generation = now.max(last.0.saturating_add(1));
     let revision = now.max(last.1.saturating_add(1));
     let text = format!("{generation} {}\n", revision.saturating_add(RESERVE));
-    replace_file(path, 0o600, text.as_bytes()).map_err(|source| StoreError::Io { path: path.to_owned(), source })?;
+    file::replace(path, 0o600, text.as_bytes()).map_err(|source| StoreError::Io { path: path.to_owned(), source })?;
     Ok((Generation(generation), Revision(revision)))
 }
 
@@ -211,6 +190,8 @@ fn read(path: &Path) -> Result<Option<String>, StoreError> {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
     use super::*;
 
     #[test]
@@ -265,16 +246,6 @@ mod tests {
             let err = Store::open(folder.path()).unwrap_err();
             assert!(matches!(&err, StoreError::Damaged(path, _) if path.ends_with(file)), "{err}");
         }
-    }
-
-    #[test]
-    fn a_replaced_file_has_its_mode_whatever_the_umask() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("file");
-        // No usual umask leaves this one as it is.
-        replace_file(&path, 0o666, b"text").unwrap();
-        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o666);
-        assert_eq!(fs::read(&path).unwrap(), b"text");
     }
 
     #[test]

@@ -52,6 +52,16 @@ pub(crate) struct Running {
     pub(crate) keys: Option<watch::Receiver<Vec<Fingerprint>>>,
 }
 
+/// The seeds of gossip, if it has any.
+pub(crate) fn seeds(ways: &[Way]) -> Vec<String> {
+    let of = |way: &Way| match way {
+        #[cfg(feature = "gossip")]
+        Way::Gossip(config, _) => config.join.clone(),
+        _ => Vec::new(),
+    };
+    ways.iter().flat_map(of).collect()
+}
+
 /// Binds the addresses and reads the files that the exchanges need. `folder` is where one may keep files of its own.
 pub(crate) async fn bind(ways: Vec<Way>, folder: Option<&Path>, clock: Clock) -> Result<Vec<Ready>, ExchangeError> {
     let mut ready = Vec::new();

@@ -9,6 +9,7 @@ use clap::{Parser, Subcommand};
 use lobby::client::{Client, ClientError, Label};
 
 pub(crate) mod gossip;
+pub(crate) mod serf;
 
 /// The help text in groups, which clap does not know for verbs; a test holds it to the verbs that exist.
 const HELP: &str = "\

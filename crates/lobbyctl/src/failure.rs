@@ -48,11 +48,13 @@ pub(crate) fn report(err: &anyhow::Error) -> ExitCode {
             (UNAVAILABLE, Some("start it with `lobbyd`, or name another with --host and --port (HOST, PORT)"))
         }
         ClientError::BadUrl { .. } | ClientError::BadToken => (USAGE, None),
+        ClientError::Refused { status: 400, .. } => (USAGE, None),
         ClientError::Denied { .. } => (1, Some("if the daemon has a TOKEN, give it with --token or in TOKEN")),
         ClientError::Refused { status: 404, message } if message.starts_with("no route") => {
             (1, Some("the daemon may be older than this lobbyctl, or its API is disabled"))
         }
         ClientError::Refused { status: 404, .. } => (1, Some("`lobbyctl nodes` shows who is known")),
+        ClientError::Refused { status: 502, .. } => (1, Some("the daemon goes on trying; its log says more")),
         ClientError::Refused { status: 429 | 503 | 504, .. } => (1, Some("try again in a moment")),
         ClientError::Refused { status: 501, .. } => (1, Some("add gossip to the daemon's DRIVER")),
         _ => (1, None),

@@ -25,7 +25,13 @@ fn main() -> ExitCode {
         Err(err) => {
             // Nothing is left to tell if even this cannot be printed.
             let _ = err.print();
-            return if err.use_stderr() { failure::USAGE.into() } else { ExitCode::SUCCESS };
+            if !err.use_stderr() {
+                return ExitCode::SUCCESS;
+            }
+            if let Some(hint) = cli::serf::hint(std::env::args_os()) {
+                eprintln!("hint: {hint}");
+            }
+            return failure::USAGE.into();
         }
     };
     match run(cli) {

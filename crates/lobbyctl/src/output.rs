@@ -34,10 +34,6 @@ impl Output {
         Self { json, coloured: io::stdout().is_terminal() && !no_color }
     }
 
-    pub(crate) const fn is_json(self) -> bool {
-        self.json
-    }
-
     /// One value: as JSON, or as the text that `text` makes of it.
     pub(crate) fn value<T: Serialize>(self, value: &T, text: impl FnOnce(&T) -> Vec<Vec<Cell>>) -> anyhow::Result<()> {
         let shown = if self.json { serde_json::to_string_pretty(value)? + "\n" } else { self.align(&text(value)) };

@@ -38,6 +38,7 @@ pub(crate) async fn run(config: Config) -> anyhow::Result<()> {
     let addr = tcp.local_addr().context("reading the address of the API")?;
     let stop_http = CancellationToken::new();
     let app = http_app(http, &lobby);
+    let stopping = app.clone();
     let tcp = tokio::spawn(lobby_http::serve(Listener::Tcp(tcp), app.clone(), stop_http.clone().cancelled_owned()));
     let unix = unix.map(|unix| tokio::spawn(lobby_http::serve(Listener::Unix(unix), app, stop_http.clone().cancelled_owned())));
 
@@ -56,6 +57,7 @@ pub(crate) async fn run(config: Config) -> anyhow::Result<()> {
         // Without systemd there is nobody to tell.
         let _ = sd_notify::notify(&[sd_notify::NotifyState::Stopping]);
     }
+    stopping.stopping();
     match asked {
         Ok(Asked::Restart) => lobby.restart().await,
         _ => lobby.leave().await,
@@ -161,6 +163,7 @@ fn http_app(http: Http, lobby: &Lobby) -> App {
         allowed_hosts: http.allowed_hosts,
         operator_loopback: http.operator_loopback,
         node_exporter_port: http.node_exporter_port,
+        cluster: http.cluster,
         version: env!("CARGO_PKG_VERSION").into(),
         limits,
     };

@@ -12,6 +12,8 @@ use crate::config::{
     setting::{GROUPS, Kind, SETTINGS},
 };
 
+pub(crate) mod serf;
+
 /// What to do with the configuration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Mode {

@@ -64,6 +64,7 @@ pub(crate) struct Gossip {
 /// The HTTP API.
 #[derive(Debug)]
 pub(crate) struct Http {
+    pub(crate) cluster: String,
     pub(crate) addr: SocketAddr,
     pub(crate) socket: Option<(PathBuf, u32)>,
     pub(crate) token: Option<String>,
@@ -145,6 +146,7 @@ impl Config {
             ttl,
             drivers: exchange::drivers(&read)?,
             http: Http {
+                cluster: read.text("CLUSTER").to_owned(),
                 addr: SocketAddr::new(host, read.parse("PORT", "a port from 0 to 65535")?),
                 socket: read.path("SOCKET").map(|path| socket(&read, path)).transpose()?,
                 token: read.some_text("TOKEN"),

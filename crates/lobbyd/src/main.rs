@@ -28,7 +28,13 @@ fn main() -> ExitCode {
         Err(err) => {
             // Nothing helps when even the terminal is gone.
             let _ = err.print();
-            return if err.use_stderr() { ExitCode::from(BAD_CONFIGURATION) } else { ExitCode::SUCCESS };
+            if !err.use_stderr() {
+                return ExitCode::SUCCESS;
+            }
+            if let Some(hint) = cli::serf::hint(std::env::args_os()) {
+                eprintln!("hint: {hint}");
+            }
+            return ExitCode::from(BAD_CONFIGURATION);
         }
     };
     let raw = match read_configuration(&cli) {

@@ -38,12 +38,13 @@ impl Catalog {
         }
     }
 
-    /// The first complete picture is here: who is not in it is not there.
+    /// The first complete picture is here: who is not in it is not there. A record that was told in this run stays, not
+    /// listed: it is not told again when the news follows that its node is alive.
     pub(super) fn drop_stale(&mut self, now: Moment) {
         let stale: Vec<_> = self.peers.iter().filter(|(_, peer)| peer.stale).map(|(origin, _)| origin.clone()).collect();
         for origin in stale {
             match self.peers.get_mut(&origin) {
-                Some(peer) if !peer.views.is_empty() => {
+                Some(peer) if peer.told || !peer.views.is_empty() => {
                     peer.stale = false;
                     self.settle(&origin, now);
                 }

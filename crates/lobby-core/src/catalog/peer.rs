@@ -21,6 +21,8 @@ pub(super) struct Peer {
     pub(super) returning: Option<u64>,
     /// Known from disk, and nobody has heard of it since.
     pub(super) stale: bool,
+    /// Its record was told in this run too, so the disk is not all that we know it from.
+    pub(super) told: bool,
 }
 
 /// What one exchange makes of the node.
@@ -81,6 +83,9 @@ impl Catalog {
         if self.departed.get(&origin).is_some_and(|stamp| record.stamp <= *stamp) {
             return Outcome::Stale;
         }
+        if let Some(peer) = self.peers.get_mut(&origin) {
+            peer.told = true;
+        }
         let known = self.peers.get(&origin).and_then(|peer| peer.record.as_ref());
         let newer = match (known, &origin) {
             (None, _) => true,
@@ -139,11 +144,16 @@ impl Catalog {
     pub(super) fn judge(&mut self, exchange: ExchangeId, origin: Origin, state: NodeState, now: Now) -> Outcome {
         let liveness = self.links[usize::from(exchange.0)].liveness;
         let grace = self.grace;
+        // Who joins late may hear of a suspicion first: the suspected is not dead.
+        if state == NodeState::Suspect && origin != Origin::Node(self.own_id) && self.peer(&origin, now.moment).is_none() {
+            return Outcome::Refused;
+        }
         let Some(peer) = self.peers.get_mut(&origin) else { return Outcome::Stale };
+        let is_first_word = peer.views.iter().all(|view| view.exchange != exchange);
         let (restarting, was_stale) = (peer.restarting.is_some(), peer.stale);
         let view = peer.view(exchange);
         let takes = match state {
-            NodeState::Suspect => view.state == NodeState::Alive,
+            NodeState::Suspect => view.state == NodeState::Alive || is_first_word,
             // Silence says no more about a node than proof of its agent's death did.
             _ => view.state.is_held() || (was_stale && view.state == NodeState::Failed),
         };

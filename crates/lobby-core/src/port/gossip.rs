@@ -48,7 +48,8 @@ pub struct EventId(pub [u8; 16]);
 /// Whom a user event or query is for. Everybody when empty; else who matches every pattern that is given.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Filter {
-    /// Regular expression found in the node's name, or its whole id.
+    /// Regular expression found in the node's name. An alternative of it that is nothing but the node's id, or its first 8
+    /// digits or more, takes the node too.
     pub node: Option<String>,
     /// Regular expression found in the name of one of its services.
     pub service: Option<String>,

@@ -4,7 +4,7 @@
 //! {"type":"asked","name":"load","asked":3}
 //! {"type":"ack","id":"…","name":"web-1"}
 //! {"type":"answer","id":"…","name":"web-1","text":"0.5","base64":"MC41"}
-//! {"type":"end","end":"complete","acks":1,"answers":1}
+//! {"type":"end","end":"complete","acks":1,"answers":1,"missing":[{"id":"…","name":"web-2"}]}
 //! ```
 //! The body is polled by its connection and has no task of its own. Without an `end` the connection was cut off.
 
@@ -29,7 +29,7 @@ use tokio::{
     time::{Sleep, sleep_until},
 };
 
-use super::{Asked, End, NodeAnswer, Who};
+use super::{Asked, End, NodeAnswer, Silent, Who};
 use crate::{App, answer::Streamed};
 
 #[derive(Serialize)]
@@ -38,7 +38,7 @@ enum Line {
     Asked { name: String, asked: usize },
     Ack(Who),
     Answer(NodeAnswer),
-    End { end: End, acks: usize, answers: usize },
+    End { end: End, acks: usize, answers: usize, missing: Option<Vec<Who>> },
 }
 
 /// The body in the making.
@@ -46,6 +46,8 @@ struct Lines {
     app: App,
     first: Option<Line>,
     news: mpsc::Receiver<QueryNews>,
+    ack: bool,
+    silent: Silent,
     stopped: Pin<Box<dyn Future<Output = ()> + Send>>,
     late: Pin<Box<Sleep>>,
     acks: usize,
@@ -56,11 +58,13 @@ struct Lines {
 
 /// The answer that tells everything as it comes.
 pub(super) fn stream(asked: Asked) -> Response {
-    let Asked { app, name, asked, news, give_up, stop, permit } = asked;
+    let Asked { app, name, asked, news, ack, silent, give_up, stop, permit } = asked;
     let body = Lines {
         app,
         first: Some(Line::Asked { name, asked }),
         news,
+        ack,
+        silent,
         stopped: Box::pin(stop.stopped()),
         late: Box::pin(sleep_until(give_up)),
         acks: 0,
@@ -82,22 +86,30 @@ impl Lines {
         if self.permit.is_none() {
             return Poll::Ready(None);
         }
-        let end = match self.news.poll_recv(cx) {
+        let mut next = self.news.poll_recv(cx);
+        // Without acknowledgements the only one is our own.
+        while !self.ack && matches!(next, Poll::Ready(Some(QueryNews::Ack(_)))) {
+            next = self.news.poll_recv(cx);
+        }
+        let end = match next {
             Poll::Ready(Some(QueryNews::Ack(id))) => {
                 self.acks += 1;
+                self.silent.heard(id);
                 return Poll::Ready(Some(Line::Ack(Who::new(&self.app, id))));
             }
             Poll::Ready(Some(QueryNews::Answer(id, payload))) => {
                 self.answers += 1;
+                self.silent.heard(id);
                 return Poll::Ready(Some(Line::Answer(NodeAnswer::new(&self.app, id, &payload))));
             }
-            Poll::Ready(None) => End::Complete,
+            Poll::Ready(None) => End::of(&self.app),
             Poll::Pending if self.stopped.as_mut().poll(cx).is_ready() => End::Stopping,
             Poll::Pending if self.late.as_mut().poll(cx).is_ready() => End::Complete,
             Poll::Pending => return Poll::Pending,
         };
         self.permit = None;
-        Poll::Ready(Some(Line::End { end, acks: self.acks, answers: self.answers }))
+        let missing = self.silent.names(&self.app);
+        Poll::Ready(Some(Line::End { end, acks: self.acks, answers: self.answers, missing }))
     }
 }
 

@@ -8,12 +8,18 @@ use std::{
 use axum::http::StatusCode;
 use bytes::Bytes;
 use expect_test::expect;
-use lobby_core::port::gossip::{GossipCommand, GossipError, QueryNews};
+use lobby_core::{
+    id::Origin,
+    port::{
+        Gone, PeerEvent,
+        gossip::{GossipCommand, GossipError, QueryNews},
+    },
+};
 use lobby_http::{Config, Limits};
 use tokio::time::{Instant, sleep};
 
 use crate::{
-    fixture::{Fleet, config},
+    fixture::{Fleet, GOSSIP, config},
     gossip::{Gossip, Open, gossip, id, serve, serve_with},
 };
 
@@ -82,6 +88,7 @@ async fn all_answers_at_the_end() {
               "base64": "/wA="
             }
           ],
+          "missing": [],
           "dropped": 0
         }
     "#]]
@@ -91,6 +98,71 @@ async fn all_answers_at_the_end() {
         gossip.asked(),
         ["load b\"since boot\" [\"role:db\"] 5s ack true relays 2", "load b\"\" [] 2s ack false relays 0"]
     );
+}
+
+/// Gossip ends before the API does, and takes the query with it.
+#[tokio::test(start_paused = true)]
+async fn a_query_that_ends_with_the_agent_says_so() {
+    for restarts in [false, true] {
+        let (gossip, open) = asking();
+        let served = serve(Fleet::new(&[]), &gossip);
+        let stop = async {
+            sleep(Duration::from_millis(500)).await;
+            served.snapshots.send_replace(Fleet::new(&[]).ended(restarts).snapshot());
+            open.lock().unwrap().pop().unwrap();
+        };
+        let (answer, ()) = tokio::join!(served.put("/v1/ask/load", ""), stop);
+        assert_eq!(answer.json()["end"], "stopping", "restarts: {restarts}");
+    }
+    // The stop kills the handler that was to answer, which looks like an end as any other.
+    let (gossip, open) = asking();
+    let served = serve(Fleet::new(&[]), &gossip);
+    let stop = async {
+        sleep(Duration::from_millis(500)).await;
+        served.app.stopping();
+        open.lock().unwrap().pop().unwrap();
+    };
+    let (answer, ()) = tokio::join!(served.put("/v1/ask/load", ""), stop);
+    assert_eq!(answer.json()["end"], "stopping");
+    // The same without a last word.
+    let (gossip, open) = asking();
+    let served = serve(Fleet::new(&[]), &gossip);
+    let stop = async {
+        sleep(Duration::from_millis(500)).await;
+        drop(gossip);
+        open.lock().unwrap().pop().unwrap();
+    };
+    let (answer, ()) = tokio::join!(served.put("/v1/ask/load", ""), stop);
+    assert_eq!(answer.json()["end"], "stopping");
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_says_nothing_is_named() {
+    let fleet = || {
+        let fleet = Fleet::new(&["role:lb"]).node(2, "web", &["role:web"]).node(3, "db", &[]).node(4, "dead", &[]).failed(4);
+        let fleet = fleet.node(5, "gone", &["role:web"]).bare("go", &["role:web"]);
+        fleet.event(GOSSIP, PeerEvent::Gone(Origin::Node(id(5)), Gone::Unattended))
+    };
+    for (query, want) in [
+        ("", serde_json::json!(["db", "gone", "here.example.com"])),
+        ("?label=role:web", serde_json::json!(["gone"])),
+        ("?node=^d", serde_json::json!(["db"])),
+        ("?ack=false", serde_json::json!(null)),
+    ] {
+        let (gossip, open) = asking();
+        let served = serve(fleet(), &gossip);
+        let path = format!("/v1/ask/load{query}");
+        let (answer, ()) = tokio::join!(served.put(&path, ""), answers(&open));
+        let json = answer.json();
+        let mut missing = json["missing"].clone();
+        if let Some(missing) = missing.as_array_mut() {
+            missing.iter_mut().for_each(|who| *who = who["name"].take());
+            missing.sort_by_key(ToString::to_string);
+        }
+        assert_eq!(missing, want, "{query}: {json}");
+        // Without acknowledgements our own is none either.
+        assert_eq!(json["acks"].as_array().unwrap().len(), usize::from(query != "?ack=false"));
+    }
 }
 
 #[tokio::test(start_paused = true)]

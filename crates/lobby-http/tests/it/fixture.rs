@@ -141,6 +141,16 @@ impl Fleet {
         self.event(GOSSIP, PeerEvent::Gone(Origin::Node(NodeId::from_bytes([id; 16])), Gone::Failed))
     }
 
+    /// After our last record, the one that says goodbye or that we are back in a moment.
+    pub(crate) fn ended(mut self, restarts: bool) -> Self {
+        match restarts {
+            true => self.own.restart(),
+            false => self.own.leave(),
+        }
+        self.catalog.set_local(self.own.commit(NOW.moment).unwrap());
+        self
+    }
+
     pub(crate) fn snapshot(&mut self) -> Arc<Snapshot> {
         self.catalog.poll_snapshot().unwrap()
     }
@@ -185,7 +195,13 @@ impl Fleet {
 
 /// A configuration as a loopback agent has it.
 pub(crate) fn config() -> Config {
-    Config { operator_loopback: true, node_exporter_port: 9100, version: "0.1.0".to_owned(), ..Config::default() }
+    Config {
+        operator_loopback: true,
+        node_exporter_port: 9100,
+        version: "0.1.0".to_owned(),
+        cluster: "lobby".to_owned(),
+        ..Config::default()
+    }
 }
 
 /// A caller on a loopback listener.

@@ -99,7 +99,35 @@ async fn a_change_tells_who_did_it() {
     assert!(json["silent"][0]["name"].is_null() && json["silent"][0]["id"].is_string(), "{json}");
     assert_eq!(served.ask("POST", "/v1/keys/use", &[], "bb").await.status, StatusCode::OK);
     assert_eq!(served.put("/v1/keys/remove", "aa").await.status, StatusCode::OK);
-    assert_eq!(gossip.asked(), ["install \"AAAA=\"", "use \"bb\"", "remove \"aa\""]);
+    // Each is answered when the list shows it.
+    assert_eq!(gossip.asked(), ["install \"AAAA=\"", "list", "use \"bb\"", "list", "remove \"aa\"", "list"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_change_is_answered_when_the_list_shows_it_or_a_second_later() {
+    for (late, want) in [(3, 4), (1000, 20)] {
+        let mut n_lists = 0;
+        let gossip = gossip(move |command| {
+            match command {
+                GossipCommand::Keys(answer) => {
+                    n_lists += 1;
+                    let (old, new) = (vec!["aa".to_owned()], vec!["aa".to_owned(), "bb".to_owned()]);
+                    let done = if n_lists > late { new.clone() } else { old.clone() };
+                    let nodes = vec![(id(1), new.clone()), (id(2), done), (id(3), old)];
+                    let _ = answer.send(Ok(Keys { nodes, own: new }));
+                }
+                GossipCommand::ChangeKeys(_, answer) => {
+                    let _ =
+                        answer.send(Ok(KeyOutcome { done: vec![id(1), id(2)], silent: vec![id(3)], ..KeyOutcome::default() }));
+                }
+                other => panic!("unexpected {other:?}"),
+            }
+            String::new()
+        });
+        let served = serve(Fleet::new(&[]), &gossip);
+        assert_eq!(served.put("/v1/keys/install", "bb").await.status, StatusCode::OK);
+        assert_eq!(gossip.asked().len(), 1 + want, "late by {late}");
+    }
 }
 
 #[tokio::test]

@@ -112,6 +112,7 @@ async fn chunk(reader: &mut BufReader<TcpStream>) -> String {
 
 const ASKED: &str = "{\"type\":\"asked\",\"name\":\"load\",\"asked\":3}";
 const ACK: &str = "{\"type\":\"ack\",\"id\":\"02020202020202020202020202020202\",\"name\":\"web\"}";
+const OWN: &str = "{\"id\":\"01010101010101010101010101010101\",\"name\":\"here.example.com\"}";
 const ANSWER: &str =
     "{\"type\":\"answer\",\"id\":\"02020202020202020202020202020202\",\"name\":\"web\",\"text\":\"hi\",\"base64\":\"aGk=\"}";
 
@@ -134,7 +135,8 @@ async fn answers_come_as_they_are_given() {
     assert_eq!(chunk(&mut reader).await, ANSWER);
     running.metric("lobby_http_asks 1").await;
     drop(news);
-    assert_eq!(chunk(&mut reader).await, "{\"type\":\"end\",\"end\":\"complete\",\"acks\":1,\"answers\":1}");
+    let end = format!("{{\"type\":\"end\",\"end\":\"complete\",\"acks\":1,\"answers\":1,\"missing\":[{OWN}]}}");
+    assert_eq!(chunk(&mut reader).await, end);
     assert_eq!(chunk(&mut reader).await, "");
     running.metric("lobby_http_asks 0").await;
     // The connection goes on, and is idle from now on.
@@ -188,7 +190,9 @@ async fn a_stop_ends_what_takes_long_with_an_answer() {
     let mut rest = String::new();
     timeout(PATIENCE, whole.read_to_string(&mut rest)).await.expect("the end").unwrap();
     assert!(rest.contains("\"end\": \"stopping\""), "{rest}");
-    assert_eq!(chunk(&mut streamed).await, "{\"type\":\"end\",\"end\":\"stopping\",\"acks\":0,\"answers\":0}");
+    let web = OWN.replace("01", "02").replace("here.example.com", "web");
+    let end = format!("{{\"type\":\"end\",\"end\":\"stopping\",\"acks\":0,\"answers\":0,\"missing\":[{OWN},{web}]}}");
+    assert_eq!(chunk(&mut streamed).await, end);
     assert_eq!(chunk(&mut streamed).await, "");
     timeout(PATIENCE, running.task).await.expect("the loop ends").unwrap();
     timeout(PATIENCE, async { tokio::join!(first.closed(), second.closed()) }).await.expect("gossip is let go");

@@ -50,7 +50,7 @@ async fn a_join_that_reaches_nobody_fails() {
     let gossip = joining();
     let served = serve(Fleet::new(&[]), &gossip);
     let answer = served.put("/v1/agent/join/web:1,db:2", "").await;
-    assert_eq!(answer.status, StatusCode::INTERNAL_SERVER_ERROR);
+    assert_eq!(answer.status, StatusCode::BAD_GATEWAY);
     assert_eq!(answer.text(), "join: nobody of this cluster answered: web:1: connection refused; db:2: connection refused\n");
     let many = (0..65).map(|i| format!("h{i}:1314")).collect::<Vec<_>>().join(",");
     for path in ["/v1/agent/join/,", &format!("/v1/agent/join/{many}"), &format!("/v1/agent/join/{}:1314", "x".repeat(300))] {
@@ -58,7 +58,17 @@ async fn a_join_that_reaches_nobody_fails() {
         assert_eq!(answer.status, StatusCode::BAD_REQUEST, "{path}");
         assert!(answer.text().starts_with("address: "), "{}", answer.text());
     }
+    for bad in
+        ["web:0", "web:65536", "web:x", "web:+1", "a%20b", ":1314", "a%2Fb", "::1]:1", "1:2:3", "fe80::1%25eth0", "[web]:1"]
+    {
+        let answer = served.put(&format!("/v1/agent/join/db:1314,{bad}"), "").await;
+        assert_eq!(answer.status, StatusCode::BAD_REQUEST, "{bad}");
+        assert!(answer.text().contains("expected host, host:port"), "{}", answer.text());
+    }
     assert_eq!(gossip.asked().len(), 1);
+    for good in ["_lobby._tcp.example.com", "2a03::1", "[2a03::1]", "büro", "my_host.local", "10.0.0.1"] {
+        assert_eq!(served.put(&format!("/v1/agent/join/{good}"), "").await.status, StatusCode::BAD_GATEWAY, "{good}");
+    }
 }
 
 /// Notes what is to leave; node 2 is alive, and only 2 to 5 are known.

@@ -97,6 +97,41 @@ async fn a_clone_draws_a_new_id_and_goes_without_a_word() {
     assert_eq!(Store::open(folder.path()).unwrap().id, new);
 }
 
+/// The one who starts anew in the same process leaves no command of its former life behind.
+#[tokio::test]
+async fn a_clone_ends_its_commands_before_it_goes() {
+    // Where a line was first logged without a listener, later ones on other threads may not hear it.
+    let _log = captured::Log::start();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("pid");
+    let mut handler: crate::handler::Handler = "member-join=sh".parse().unwrap();
+    let script = format!("echo $$ > {0}.new && mv {0}.new {0} && exec sleep 1000", path.display());
+    handler.command.extend(["-c".into(), script]);
+    let hub = Hub::new();
+    let builder = Lobby::builder().name("a".parse().unwrap()).memory(hub.join()).handler(handler);
+    let mut lobby = builder.start().await.unwrap();
+    let pid = loop {
+        match std::fs::read_to_string(&path) {
+            Ok(pid) => break pid.trim().to_owned(),
+            Err(_) => tokio::time::sleep(Duration::from_millis(5)).await,
+        }
+    };
+    lobby._events.send((ExchangeId(0), PeerEvent::Cloned)).await.unwrap();
+    assert!(matches!(lobby.ended().await, Err(AgentError::Cloned { .. })));
+    lobby.leave().await;
+    // From here on no task runs, as after a new start: who has not been killed by now lives on.
+    let is_dead = || match std::fs::read_to_string(format!("/proc/{pid}/stat")) {
+        Ok(stat) => stat.contains(") Z "),
+        Err(_) => true,
+    };
+    let mut n_looks = 0;
+    while !is_dead() {
+        n_looks += 1;
+        assert!(n_looks < 100, "process {pid} lives on");
+        std::process::Command::new("sleep").arg("0.02").status().unwrap();
+    }
+}
+
 #[tokio::test]
 async fn a_clone_whose_folder_cannot_be_written_says_so() {
     // Where a line was first logged without a listener, later ones on other threads may not hear it.

@@ -23,6 +23,7 @@ use crate::{
     agent::{Lobby, Stops},
     handler, membership,
     node::{Node, UPDATES},
+    seeds,
     source::{
         address, hostname, keys,
         labels::{Labels, LabelsConfig},
@@ -53,7 +54,7 @@ impl Builder {
     pub async fn start(mut self) -> Result<Lobby, StartError> {
         #[cfg(feature = "gossip")]
         self.check_gossip()?;
-        let clock = Clock::start();
+        let (clock, seeds) = (Clock::start(), way::seeds(&self.ways));
         let Parts { store, name, follow_hostname, labels, ways, local, stats } = self.make_parts(clock).await?;
         let mut catalog = self.catalog(local.record().clone(), &store, &ways, clock).await;
         let first = catalog.poll_snapshot().expect("a new catalog has something to show");
@@ -90,6 +91,7 @@ impl Builder {
         if let Some(keys) = running.keys {
             sources.spawn_sure("keys", keys::follow(keys, updates_in, stops.sources.clone()));
         }
+        seeds::follow(&mut sources, seeds, &running.infos, &reader, &stops.sources);
         let slots = Arc::new(Semaphore::new(self.handler_concurrency));
         let (log, stats_too) = (running.gossip.watch_events(), stats.clone());
         let context = handler::Context { reader: reader.clone(), log, clock, stats: stats_too, slots };

@@ -7,7 +7,7 @@ use std::{error::Error, io, time::Duration};
 use reqwest::{Method, Response, Url};
 use serde::{Deserialize, Serialize};
 
-use super::{Audience, Client, ClientError, FLEET_TIMEOUT, answer, event};
+use super::{Audience, Client, ClientError, FLEET_TIMEOUT, NodeName, answer, event};
 
 /// The longest line that is read: the largest answer, 64 KiB, both as escaped text and in base64, stays below it.
 const LINE_BYTES: usize = 1 << 20;
@@ -68,6 +68,9 @@ pub enum News {
         acks: u64,
         /// How many answered.
         answers: u64,
+        /// Who should have acknowledged it and did not; `None` when nobody was asked to.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        missing: Option<Vec<NodeName>>,
     },
     /// Something that this version does not know.
     #[serde(other)]

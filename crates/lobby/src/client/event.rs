@@ -2,7 +2,10 @@
 //!
 //! The routes and bodies are Consul's (`/v1/event/…`), so an event looks as Consul's clients know it.
 
-use std::{collections::BTreeSet, time::Duration};
+use std::{
+    collections::{BTreeSet, VecDeque},
+    time::Duration,
+};
 
 use base64::{Engine, prelude::BASE64_STANDARD};
 use reqwest::{Method, Url};
@@ -15,6 +18,10 @@ const WAIT: Duration = Duration::from_secs(60);
 
 /// Time until the next question to a daemon that answers at once instead of waiting.
 const TURN: Duration = Duration::from_millis(250);
+
+/// Events that a watch knows again: four times what a daemon holds. One that starts anew is told its old events by the
+/// others, a part at a time.
+const KNOWN: usize = 1024;
 
 /// Whom a user event or a query is for: everybody, or who matches all that is given. Together at most 128 bytes.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -60,7 +67,8 @@ pub struct Event {
 pub struct EventWatch {
     client: Client,
     url: Url,
-    /// The events of the last answer.
+    /// The events that were returned, oldest first, at most [`KNOWN`].
+    order: VecDeque<String>,
     known: BTreeSet<String>,
     /// The `X-Consul-Index` of the last answer.
     index: Option<String>,
@@ -97,7 +105,13 @@ impl Client {
 
     /// Follows the events; see [`EventWatch`].
     pub fn watch_events(&self, name: Option<&str>) -> EventWatch {
-        EventWatch { client: self.clone(), url: self.event_list(name), known: BTreeSet::new(), index: None }
+        EventWatch {
+            client: self.clone(),
+            url: self.event_list(name),
+            order: VecDeque::new(),
+            known: BTreeSet::new(),
+            index: None,
+        }
     }
 
     fn event_list(&self, name: Option<&str>) -> Url {
@@ -110,7 +124,8 @@ impl Client {
 }
 
 impl EventWatch {
-    /// Waits for events that were not returned yet, and returns them, oldest first; never an empty list.
+    /// Waits for events that were not returned yet, and returns them, oldest first; never an empty list, and none twice,
+    /// also when the daemon starts anew and is told its old events by others.
     ///
     /// # Errors
     /// See [`ClientError`]. The watch stays usable: the next call asks again and returns what came meanwhile.
@@ -126,10 +141,9 @@ impl EventWatch {
             let response = self.client.open(Method::GET, url.clone(), Vec::new(), within).await?;
             let index = response.headers().get("x-consul-index").and_then(|value| value.to_str().ok()).map(str::to_owned);
             let events = self.client.read(response).await?.json::<Vec<Event>>(&url)?.value;
-            let old = std::mem::replace(&mut self.known, events.iter().map(|event| event.id.clone()).collect());
             let waited = self.index.is_some() && index != self.index;
             self.index = index;
-            let news: Vec<_> = events.into_iter().filter(|event| !old.contains(&event.id)).collect();
+            let news: Vec<_> = events.into_iter().filter(|event| self.note(&event.id)).collect();
             if !news.is_empty() {
                 return Ok(news);
             }
@@ -137,6 +151,20 @@ impl EventWatch {
                 tokio::time::sleep(TURN).await;
             }
         }
+    }
+
+    /// Whether this event is new; it is known from now on.
+    fn note(&mut self, id: &str) -> bool {
+        let is_new = self.known.insert(id.to_owned());
+        if is_new {
+            self.order.push_back(id.to_owned());
+        }
+        if self.order.len() > KNOWN
+            && let Some(oldest) = self.order.pop_front()
+        {
+            self.known.remove(&oldest);
+        }
+        is_new
     }
 }
 

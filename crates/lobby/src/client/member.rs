@@ -73,6 +73,8 @@ pub struct Agent {
     pub version: u64,
     /// The version of lobbyd.
     pub lobbyd: String,
+    /// The name of its cluster.
+    pub cluster: String,
     /// Its data centre.
     pub datacenter: Option<String>,
     /// Where others reach it, separated by commas.
@@ -91,7 +93,7 @@ pub struct Agent {
 pub struct GossipInfo {
     /// Where it is reached.
     pub address: Option<String>,
-    /// How many members are in each state.
+    /// How many members are in each state, in the words of the catalog.
     pub members: BTreeMap<String, u64>,
     /// Named numbers: queue lengths, health score, open streams, …
     pub numbers: BTreeMap<String, u64>,
@@ -180,7 +182,8 @@ impl Client {
     /// in GOSSIP_JOIN, without commas; 64 at most.
     ///
     /// # Errors
-    /// [`ClientError::Refused`] if nobody of the cluster answered at any of them; they are tried again all the same.
+    /// [`ClientError::Refused`] with status 400 if one of them is no address, which changes nothing; with 502 if nobody of the
+    /// cluster answered at any of them: they are tried again all the same.
     pub async fn join(&self, addresses: &[&str]) -> Result<Joined, ClientError> {
         let url = self.route(&["v1", "agent", "join", &addresses.join(",")]);
         Ok(self.put(url.clone(), Vec::new(), FLEET_TIMEOUT).await?.json(&url)?.value)

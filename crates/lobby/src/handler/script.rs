@@ -25,7 +25,9 @@ pub(super) fn env(work: &Work, own: &Record) -> Vec<(String, String)> {
     };
     let tags = tags(own);
     both("LOBBY_SELF_NAME", "SERF_SELF_NAME", own.name.as_str());
-    both("LOBBY_SELF_ROLE", "SERF_SELF_ROLE", tags.get("role").map_or("", String::as_str));
+    // One value, as in Serf and on stdin, however many labels say it: all of them together may be too large for a variable.
+    let role = own.labels().find_map(|label| label.as_str().strip_prefix("role:"));
+    both("LOBBY_SELF_ROLE", "SERF_SELF_ROLE", &printable(role.unwrap_or_default()));
     let mut room = LABEL_ENV_BYTES;
     for (key, value) in &tags {
         let Some(left) = room.checked_sub(key.len() + value.len()) else { continue };

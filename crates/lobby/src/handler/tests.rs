@@ -208,7 +208,12 @@ async fn services_have_a_run_each() {
 #[tokio::test]
 async fn a_script_written_for_serf_finds_what_it_knows() {
     let mut scene = Scene::new();
-    scene.start(scene.handler("member-join", "env | grep -E '^(SERF|LOBBY)_(EVENT|SELF|TAG|LABEL)' | sort > env; cat > in.new; mv in.new in"));
+    scene.start(
+        scene.handler(
+            "member-join",
+            "env | grep -E '^(SERF|LOBBY)_(EVENT|SELF|TAG|LABEL)' | sort > env; cat > in.new; mv in.new in",
+        ),
+    );
     scene.reads("in", "own\t192.0.2.0\tlb\tplain=,role=lb,service=a,service=b,weird-key.x=1,zone=eu\n").await;
     let id = NodeId::from_bytes([0; 16]);
     let want: String = ["LOBBY", "SERF"]

@@ -8,7 +8,7 @@ fn shell(script: &str) -> Vec<String> {
 }
 
 fn job(command: &[String], input: Vec<u8>) -> Job<'_> {
-    Job { name: "test", command, timeout: Duration::from_secs(30), env: Vec::new(), input, keep: None }
+    Job { runner: Runner::Hook, name: "test", command, timeout: Duration::from_secs(30), env: Vec::new(), input, keep: None }
 }
 
 async fn run(job: Job<'_>) -> (End, Option<Vec<u8>>) {
@@ -65,6 +65,16 @@ async fn an_answer_is_kept_and_one_that_is_too_long_is_not_given() {
         assert_eq!((end, answer), (End::Succeeded, is_kept.then_some(input)), "{n_bytes}");
     }
     assert!(log.text().contains("aside") && !log.text().contains("xx"), "{}", log.text());
+}
+
+#[tokio::test]
+async fn the_log_says_for_whom_a_command_was_run() {
+    let log = captured::Log::start();
+    let command = shell("echo said; exit 3");
+    for (runner, word) in [(Runner::Hook, "hook=test"), (Runner::Handler, "handler=test")] {
+        run(Job { runner, ..job(&command, Vec::new()) }).await;
+        assert_eq!(log.text().matches(word).count(), 2, "what it said and how it ended: {}", log.text());
+    }
 }
 
 #[tokio::test]

@@ -17,12 +17,13 @@ use lobby_core::{
     port::{Command, CommandError},
     stats::AgentStats,
 };
+use lobby_exchange::file;
 use notify::{RecursiveMode, Watcher};
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
 use super::folder::{self, Contents, Problems, Scan};
-use crate::{node::Update, store::replace_file};
+use crate::node::Update;
 
 #[cfg(test)]
 mod tests;
@@ -255,13 +256,13 @@ impl Places {
     /// Saves the runtime labels in LABELS_PATH or, where that cannot be written, in DATA_DIR; then it says why.
     fn save(&self, text: &[u8]) -> io::Result<Option<io::Error>> {
         let save_fallback = || match &self.fallback {
-            Some(path) => replace_file(path, 0o644, text),
+            Some(path) => file::replace(path, 0o644, text),
             // Without any folder the labels last as long as the process, which is what a throw-away agent wants.
             None => Ok(()),
         };
         let Some(folder) = &self.folder else { return save_fallback().map(|()| None) };
         let saved = fs::create_dir_all(folder)
-            .and_then(|()| replace_file(&folder.join(&self.runtime_filename), 0o644, text))
+            .and_then(|()| file::replace(&folder.join(&self.runtime_filename), 0o644, text))
             .and_then(|()| self.forget_fallback());
         match saved {
             Ok(()) => Ok(None),

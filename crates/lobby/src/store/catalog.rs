@@ -5,7 +5,8 @@
 //! ```
 //! Numbers without a size are LEB128, a record is `lobby_core::wire::binary`. The file is replaced by rename; one that is
 //! cut, damaged, of another version or older than a day is ignored with a warning: it is a convenience, never a truth.
-//! Written on blocking threads, so that neither the node task nor a stop waits for a disk.
+//! A catalog that does not change is written all the same, each hour and at the stop: what counts is how old the knowledge
+//! is, not the last change. Written on blocking threads, so that neither the node task nor a stop waits for a disk.
 //! Not here: what becomes of the nodes that are read (`lobby_core::catalog`: stale until warm).
 
 use std::{
@@ -22,13 +23,11 @@ use lobby_core::{
     port::CatalogReader,
     record::Record,
     stats::AgentStats,
-    time::{Now, WallSecond},
+    time::{Moment, Now, WallSecond},
     wire::binary::{self, DecodeError, Reader},
 };
-use lobby_exchange::clock::Clock;
+use lobby_exchange::{clock::Clock, file};
 use tokio_util::sync::CancellationToken;
-
-use super::replace_file;
 
 /// Says what the file is, and in which version.
 const MAGIC: &[u8; 16] = b"lobby catalog 1\n";
@@ -41,6 +40,10 @@ const FILE_BYTES: usize = 64 << 20;
 
 /// How often a changed catalog is written.
 const SAVE_EVERY: Duration = Duration::from_secs(60);
+
+/// How often one that has not changed is written: seldom enough to spare the disk, often enough that it is never near
+/// [`MAX_AGE`].
+const REFRESH_EVERY: Duration = Duration::from_secs(3600);
 
 /// What is older tells nothing about who is there.
 const MAX_AGE: Duration = Duration::from_secs(24 * 3600);
@@ -83,17 +86,20 @@ pub(crate) async fn load(path: PathBuf, now: Now) -> Vec<Saved> {
     }
 }
 
-/// Writes the catalog when it has changed, every minute and at the stop.
+/// Writes the catalog: every minute when it has changed, every hour when it has not, and at the stop.
 pub(crate) async fn keep(path: PathBuf, reader: CatalogReader, clock: Clock, stats: Arc<AgentStats>, stop: CancellationToken) {
-    let mut saved = None;
+    let mut saved: Option<(Arc<Snapshot>, Moment)> = None;
     loop {
         let stopped = stop.run_until_cancelled(tokio::time::sleep(SAVE_EVERY)).await.is_none();
         let snapshot = reader.snapshot();
-        if is_worth_saving(&snapshot, saved.as_deref()) {
-            let (path, now, taken) = (path.clone(), clock.now(), snapshot.clone());
-            let written = tokio::task::spawn_blocking(move || replace_file(&path, 0o600, &encode(&taken, now))).await;
+        let now = clock.now();
+        let young = |at: &Moment| !stopped && now.moment.since(*at) < REFRESH_EVERY;
+        let last = saved.as_ref().filter(|(_, at)| young(at)).map(|(saved, _)| &**saved);
+        if is_worth_saving(&snapshot, last) {
+            let (path, taken) = (path.clone(), snapshot.clone());
+            let written = tokio::task::spawn_blocking(move || file::replace(&path, 0o600, &encode(&taken, now))).await;
             match written.map_err(io::Error::other).flatten() {
-                Ok(()) => saved = Some(snapshot),
+                Ok(()) => saved = Some((snapshot, now.moment)),
                 Err(err) => {
                     tracing::warn!("the catalog could not be saved: {err}");
                     stats.catalog_saves_failed.fetch_add(1, Ordering::Relaxed);
@@ -106,7 +112,7 @@ pub(crate) async fn keep(path: PathBuf, reader: CatalogReader, clock: Clock, sta
     }
 }
 
-/// Whether nodes have changed since. Before any exchange has told everything, the file knows more than we do.
+/// Whether nodes have changed since the last time, if that still counts. Before any exchange has told everything, the file knows more than we do.
 fn is_worth_saving(snapshot: &Snapshot, saved: Option<&Snapshot>) -> bool {
     let known = snapshot.links.iter().any(|link| link.warm);
     known && saved.is_none_or(|saved| !saved.nodes.ptr_eq(&snapshot.nodes))
@@ -178,7 +184,6 @@ mod tests {
         local::LocalRecord,
         port::{Gone, PeerEvent},
         record::Stamp,
-        time::Moment,
     };
 
     use super::*;

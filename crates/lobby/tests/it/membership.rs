@@ -116,6 +116,22 @@ async fn who_comes_late_is_told_who_is_there_and_the_first_alone_is_told_nothing
 }
 
 #[tokio::test]
+async fn who_is_killed_and_comes_back_without_its_identity_joins_again_and_its_old_life_does_not_leave() {
+    let (hub, notes) = (Hub::new(), Notes::default());
+    let watcher = agent(&hub, "watcher").membership(notes.clone()).start().await.unwrap();
+    let start = async |life: &str| agent(&hub, "a").tags([("life", life)]).start().await.unwrap();
+    let first = start("1").await;
+    notes.read(&["join a life=1"]).await;
+    let second = start("2").await;
+    notes.read(&["join a life=1", "join a life=2"]).await;
+    let old = first.id();
+    drop(first);
+    until(&watcher, |snapshot| snapshot.node(old).is_none_or(|node| node.state == NodeState::Failed)).await;
+    second.leave().await;
+    notes.read(&["join a life=1", "join a life=2", "leave a life=2"]).await;
+}
+
+#[tokio::test]
 async fn the_richer_events_tell_changes_restarts_and_the_two_ways_to_go_apart() {
     let hub = Hub::new();
     let folder = tempfile::tempdir().unwrap();

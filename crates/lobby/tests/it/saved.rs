@@ -91,6 +91,32 @@ async fn a_change_is_on_disk_within_a_minute_and_no_change_is_not_written_again(
     assert!(!written().await.windows(16).any(|bytes| bytes == b_id.as_bytes()));
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_quiet_fleet_is_saved_again_each_hour_and_at_the_stop() {
+    let (hub, folder) = (Hub::new(), tempfile::tempdir().unwrap());
+    let path = folder.path().join("catalog");
+    let a = start(&hub, &folder).await;
+    let b = agent(&hub, "b").start().await.unwrap();
+    until(&a, |snapshot| snapshot.hosts.len() == 2).await;
+    let written = async |within: u64| {
+        let wait = async {
+            while !path.exists() {
+                tokio::time::sleep(Duration::from_secs(1)).await;
+            }
+        };
+        timeout(Duration::from_secs(within), wait).await.expect("written in time");
+        std::fs::remove_file(&path).unwrap();
+    };
+    written(70).await;
+    tokio::time::sleep(Duration::from_secs(3400)).await;
+    assert!(!path.exists(), "nothing has changed");
+    written(300).await;
+    written(3700).await;
+    a.leave().await;
+    assert!(path.exists(), "written at the stop");
+    drop(b);
+}
+
 #[tokio::test]
 async fn a_damaged_file_is_no_reason_not_to_start() {
     let (hub, folder) = (Hub::new(), tempfile::tempdir().unwrap());

@@ -25,7 +25,7 @@ pub(crate) struct Event {
     pub(crate) name: String,
     /// What it says, at most 1024 bytes; - reads stdin
     pub(crate) payload: Option<String>,
-    /// Only for nodes with this regular expression in their name, or with this id
+    /// Only for nodes with this regular expression in their name, or with this id (8 digits or more of it)
     #[arg(long, value_name = "REGEX")]
     node: Option<String>,
     /// Only for nodes with a service in whose name this regular expression is found
@@ -46,8 +46,8 @@ pub(crate) struct Query {
     pub(crate) name: String,
     /// What it says, at most 1024 bytes; - reads stdin
     pub(crate) payload: Option<String>,
-    /// Only nodes with this regular expression in their name, or with this id; given several times, those with any of the
-    /// expressions
+    /// Only nodes with this regular expression in their name, or with this id (8 digits or more of it); given several times,
+    /// those that any of them takes
     #[arg(long, value_name = "REGEX")]
     node: Vec<String>,
     /// Only nodes with this label, or with one that begins so up to a colon; given several times, with all of them
@@ -95,9 +95,21 @@ impl Event {
 
 impl Query {
     pub(crate) fn audience(&self) -> Audience {
-        // Alternatives bind weaker than anything else in an expression.
-        let node = (!self.node.is_empty()).then(|| self.node.join("|"));
+        let node = (!self.node.is_empty()).then(|| any_of(&self.node));
         Audience { node, labels: self.label.clone(), ..Audience::default() }
+    }
+}
+
+/// One expression for any of these. Each stands alone, so that a flag such as `(?i)` holds for its own alternative only; what
+/// is plain needs no brackets, since all patterns together have few bytes.
+fn any_of(patterns: &[String]) -> String {
+    let plain = |pattern: &str| pattern.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.'));
+    match patterns {
+        [one] => one.clone(),
+        many => {
+            let each = many.iter().map(|one| if plain(one) { one.clone() } else { format!("(?:{one})") });
+            each.collect::<Vec<_>>().join("|")
+        }
     }
 }
 
@@ -133,6 +145,18 @@ mod tests {
         }
         for text in ["", "s", "0", "0s", "-1s", "1h", "1 s", "61s", "2m", "NaN", "inf", "1e9", "5sm"] {
             assert!(time(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn several_nodes_are_alternatives_that_stand_alone() {
+        for (nodes, want) in [
+            (&["^web|db$"][..], "^web|db$"),
+            (&["web-1", "abababab"], "web-1|abababab"),
+            (&["(?i)WEB", "db|x", "n.1"], "(?:(?i)WEB)|(?:db|x)|n.1"),
+        ] {
+            let nodes: Vec<_> = nodes.iter().map(|node| (*node).to_owned()).collect();
+            assert_eq!(any_of(&nodes), want);
         }
     }
 

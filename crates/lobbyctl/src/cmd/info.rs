@@ -21,6 +21,7 @@ fn text(info: &Info) -> Vec<Vec<Cell>> {
     let mut rows = vec![
         row("node", format!("{} ({})", agent.name, agent.id)),
         row("lobbyd", agent.lobbyd.clone()),
+        row("cluster", agent.cluster.clone()),
         row("datacenter", agent.datacenter.clone().unwrap_or_default()),
         row("addresses", agent.addresses.clone().unwrap_or_default()),
         row("record", format!("generation {}, version {}", agent.generation, agent.version)),

@@ -1,11 +1,9 @@
 //! `query NAME [PAYLOAD]`: asks everybody, or whom the options name, and prints what comes back as it comes.
 //!
-//! That nobody answers is no failure: whether anybody should have is for the caller to say. Who did not even acknowledge a
-//! query to everybody is named.
+//! That nobody answers is no failure: whether anybody should have is for the caller to say. Who did not even acknowledge is
+//! named.
 
-use std::collections::BTreeSet;
-
-use lobby::client::{Audience, Client, Member, News, Query};
+use lobby::client::{Client, News, NodeName, Query};
 
 use crate::{
     cli::gossip,
@@ -27,11 +25,10 @@ pub(crate) async fn run(client: &Client, query: &gossip::Query, out: Output) -> 
             relays: query.relay_factor,
         })
         .await?;
-    let (mut n_asked, mut acked) = (0, BTreeSet::new());
+    let mut n_asked = 0;
     while let Some(news) = asking.next().await? {
         match &news {
             News::Asked { asked, .. } => n_asked = *asked,
-            News::Ack { id, .. } => _ = acked.insert(id.clone()),
             // Of a newer daemon, which still says the rest.
             News::Other => continue,
             _ => {}
@@ -40,24 +37,11 @@ pub(crate) async fn run(client: &Client, query: &gossip::Query, out: Output) -> 
         if let News::End { end, .. } = &news
             && end != "complete"
         {
-            return Err(hinted(format!("the query ended early: {end}"), "the daemon was stopped; ask another one"));
+            let why = if end == "stopping" { "the daemon is stopping" } else { end };
+            return Err(hinted(format!("the query ended early: {why}"), "not everybody was heard; ask another daemon, or again"));
         }
     }
-    let everybody = !query.no_ack && query.audience() == Audience::default();
-    if everybody && (acked.len() as u64) < n_asked && !out.is_json() {
-        return missing(client, &acked, out).await;
-    }
     Ok(())
-}
-
-/// Names the members that should have acknowledged a query to everybody. To whom one with patterns went, only they know.
-async fn missing(client: &Client, acked: &BTreeSet<String>, out: Output) -> anyhow::Result<()> {
-    let members = client.members().await?.value;
-    let missing = members.iter().filter(|member| matches!(&*member.state, "alive" | "suspect") && !acked.contains(&member.id));
-    missing.into_iter().try_for_each(|member| {
-        let row = |member: &Member| vec![Cell(Tone::Bad, "no ack".into()), plain(show::node(member.name.as_deref(), &member.id))];
-        out.line(member, row)
-    })
 }
 
 fn text(news: &News, n_asked: u64, no_ack: bool) -> Vec<Vec<Cell>> {
@@ -68,9 +52,12 @@ fn text(news: &News, n_asked: u64, no_ack: bool) -> Vec<Vec<Cell>> {
             let row = |line: &str| vec![Cell(Tone::Good, "answer".into()), plain(name), plain(line)];
             show::payload(payload).split('\n').map(row).collect()
         }
-        News::End { acks, answers, .. } => {
+        News::End { acks, answers, missing, .. } => {
             let acks = if no_ack { String::new() } else { format!("{acks} of {n_asked} acknowledged, ") };
-            vec![vec![Cell(Tone::Heading, format!("{acks}{answers} answered"))]]
+            let missing = missing.iter().flatten();
+            let missing = missing
+                .map(|NodeName { id, name }| vec![Cell(Tone::Bad, "no ack".into()), plain(show::node(name.as_deref(), id))]);
+            std::iter::once(vec![Cell(Tone::Heading, format!("{acks}{answers} answered"))]).chain(missing).collect()
         }
         _ => Vec::new(),
     }

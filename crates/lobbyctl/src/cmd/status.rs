@@ -18,13 +18,23 @@ fn text(url: &str, health: &Health) -> Vec<Vec<Cell>> {
         rows.push(row("more", Tone::Plain, "with the daemon's token only".into()));
         return rows;
     }
-    let complete = if health.age == 0 { Tone::Good } else { Tone::Doubtful };
     rows.push(row("node", Tone::Plain, format!("{} ({})", health.node, health.id)));
-    rows.push(row("age", complete, format!("{} s since the picture was complete", health.age)));
+    let (tone, age) = age(health);
+    rows.push(row("age", tone, age));
     rows.push(row("revision", Tone::Plain, health.revision.to_string()));
     rows.push(Vec::new());
     rows.extend(links(&health.exchanges));
     rows
+}
+
+/// How old the picture is. Before every exchange has told everything once there was none, and the time is that of waiting.
+fn age(health: &Health) -> (Tone, String) {
+    let was_complete = health.exchanges.iter().all(|link| link.warm);
+    match health.age {
+        0 if was_complete => (Tone::Good, "0 s since the picture was complete".into()),
+        age if was_complete => (Tone::Doubtful, format!("{age} s since the picture was complete")),
+        age => (Tone::Doubtful, format!("no complete picture yet, {age} s after the start")),
+    }
 }
 
 /// The exchanges with their links.

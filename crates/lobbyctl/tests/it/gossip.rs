@@ -5,7 +5,7 @@ use std::{
     process::Stdio,
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
 };
 
@@ -75,7 +75,7 @@ fn nodes_near_somebody_show_distances() {
 #[test]
 fn info_shows_the_daemon_and_the_numbers_of_its_gossip() {
     let asked = check(
-        r#"{"agent":{"name":"a","id":"00ff","generation":7,"version":2,"lobbyd":"0.1.0","addresses":"10.0.0.1"},
+        r#"{"agent":{"name":"a","id":"00ff","generation":7,"version":2,"lobbyd":"0.1.0","cluster":"lobby","addresses":"10.0.0.1"},
             "labels":["x"],"exchanges":[{"name":"gossip","state":"up","warm":true}],"nodes":{"alive":2,"failed":1},
             "gossip":{"address":"10.0.0.1:1314","members":{"alive":2},"numbers":{"health":0,"streams":3}},
             "events":{"held":1,"seen":4,"ltime":9}}"#,
@@ -83,6 +83,7 @@ fn info_shows_the_daemon_and_the_numbers_of_its_gossip() {
         expect![[r#"
             node        a (00ff)
             lobbyd      0.1.0
+            cluster     lobby
             datacenter  -
             addresses   10.0.0.1
             record      generation 7, version 2
@@ -114,10 +115,12 @@ fn join_says_how_many_were_reached() {
         "#]],
     );
     begins(&asked, "PUT /v1/agent/join/10.0.0.1,nosuch,[::1]:1314");
-    let daemon = Canned::start(|_, _| ("500 Error".into(), "join: nobody of this cluster answered: x: refused\n".into()));
+    let daemon = Canned::start(|_, _| ("502 Bad Gateway".into(), "join: nobody of this cluster answered: x: refused\n".into()));
     let output = run(daemon.address.port(), &["join", "x"]);
     assert_eq!(output.status.code(), Some(1));
-    assert!(stderr(&output).contains("nobody of this cluster answered: x: refused"), "{}", stderr(&output));
+    assert!(stderr(&output).contains("nobody of this cluster answered: x: refused\nhint: "), "{}", stderr(&output));
+    let daemon = Canned::start(|_, _| ("400 Bad Request".into(), "address: \"x:0\": expected host:port\n".into()));
+    assert_eq!(run(daemon.address.port(), &["join", "x:0"]).status.code(), Some(64));
 }
 
 #[test]
@@ -172,6 +175,29 @@ fn events_are_listed_as_consul_shows_them() {
     assert!(text.contains("\"Payload\": \"djEK\"") && text.contains("\"Payload\": null"), "{text}");
 }
 
+/// A daemon that was started anew holds no events, then those that others replay, and has numbers of its own.
+#[test]
+fn watched_events_of_before_a_new_start_are_not_shown_again() {
+    let n_asked = AtomicUsize::new(0);
+    let daemon = Canned::start(move |_, _| {
+        let (index, body) = match n_asked.fetch_add(1, Ordering::Relaxed) {
+            0 => (7, format!("[{FIRED}]")),
+            1 => (1, "[]".into()),
+            2 => (7, format!("[{FIRED}]")),
+            _ => (8, format!("[{FIRED},{}]", FIRED.replace("cb9a81ad", "00000000"))),
+        };
+        (format!("200 OK\r\nX-Consul-Index: {index}"), body)
+    });
+    let mut command = lobbyctl(daemon.address.port(), &["events", "--watch", "--json"]);
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    let mut next = || lines.next().unwrap().unwrap();
+    assert!(next().starts_with(r#"{"ID":"cb9a81ad-fff6"#));
+    assert!(next().starts_with(r#"{"ID":"00000000-fff6"#));
+    child.kill().unwrap();
+    child.wait().unwrap();
+}
+
 #[test]
 fn watched_events_are_shown_once_and_waited_for() {
     let more = Arc::new(AtomicBool::new(false));
@@ -218,7 +244,7 @@ fn a_query_prints_acks_and_answers_and_how_many() {
             2 of 3 acknowledged, 1 answered
         "#]],
     );
-    begins(&asked, "PUT /v1/ask/load?node=a%7Cb.*&label=x&timeout=1500ms&ack=true&relay=2&stream=true");
+    begins(&asked, "PUT /v1/ask/load?node=a%7C%28%3F%3Ab.*%29&label=x&timeout=1500ms&ack=true&relay=2&stream=true");
     assert!(asked[0].ends_with("\nnow"), "{asked:?}");
     let asked = check(
         ANSWERS,
@@ -235,18 +261,20 @@ fn a_query_prints_acks_and_answers_and_how_many() {
 }
 
 #[test]
-fn who_does_not_acknowledge_a_query_to_everybody_is_named() {
-    let daemon = Canned::start(|request, _| {
+fn who_does_not_acknowledge_a_query_is_named() {
+    let daemon = Canned::start(|_, _| {
         let news = "{\"type\":\"asked\",\"name\":\"x\",\"asked\":2}\n\
                     {\"type\":\"ack\",\"id\":\"00112233445566778899aabbccddeeff\",\"name\":\"a\"}\n\
-                    {\"type\":\"end\",\"end\":\"complete\",\"acks\":1,\"answers\":0}\n";
-        ("200 OK".into(), if request.contains("members") { MEMBERS } else { news }.into())
+                    {\"type\":\"end\",\"end\":\"complete\",\"acks\":1,\"answers\":0,\"missing\":[{\"id\":\"11ff\",\"name\":\"b\"},\
+                    {\"id\":\"22ff\",\"name\":null}]}\n";
+        ("200 OK".into(), news.into())
     });
     let text = |args: &[&str]| String::from_utf8(run(daemon.address.port(), args).stdout).unwrap();
-    let want = "ack     a\n1 of 2 acknowledged, 0 answered\n";
-    // The failed one was not asked.
-    assert_eq!(text(&["query", "x"]), format!("{want}no ack  22112233445566778899aabbccddeeff\n"));
+    let want = "ack     a\n1 of 2 acknowledged, 0 answered\nno ack  b\nno ack  22ff\n";
+    assert_eq!(text(&["query", "x"]), want);
     assert_eq!(text(&["query", "x", "--node", "."]), want);
+    let json = text(&["query", "x", "--json"]);
+    assert!(json.ends_with("\"missing\":[{\"id\":\"11ff\",\"name\":\"b\"},{\"id\":\"22ff\",\"name\":null}]}\n"), "{json}");
 }
 
 #[test]
@@ -257,7 +285,7 @@ fn a_query_that_is_cut_off_is_a_failure() {
     let daemon = Canned::with_body("{\"type\":\"end\",\"end\":\"stopping\",\"acks\":0,\"answers\":0}\n");
     let output = run(daemon.address.port(), &["query", "x"]);
     assert_eq!(output.status.code(), Some(1), "{output:?}");
-    assert!(stderr(&output).contains("stopping\nhint: "), "{}", stderr(&output));
+    assert!(stderr(&output).contains("the query ended early: the daemon is stopping\nhint: "), "{}", stderr(&output));
     let daemon = Canned::start(|_, _| ("501 Not Implemented".into(), "this agent does not gossip\n".into()));
     let output = run(daemon.address.port(), &["query", "x"]);
     assert_eq!(output.status.code(), Some(1), "{output:?}");
@@ -289,6 +317,13 @@ fn the_round_trip_is_the_distance_of_two_coordinates() {
     let output = run(port, &["rtt", "two"]);
     assert_eq!(output.status.code(), Some(1));
     assert!(stderr(&output).starts_with("lobbyctl: 2 nodes are called two\nhint: "), "{}", stderr(&output));
+}
+
+#[test]
+fn a_flag_of_serfs_is_wrong_and_ours_is_named() {
+    let output = run(CLOSED, &["members", "-tag", "role=web"]);
+    assert_eq!(output.status.code(), Some(64));
+    assert!(stderr(&output).ends_with("hint: Serf's -tag is --label KEY:VALUE here\n"), "{}", stderr(&output));
 }
 
 #[test]

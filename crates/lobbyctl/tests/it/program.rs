@@ -120,6 +120,24 @@ fn status_shows_links() {
 }
 
 #[test]
+fn status_before_the_first_complete_picture_claims_none() {
+    let body = |age: u32, warm: bool| {
+        format!(
+            r#"{{"ok":true,"warm":{warm},"age":{age},"id":"00ff","node":"a","exchanges":[{{"name":"gossip","state":"up","warm":{warm}}}]}}"#
+        )
+    };
+    for (age, warm, want) in [
+        (3, false, "age       no complete picture yet, 3 s after the start\n"),
+        (3, true, "age       3 s since the picture was complete\n"),
+        (0, true, "age       0 s since the picture was complete\n"),
+    ] {
+        let daemon = Canned::start(move |_, _| ("200 OK".into(), body(age, warm)));
+        let text = String::from_utf8(run(daemon.address.port(), &["status"]).stdout).unwrap();
+        assert!(text.contains(want), "{text}");
+    }
+}
+
+#[test]
 fn nodes_show_their_state() {
     let body = r#"[{"id":"00112233445566778899aabbccddeeff","name":"a","state":"alive","addresses":["127.0.0.1:1314"],
         "generation":1,"version":2,"exchanges":[{"name":"gossip","state":"alive"}],"age_ms":0,"labels":["x","y"],"own":true},

@@ -75,6 +75,10 @@ fn agents_of_other_clusters_or_keys_stay_apart() {
         expect(counted("foreign") && counted("wrong_key"), text.clone())
     });
     assert_eq!((wrong.hosts(), foreign.hosts()), (vec!["wrong".to_owned()], vec!["foreign".to_owned()]));
+    for stranger in [&wrong, &foreign] {
+        stranger.process.wait_for_log(SOON, "no seed answers");
+        assert!(stranger.process.log().contains(&join.to_string()), "it is named");
+    }
     drop(keyed);
 }
 

@@ -115,11 +115,16 @@ pub(crate) fn lobbyctl() -> PathBuf {
     path
 }
 
-/// Runs lobbyctl against this daemon: exit code, and both outputs.
-pub(crate) fn ctl(agent: &Daemon, arguments: &[&str]) -> (Option<i32>, String) {
+/// lobbyctl against this daemon.
+pub(crate) fn ctl_command(agent: &Daemon, arguments: &[&str]) -> Command {
     let mut command = Command::new(lobbyctl());
     command.env_clear().env("PORT", agent.http.port().to_string()).args(arguments);
-    let output = command.output().unwrap();
+    command
+}
+
+/// Runs lobbyctl against this daemon: exit code, and both outputs.
+pub(crate) fn ctl(agent: &Daemon, arguments: &[&str]) -> (Option<i32>, String) {
+    let output = ctl_command(agent, arguments).output().unwrap();
     let text = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
     (output.status.code(), text)
 }

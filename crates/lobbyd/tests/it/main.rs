@@ -1,6 +1,7 @@
 //! The real binaries against real servers. Every daemon is on free loopback ports with folders of its own.
 
 mod brokers;
+mod clone;
 mod cluster;
 mod ctl;
 mod cut;

@@ -2,10 +2,10 @@
 
 use std::{fs, os::unix::fs::PermissionsExt, path::Path};
 
-use lobby_testkit::{TempDir, daemon::Daemon, eventually, expect};
+use lobby_testkit::{TempDir, daemon::Daemon, eventually, expect, process::Signal};
 use serde_json::Value;
 
-use crate::fleet::{SOON, all_list, ctl, daemon, gossiping, json, lists, node};
+use crate::fleet::{SOON, all_list, ctl, ctl_command, daemon, gossiping, json, lists, node};
 
 fn script(folder: &Path, name: &str, text: &str) -> String {
     let path = folder.join(name);
@@ -58,6 +58,27 @@ fn events_reach_everybody_once_and_late_joiners_see_them_without_a_handler_run()
     let (code, text) = ctl(&fleet[0], &["event", "big", &"x".repeat(1025)]);
     assert_eq!(code, Some(1), "{text}");
     assert!(text.contains("1024"), "the bound is named: {text}");
+}
+
+#[test]
+fn a_query_that_the_stop_of_its_daemon_ends_is_a_failure_that_says_so() {
+    let folder = TempDir::new().unwrap();
+    let started = folder.path().join("started");
+    let handler = script(folder.path(), "slow", &format!("touch {}; exec sleep 60", started.display()));
+    for signal in [Signal::TERM, Signal::USR2] {
+        let mut agent = daemon("n0").env("ON", format!("query:slow={handler}")).start();
+        std::thread::scope(|scope| {
+            let mut asking = ctl_command(&agent, &["query", "slow", "--timeout", "50s"]);
+            let asked = scope.spawn(move || asking.output().unwrap());
+            eventually(SOON, || expect(started.exists(), "the handler runs"));
+            agent.process.signal(signal);
+            let output = asked.join().unwrap();
+            let text = String::from_utf8_lossy(&output.stderr).into_owned();
+            assert_eq!(output.status.code(), Some(1), "{signal:?}: {text}");
+            assert!(text.contains("the daemon is stopping"), "{signal:?}: {text}");
+        });
+        fs::remove_file(&started).unwrap();
+    }
 }
 
 #[test]

@@ -277,6 +277,22 @@ fn an_unattended_node_that_comes_and_goes_has_one_timer() {
     assert_eq!(scene.catalog.timers.values().filter(|timer| matches!(timer, Timer::Expire(..))).count(), 1);
 }
 
+#[test]
+fn a_suspicion_that_is_the_first_word_about_a_node_is_one_and_no_death() {
+    for record_first in [true, false] {
+        let mut scene = Scene::new();
+        if record_first {
+            scene.record(GOSSIP, running(1));
+        }
+        assert_eq!(scene.tell(GOSSIP, PeerEvent::Suspect(origin())), Outcome::Applied);
+        scene.record(GOSSIP, running(1));
+        assert_eq!((scene.state(), scene.hosts().as_str()), (Some(NodeState::Suspect), "a own"));
+        scene.gone(GOSSIP, Gone::Failed);
+        assert_eq!(scene.state(), Some(NodeState::Failed));
+        assert_eq!(scene.tell(GOSSIP, PeerEvent::Suspect(origin())), Outcome::Stale, "the dead are not suspected");
+    }
+}
+
 // === Stale ===
 
 fn cold(records: &[Arc<Record>]) -> Scene {
@@ -300,7 +316,21 @@ fn nodes_from_disk_are_listed_until_warm_and_only_the_living_stay() {
     scene.tell(GOSSIP, PeerEvent::Record(record(2, 5, "b", &["new"])));
     assert_eq!(scene.hosts(), "a b c own");
     scene.tell(GOSSIP, PeerEvent::Warm);
-    assert_eq!((scene.hosts().as_str(), scene.last.nodes.len()), ("a own", 2));
+    assert_eq!((scene.hosts().as_str(), scene.last.nodes.len()), ("a own", 3));
+    assert_eq!(scene.last.nodes[&Origin::Node(id(2))].state, NodeState::Failed, "told, but not to be alive");
+}
+
+#[test]
+fn a_record_told_before_warm_is_there_when_the_news_of_life_comes_after_it() {
+    // As on disk, or newer.
+    for version in [1, 5] {
+        let mut scene = cold(&[record(2, 1, "b", &[])]);
+        scene.tell(GOSSIP, PeerEvent::Record(record(2, version, "b", &[])));
+        scene.tell(GOSSIP, PeerEvent::Warm);
+        assert_eq!(scene.hosts(), "own");
+        scene.tell(GOSSIP, PeerEvent::Seen(Origin::Node(id(2)), Duration::ZERO));
+        assert_eq!(scene.hosts(), "b own", "version {version}");
+    }
 }
 
 #[test]

@@ -116,6 +116,36 @@ async fn no_answer_is_an_end_and_not_a_wait() {
     assert_eq!(answer.await.unwrap().len(), ANSWER_BYTES);
 }
 
+#[test]
+fn the_role_is_one_however_many_labels_say_it() {
+    let labels: Vec<_> = (10..5000).map(|n| format!("role:{n}-{}", "x".repeat(100))).collect();
+    let own = local(0, "own", &labels.iter().map(String::as_str).collect::<Vec<_>>());
+    let mut log = EventLog::default();
+    push(&mut log, "x", b"", false);
+    let env = script::env(&inbox::Work::User(log.events[0].clone()), own.record());
+    for name in ["LOBBY_SELF_ROLE", "SERF_SELF_ROLE"] {
+        let (_, role) = env.iter().find(|(key, _)| key == name).unwrap();
+        assert_eq!(*role, format!("10-{}", "x".repeat(100)), "{name}");
+    }
+}
+
+#[tokio::test]
+async fn a_query_whose_time_ends_while_all_slots_are_taken_is_not_run() {
+    let mut scene = Scene::new();
+    scene.start(scene.handler("query", "echo run >> out; echo done"));
+    scene.serve_queries();
+    let slots = scene.context.slots.clone();
+    let taken = slots.acquire_many(u32::try_from(CONCURRENCY).unwrap()).await.unwrap();
+    let (asked, within) = (scene.clock.moment(), Duration::from_millis(200));
+    let late = scene.ask("x", "", within).await;
+    eventually("its time is over", || (scene.clock.moment().since(asked) > 2 * within).then_some(())).await;
+    drop(taken);
+    assert!(late.await.is_err());
+    scene.counts(|stats| &stats.handlers_queries_dropped, 1).await;
+    assert_eq!(scene.ask("x", "", HOUR).await.await.unwrap(), "done\n");
+    assert_eq!(scene.read("out"), "run\n");
+}
+
 #[tokio::test]
 async fn a_full_queue_and_a_query_that_is_too_old_are_counted() {
     let mut scene = Scene::new();
