@@ -10,14 +10,12 @@ use std::{
     time::Duration,
 };
 
-use bytes::Bytes;
-
 use crate::{
     id::{Generation, NodeId, Origin, Version},
     label::{self, Label},
     limits,
     name::Name,
-    record::{Entry, Key, Phase, Record, Stamp},
+    record::{Entry, Key, Phase, Record, Stamp, Value},
     time::Moment,
 };
 
@@ -30,7 +28,7 @@ pub struct LocalRecord {
     record: Arc<Record>,
     name: Name,
     phase: Phase,
-    wanted: BTreeMap<Key, Bytes>,
+    wanted: BTreeMap<Key, Value>,
     /// Versions that made tombstones and when, oldest first.
     buried: VecDeque<(Version, Moment)>,
 }
@@ -57,7 +55,7 @@ impl LocalRecord {
         let left_out = labels.len() - label::kept(&labels);
         labels.truncate(labels.len() - left_out);
         self.wanted.retain(|key, _| !matches!(key, Key::Label(_)));
-        self.wanted.extend(labels.into_iter().map(|label| (Key::Label(label), Bytes::new())));
+        self.wanted.extend(labels.into_iter().map(|label| (Key::Label(label), Value::default())));
         left_out
     }
 
@@ -65,7 +63,7 @@ impl LocalRecord {
     pub fn set_meta(&mut self, name: &str, value: &str) {
         let mut value: String = value.chars().filter(|c| !c.is_control()).collect();
         value.truncate(value.floor_char_boundary(limits::META_BYTES));
-        self.wanted.insert(Key::meta(name), value.into());
+        self.wanted.insert(Key::meta(name), value.into_bytes().into());
     }
 
     /// Renames the node.

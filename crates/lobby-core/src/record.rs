@@ -6,7 +6,8 @@
 //! full record helps.
 //! Not here: bytes (`wire`), whether the node is alive (`catalog`).
 
-use bytes::Bytes;
+use std::sync::Arc;
+
 use imbl::OrdMap;
 
 use crate::{
@@ -16,6 +17,10 @@ use crate::{
     name::Name,
 };
 
+/// The bytes of an entry. Two words: a record of a kilobyte is held ten thousand times. The empty one ([`Arc::default`]) takes no
+/// memory of its own.
+pub type Value = Arc<[u8]>;
+
 /// What an entry is about. Sorted: labels come first.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Key {
@@ -24,7 +29,7 @@ pub enum Key {
     /// A property of the node under a fixed name, see [`meta`].
     Meta(Name),
     /// Something a newer agent wrote. Kept and passed on untouched, never shown.
-    Other(u8, Bytes),
+    Other(u8, Value),
 }
 
 /// Names of the meta entries that lobbyd itself writes.
@@ -46,7 +51,7 @@ pub struct Entry {
     /// The record version at which this entry last changed.
     pub version: Version,
     /// The value; `None` is a tombstone.
-    pub value: Option<Bytes>,
+    pub value: Option<Value>,
 }
 
 /// The order of what one node says: by process start, then by change.
@@ -256,7 +261,7 @@ impl Record {
     fn within_limits(&self) -> bool {
         let (mut labels, mut tombstones, mut bytes) = (0, 0, HEAD_BYTES);
         for (key, entry) in &self.entries {
-            bytes += key.parts().1.len() + entry.value.as_ref().map_or(0, Bytes::len) + ENTRY_BYTES;
+            bytes += key.parts().1.len() + entry.value.as_ref().map_or(0, |value| value.len()) + ENTRY_BYTES;
             match (key, &entry.value) {
                 (_, None) => tombstones += 1,
                 (Key::Label(_), Some(_)) => labels += 1,
@@ -299,7 +304,7 @@ impl Key {
         match kind {
             0 => Some(Self::Label(std::str::from_utf8(bytes).ok()?.parse().ok()?)),
             1 => Some(Self::Meta(std::str::from_utf8(bytes).ok()?.parse().ok()?)),
-            _ if bytes.len() <= limits::LABEL_BYTES => Some(Self::Other(kind, Bytes::copy_from_slice(bytes))),
+            _ if bytes.len() <= limits::LABEL_BYTES => Some(Self::Other(kind, bytes.into())),
             _ => None,
         }
     }

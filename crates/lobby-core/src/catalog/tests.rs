@@ -44,7 +44,7 @@ fn bare(name: &str, labels: &[&str]) -> Arc<Record> {
     let name: Name = name.parse().unwrap();
     let mut record = Record::new(Origin::Bare(NATS, name.clone()), name, Stamp::default());
     for label in labels {
-        let entry = crate::record::Entry { version: Version(0), value: Some(bytes::Bytes::new()) };
+        let entry = crate::record::Entry { version: Version(0), value: Some(std::sync::Arc::default()) };
         record.entries.insert(Key::Label(label.parse().unwrap()), entry);
     }
     Arc::new(record)

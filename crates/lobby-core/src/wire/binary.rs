@@ -11,13 +11,13 @@
 
 use std::sync::Arc;
 
-use bytes::{BufMut, Bytes};
+use bytes::BufMut;
 
 use crate::{
     id::{Generation, NodeId, Origin, Version},
     limits,
     name::Name,
-    record::{Delta, Entry, Key, Phase, Record, Stamp},
+    record::{Delta, Entry, Key, Phase, Record, Stamp, Value},
 };
 
 /// Why bytes are not a message. Nothing was changed: count it and drop the bytes.
@@ -244,7 +244,7 @@ fn read_tail(reader: &mut Reader<'_>, version: Version) -> Result<Tail, DecodeEr
                 if !key.takes(value) {
                     return Err(DecodeError::Text);
                 }
-                Some(Bytes::copy_from_slice(value))
+                Some(if value.is_empty() { Value::default() } else { value.into() })
             }
             _ => return Err(DecodeError::Range),
         };

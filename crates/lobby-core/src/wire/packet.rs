@@ -12,14 +12,13 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use bytes::Bytes;
 use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::{
     id::{ExchangeId, Generation, NodeId, Origin, Version},
     label::{self, Label},
     name::Name,
-    record::{Entry, Key, Phase, Record, Stamp},
+    record::{Entry, Key, Phase, Record, Stamp, Value},
     time::WallSecond,
 };
 
@@ -293,11 +292,11 @@ fn incoming(wire: WireEnvelope<'_>, exchange: ExchangeId) -> Result<Incoming, De
         None => (Origin::Bare(exchange, name.clone()), Stamp::default(), Phase::Running, BTreeMap::new(), None, None),
     };
     let entry = |value| Entry { version: stamp.version, value: Some(value) };
-    let mut entries: Vec<_> = labels.into_iter().map(|label| (Key::Label(label), entry(Bytes::new()))).collect();
+    let mut entries: Vec<_> = labels.into_iter().map(|label| (Key::Label(label), entry(Value::default()))).collect();
     for (name, value) in meta {
         let key = name.parse().ok().map(Key::Meta).filter(|key| key.takes(value.as_bytes()));
         if let Some(key) = checked(key, &mut dropped) {
-            entries.push((key, entry(value.into())));
+            entries.push((key, entry(value.as_bytes().into())));
         }
     }
     let record = Record::from_parts(origin, name, stamp, stamp.version, phase, entries).ok_or(DecodePacketError::Bounds)?;

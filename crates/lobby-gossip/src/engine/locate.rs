@@ -60,7 +60,8 @@ struct Search {
 #[derive(Debug)]
 pub(super) struct Locate {
     own: Vivaldi,
-    peers: HashMap<NodeId, Peer>,
+    /// In boxes, as a table of thousands has nearly as many empty places.
+    peers: HashMap<NodeId, Box<Peer>>,
     /// Newest last.
     pings: VecDeque<(NodeId, u8, Moment)>,
     /// The round trip that the datagram at hand has just completed.
