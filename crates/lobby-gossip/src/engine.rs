@@ -45,12 +45,14 @@ mod locate;
 #[cfg(test)]
 mod plane_tests;
 mod port;
+mod proof;
 mod pull;
 mod push;
 mod query;
 mod rekey;
 mod reply;
 mod reunite;
+mod seal;
 mod talk;
 #[cfg(test)]
 mod testnet;

@@ -220,11 +220,15 @@ impl Keyring {
         Self::of(self.cluster, &keys).ok()
     }
 
-    /// The first bytes of everything that we send.
+    /// The first bytes of what we send with the key that seals.
     pub fn preamble(&self) -> [u8; PREAMBLE_BYTES] {
+        self.preamble_of(self.secrets.first())
+    }
+
+    fn preamble_of(&self, secret: Option<&Secret>) -> [u8; PREAMBLE_BYTES] {
         let mut preamble = [0; PREAMBLE_BYTES];
         preamble[0] = VERSION;
-        preamble[1] = self.secrets.first().map_or(0, |secret| secret.fingerprint);
+        preamble[1] = secret.map_or(0, |secret| secret.fingerprint);
         preamble[2..].copy_from_slice(&self.cluster);
         preamble
     }
@@ -248,10 +252,17 @@ impl Keyring {
 
     /// Seals a plaintext into a datagram.
     pub(crate) fn seal(&self, plaintext: &[u8], nonce: impl FnOnce() -> Nonce) -> Vec<u8> {
-        let preamble = self.preamble();
+        self.seal_with(None, plaintext, nonce)
+    }
+
+    /// Seals with the key of this name, or with the first when there is none such.
+    pub(crate) fn seal_with(&self, name: Option<KeyName>, plaintext: &[u8], nonce: impl FnOnce() -> Nonce) -> Vec<u8> {
+        let named = name.and_then(|name| self.secrets.iter().find(|secret| secret.name == name));
+        let secret = named.or(self.secrets.first());
+        let preamble = self.preamble_of(secret);
         let mut out = Vec::with_capacity(plaintext.len() + SEAL_BYTES);
         out.put_slice(&preamble);
-        let Some(secret) = self.secrets.first() else {
+        let Some(secret) = secret else {
             out.put_slice(plaintext);
             return out;
         };

@@ -15,9 +15,13 @@ pub(crate) const WINDOW: u64 = 512;
 /// Posts that may share one time: as many origins can have spoken without having heard of each other.
 const MOST_AT_ONCE: usize = 16;
 
-/// How far ahead of our clock a post may be. A newcomer's clock is zero, a cluster's is the number of its posts; beyond
-/// that it is a forgery that would make all honest posts too old.
-const MOST_AHEAD: u64 = 1 << 40;
+/// How far ahead of our clock a post may be. Two halves of a cluster count on their own: at 10 posts a second, what one
+/// origin may fire, this is more than a day, and at the 100 that all may fire together three hours. A larger lead comes
+/// down step by step, one in each exchange. Whoever forges times needs 2^42 posts to bring the clock to its end.
+const MOST_AHEAD: u64 = 1 << 20;
+
+/// The highest clock that is adopted: no cluster gets there by counting.
+const MOST_ADOPTED: u64 = 1 << 62;
 
 /// What a post is to us.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,8 +30,10 @@ pub(crate) enum Sight {
     New,
     /// Seen before.
     Seen,
-    /// Too old to tell, or absurdly far ahead.
+    /// Too old to tell.
     OutOfTime,
+    /// So far ahead that it is a forgery, which would make all honest posts too old.
+    TooFar,
     /// Too many others have the same time.
     Crowded,
 }
@@ -36,6 +42,10 @@ pub(crate) enum Sight {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Lamport {
     newest: u64,
+    /// A clock of somebody else was taken as it was.
+    adopted: bool,
+    /// What the clock of the others was when we began; `None` until we know.
+    start: Option<u64>,
     seen: BTreeMap<u64, Vec<EventId>>,
 }
 
@@ -51,17 +61,35 @@ impl Lamport {
         self.newest
     }
 
-    /// Somebody's clock stands there.
-    pub(crate) fn witness(&mut self, time: u64) {
-        if time <= self.newest.saturating_add(MOST_AHEAD) {
-            self.newest = self.newest.max(time);
+    /// Somebody's clock stands there, in an exchange. The first that we `asked` for is taken as it is: we are new and it
+    /// is not. Others move ours at most so far; false when that is not all the way.
+    pub(crate) fn hear_clock(&mut self, time: u64, asked: bool) -> bool {
+        let is_first = asked && !std::mem::replace(&mut self.adopted, true);
+        let most = if is_first { MOST_ADOPTED } else { self.newest.saturating_add(MOST_AHEAD) };
+        self.newest = self.newest.max(time.min(most));
+        if is_first {
+            self.start.get_or_insert(time.min(most));
         }
+        time <= most
+    }
+
+    /// An exchange that we asked for is over. If nothing was said about clocks, they stand at zero.
+    pub(crate) fn end_exchange(&mut self) {
+        self.start.get_or_insert(0);
+    }
+
+    /// Whether a post is surely later than our start.
+    pub(crate) fn is_since_start(&self, time: u64) -> bool {
+        self.start.is_some_and(|start| time > start)
     }
 
     /// What a post would be; nothing changes.
     pub(crate) fn look(&self, time: u64, id: EventId) -> Sight {
-        if time.saturating_add(WINDOW) <= self.newest || time > self.newest.saturating_add(MOST_AHEAD) {
+        if time.saturating_add(WINDOW) <= self.newest {
             return Sight::OutOfTime;
+        }
+        if time > self.newest.saturating_add(MOST_AHEAD) {
+            return Sight::TooFar;
         }
         match self.seen.get(&time) {
             Some(ids) if ids.contains(&id) => Sight::Seen,
@@ -72,7 +100,7 @@ impl Lamport {
 
     /// Remembers a post that is [`Sight::New`].
     pub(crate) fn note(&mut self, time: u64, id: EventId) {
-        self.witness(time);
+        self.newest = self.newest.max(time);
         self.seen.entry(time).or_default().push(id);
         self.seen = self.seen.split_off(&(self.newest.saturating_add(1).saturating_sub(WINDOW)));
     }
@@ -107,11 +135,31 @@ mod tests {
         let mut lamport = Lamport::default();
         (0..16).for_each(|n| lamport.note(7, id(n)));
         assert_eq!((lamport.look(7, id(99)), lamport.look(7, id(3))), (Sight::Crowded, Sight::Seen));
-        assert_eq!(lamport.look(u64::MAX, id(1)), Sight::OutOfTime);
-        lamport.witness(u64::MAX);
-        assert_eq!(lamport.now(), 7);
-        lamport.witness(1 << 40);
-        assert_eq!(lamport.now(), 1 << 40);
+        assert_eq!(lamport.look(u64::MAX, id(1)), Sight::TooFar);
+        assert_eq!(lamport.look(7 + MOST_AHEAD + 1, id(1)), Sight::TooFar);
+        assert_eq!(lamport.look(7 + MOST_AHEAD, id(1)), Sight::New);
+    }
+
+    #[test]
+    fn a_newcomer_adopts_the_first_clock_it_asks_for_and_later_ones_step_by_step() {
+        let mut lamport = Lamport::default();
+        assert!(!lamport.is_since_start(1));
+        // Whoever comes to us is not believed as much as whom we ask.
+        assert!(!lamport.hear_clock(1 << 50, false));
+        assert_eq!(lamport.now(), MOST_AHEAD);
+        assert!(lamport.hear_clock(1 << 50, true));
+        assert_eq!((lamport.now(), lamport.is_since_start(1 << 50)), (1 << 50, false));
+        assert!(lamport.is_since_start((1 << 50) + 1));
+        assert!(!lamport.hear_clock(u64::MAX, true));
+        assert_eq!(lamport.now(), (1 << 50) + MOST_AHEAD);
+        assert!(lamport.hear_clock(3, true), "an old one moves nothing");
+        lamport.end_exchange();
+        assert!(!lamport.is_since_start(1 << 50));
+        // A first clock at the end of all time is cut down, so that there is room above.
+        assert!(!Lamport::default().hear_clock(u64::MAX, true));
+        let mut silent = Lamport::default();
+        silent.end_exchange();
+        assert!(silent.is_since_start(1));
     }
 
     #[test]

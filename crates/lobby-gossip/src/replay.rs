@@ -1,5 +1,7 @@
 //! Which datagrams were here before: a window of counters per sender.
 //!
+//! A process that has just started has seen nothing: what may be a recording from before is told from what was surely
+//! made since (`engine/proof` says what proves that).
 //! Checked after the seal, so only members can fill the table. A newer generation of a sender starts a new window; an
 //! older one is over and counts as a replay, until the sender is forgotten.
 
@@ -32,6 +34,9 @@ struct Window {
     newest: u64,
     /// This generation is over although it was not followed by a newer one.
     barred: Option<Generation>,
+    /// The counter of a datagram that was surely made while we run. Of those before it nobody knows: they are not in the
+    /// window if they were sent before we started.
+    proven: Option<u64>,
     /// One bit per counter modulo [`WINDOW`]. `None`: of those within the window only the newest. Among thousands of
     /// members each is heard so seldom that most have none.
     seen: Option<Box<[u64; WORDS]>>,
@@ -49,7 +54,7 @@ impl Replay {
         if self.windows.len() >= limits::NODES && !self.windows.contains_key(&sender) {
             return Freshness::Full;
         }
-        let first = Window { generation, newest: counter, barred: None, seen: None };
+        let first = Window { generation, newest: counter, barred: None, proven: None, seen: None };
         let Some(window) = self.windows.get_mut(&sender) else {
             self.windows.insert(sender, first);
             return Freshness::Fresh;
@@ -64,10 +69,23 @@ impl Replay {
         if generation < window.generation || !window.note(counter) { Freshness::Replayed } else { Freshness::Fresh }
     }
 
+    /// This datagram of the sender was made while we run.
+    pub(crate) fn prove(&mut self, sender: NodeId, generation: Generation, counter: u64) {
+        if let Some(window) = self.windows.get_mut(&sender).filter(|window| window.generation == generation) {
+            window.proven.get_or_insert(counter);
+        }
+    }
+
+    /// Whether a datagram that passed [`Self::check`] was made while we run.
+    pub(crate) fn is_proven(&self, sender: NodeId, generation: Generation, counter: u64) -> bool {
+        let window = self.windows.get(&sender).filter(|window| window.generation == generation);
+        window.and_then(|window| window.proven).is_some_and(|proven| counter >= proven)
+    }
+
     /// Forgets a sender, so that an older process of it counts again. The `barred` one does not.
     pub(crate) fn forget(&mut self, sender: NodeId, barred: Option<Generation>) {
         if self.windows.remove(&sender).is_some() && barred.is_some() {
-            self.windows.insert(sender, Window { generation: Generation(0), newest: 0, barred, seen: None });
+            self.windows.insert(sender, Window { generation: Generation(0), newest: 0, barred, proven: None, seen: None });
         }
     }
 
@@ -149,6 +167,23 @@ mod tests {
         assert_eq!(replay.check(ID, Generation(2), 11), Freshness::Replayed);
         assert_eq!(replay.check(ID, Generation(3), 1), Freshness::Fresh);
         assert_eq!(replay.check(ID, Generation(2), 12), Freshness::Replayed);
+    }
+
+    #[test]
+    fn what_comes_after_a_proof_is_proven_and_a_new_process_proves_itself_anew() {
+        let mut replay = Replay::default();
+        replay.check(ID, Generation(1), 100);
+        assert!(!replay.is_proven(ID, Generation(1), 100));
+        replay.check(ID, Generation(1), 120);
+        replay.prove(ID, Generation(1), 120);
+        assert!(replay.is_proven(ID, Generation(1), 120) && replay.is_proven(ID, Generation(1), 121));
+        // Recorded before we started, and within the window of counters.
+        assert_eq!(replay.check(ID, Generation(1), 90), Freshness::Fresh);
+        assert!(!replay.is_proven(ID, Generation(1), 90));
+        replay.prove(ID, Generation(1), 90);
+        assert!(replay.is_proven(ID, Generation(1), 120));
+        replay.check(ID, Generation(2), 130);
+        assert!(!replay.is_proven(ID, Generation(2), 130) && !replay.is_proven(ID, Generation(1), 130));
     }
 
     #[test]

@@ -60,7 +60,7 @@ impl Loop {
                     let now = self.now();
                     self.desk.be_asked(asked, &own, &mut self.engine, now);
                 }
-                Output::News(id, news) => self.desk.tell_news(id, news),
+                Output::News(id, news) => self.desk.tell_news(id, news, &mut self.engine),
                 Output::QueryOver(id) => self.desk.end_query(id),
                 Output::Keyring(keyring) => self.use_keyring(keyring),
                 Output::KeysChanged(number, outcome) => self.desk.end_change(number, outcome),
@@ -124,7 +124,12 @@ impl Loop {
     pub(super) fn start_stream(&mut self, stream: StreamId, end: End) {
         let (orders, receiver) = mpsc::unbounded_channel();
         self.orders.insert(stream, orders);
-        self.spawn(self.context.clone().run(stream, end, receiver));
+        let mut context = self.context.clone();
+        // Who missed a change of keys does not open with our newest one.
+        if let End::Ours(addr) | End::Watch(addr) = &end {
+            context.keyring = self.engine.keyring_for(*addr);
+        }
+        self.spawn(context.run(stream, end, receiver));
     }
 
     fn order(&self, stream: StreamId, order: Order) {

@@ -131,7 +131,12 @@ impl Desk {
     }
 
     fn ask(&mut self, query: NewQuery, news: mpsc::Sender<QueryNews>, answer: Answer<usize>, engine: &mut Engine, now: Moment) {
-        self.asking.retain(|_, news| !news.is_closed());
+        self.asking.retain(|id, news| {
+            if news.is_closed() {
+                engine.abandon_query(*id);
+            }
+            !news.is_closed()
+        });
         let room = if self.asking.len() < MAX_WAITING { Ok(()) } else { Err(GossipError::Busy("queries")) };
         let sound = room.and_then(|()| Matcher::compile(&query.event.filter));
         match sound.and_then(|_| engine.ask_query(query, now)) {
@@ -225,12 +230,15 @@ impl Desk {
     }
 
     /// News of a query of ours.
-    pub(super) fn tell_news(&mut self, id: EventId, news: QueryNews) {
+    pub(super) fn tell_news(&mut self, id: EventId, news: QueryNews, engine: &mut Engine) {
         let Some(asker) = self.asking.get(&id) else { return };
         match asker.try_send(news) {
             Ok(()) => {}
             Err(TrySendError::Full(_)) => self.stats.received(PacketKind::Answer, Verdict::Refused, 0),
-            Err(TrySendError::Closed(_)) => _ = self.asking.remove(&id),
+            Err(TrySendError::Closed(_)) => {
+                self.asking.remove(&id);
+                engine.abandon_query(id);
+            }
         }
     }
 

@@ -41,6 +41,7 @@ impl Engine {
     pub(super) fn handle_answer(&mut self, sender: NodeId, number: u64, now: Moment) {
         self.note_answer(sender, number, now);
         if self.asks.get(&sender) == Some(&number) {
+            self.prove(sender);
             self.asks.remove(&sender);
             self.outputs.push_back(Output::Event(PeerEvent::Seen(Origin::Node(sender), Duration::ZERO)));
         }

@@ -55,11 +55,13 @@ impl Engine {
             }
             Freshness::Full => return Verdict::Refused,
         }
+        self.user.packet = (packet.generation, packet.counter);
         self.note_sender(packet.sender, packet.generation, now);
         let mut verdict = Verdict::Ok;
         if !packet.foca.is_empty() {
             let foca = std::mem::take(&mut packet.foca);
             self.note_probe_in(packet.sender, &foca, now);
+            self.prove_by(packet.sender, &foca);
             self.with_membership(now, |membership, effects| {
                 if membership.handle_data(&foca, now, effects).is_err() {
                     verdict = Verdict::Garbage;
@@ -88,7 +90,8 @@ impl Engine {
             Ok(Item::Hint(origin, stamp)) => self.take_hint(origin, stamp, source, now),
             Ok(Item::Root(root)) => return self.handle_root(root, source, now),
             Ok(Item::Question(number)) if !self.leaving => {
-                return self.send(source, &[], &[Item::Answer(number).encode(), self.coordinate_item()]);
+                let answer = [Item::Answer(number).encode(), self.coordinate_item()];
+                return self.send(source, &[], &[&answer[..], &self.told_keys(sender)].concat());
             }
             Ok(Item::Answer(number)) => return self.handle_answer(sender, number, now),
             Ok(Item::Notice(notice)) => self.take_notice(&notice, now),
@@ -140,7 +143,7 @@ impl Engine {
         if !says_something {
             return;
         }
-        let datagram = self.keyring.seal(packet.as_bytes(), &mut self.nonces);
+        let datagram = self.keyring.seal_with(self.key_for(to), packet.as_bytes(), &mut self.nonces);
         self.stats.sent(PacketKind::Datagram, Verdict::Ok, datagram.len());
         self.outputs.push_back(Output::Datagram(to, datagram));
     }

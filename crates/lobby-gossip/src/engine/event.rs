@@ -138,6 +138,7 @@ impl Engine {
             Sight::New => Some(Count::EventsRefused),
             Sight::Seen => Some(Count::EventsSeen),
             Sight::OutOfTime | Sight::Crowded => Some(Count::EventsOutOfTime),
+            Sight::TooFar => Some(Count::TooFarAhead),
         };
         if let Some(refusal) = refusal {
             return self.user.count(refusal);
@@ -220,8 +221,12 @@ impl Engine {
         notice: EventExchange,
         now: Moment,
     ) -> Result<Option<Talk>, Verdict> {
-        self.user.events.lamport.witness(notice.event_time);
-        self.user.queries.lamport.witness(notice.query_time);
+        let asked = matches!(talk, Talk::Asked(_) | Talk::Compared(..) | Talk::Parting(_));
+        let all_heard = [
+            self.user.events.lamport.hear_clock(notice.event_time, asked),
+            self.user.queries.lamport.hear_clock(notice.query_time, asked),
+        ];
+        all_heard.into_iter().filter(|heard| !heard).for_each(|_| self.user.count(Count::TooFarAhead));
         let stage = self.user.events.stages.get(&stream).copied();
         match (&talk, stage) {
             (Talk::Asked(Purpose::Exchange | Purpose::Seed(_)), None) => self.compare_events(stream, &notice.have, now),

@@ -17,7 +17,7 @@ use lobby_core::{
     wire::binary::Reader,
 };
 
-use super::{Engine, Output, rekey::Memory, user::Count};
+use super::{Engine, Output, rekey::Memory, seal::Behind, user::Count};
 use crate::{
     item::KeyOp,
     keyring::{KEYS_META, Key, KeyName, Keyring, KeyringError, MAX_KEYS},
@@ -29,6 +29,12 @@ const TIMEOUT: Duration = Duration::from_secs(3);
 
 /// Longest reason of a refusal that is shown.
 const REASON_BYTES: usize = 200;
+
+/// States of members that are not up and may be back.
+const AWAY: [&str; 2] = ["failed", "restarting"];
+
+/// What helps when such a member stands in the way.
+const NEVER_BACK: &str = "; `lobbyctl force-leave NODE --prune` is the way past a machine that never comes back";
 
 const INSTALL: &str = "_lobby:key-install";
 const USE: &str = "_lobby:key-use";
@@ -44,6 +50,9 @@ pub(super) struct KeyChanges {
     change: Option<(u64, KeyOutcome)>,
     n_changes: u64,
     pub(super) memory: Memory,
+    pub(super) behind: Behind,
+    /// Who was told of what in this period (items as they travel).
+    pub(super) told: Vec<(NodeId, Bytes)>,
 }
 
 impl KeyChanges {
@@ -127,7 +136,9 @@ impl Engine {
                 match lacking {
                     _ if !self.keyring.has(name) => refused(format!("this node does not have key {name}: install it first")),
                     None => Ok(KeyOp::Use(name)),
-                    Some(lacking) => refused(format!("key {name} is not reported by {lacking}: everybody must have it first")),
+                    Some((lacking, hint)) => {
+                        refused(format!("key {name} is not reported by {lacking}: everybody must have it first{hint}"))
+                    }
                 }
             }
             KeyChange::Remove(text) => {
@@ -135,9 +146,9 @@ impl Engine {
                 if self.keyring.names().next() == Some(name) {
                     return refused(format!("this node seals with key {name}: take another one into use first"));
                 }
-                if let Some(users) = self.names_of(|names| names.first().is_none_or(|first| *first == name)) {
+                if let Some((users, hint)) = self.names_of(|names| names.first().is_none_or(|first| *first == name)) {
                     return refused(format!(
-                        "{users} may still seal with key {name}: take another one into use everywhere first"
+                        "{users} may still seal with key {name}: take another one into use everywhere first{hint}"
                     ));
                 }
                 if !self.keyring.has(name) && !self.roster.live().any(|node| self.reported(node.id).contains(&name)) {
@@ -148,16 +159,19 @@ impl Engine {
         }
     }
 
-    /// The names of the live members whose keys are such: the first three of them.
-    fn names_of(&self, wanted: impl Fn(&[KeyName]) -> bool) -> Option<String> {
-        let members = self.roster.live().filter(|node| wanted(&self.reported(node.id)));
+    /// The names of the members whose keys are such, the first three of them, and what helps against those that are not
+    /// up. These count too: they will be back, with the keys that they had.
+    fn names_of(&self, wanted: impl Fn(&[KeyName]) -> bool) -> Option<(String, &'static str)> {
+        let members = self.roster.standings(|_| true).filter(|(node, state)| *state != "left" && wanted(&self.reported(node.id)));
         let name = |id: NodeId| self.roster.record(id).map_or_else(|| id.to_string(), |record| record.name.to_string());
-        let mut names: Vec<_> = members.map(|node| name(node.id)).collect();
+        let mut names: Vec<_> = members.map(|(node, state)| (AWAY.contains(&state), name(node.id), state)).collect();
         names.sort();
+        let hint = if names.last()?.0 { NEVER_BACK } else { "" };
         let n_more = names.len().saturating_sub(3);
-        names.truncate(3);
-        let more = if n_more > 0 { format!(" and {n_more} more") } else { String::new() };
-        (!names.is_empty()).then(|| names.join(", ") + &more)
+        let shown = names.iter().take(3);
+        let shown = shown.map(|(is_away, name, state)| if *is_away { format!("{name} ({state})") } else { name.clone() });
+        let shown = shown.collect::<Vec<_>>().join(", ");
+        Some((if n_more > 0 { format!("{shown} and {n_more} more") } else { shown }, hint))
     }
 
     /// The keys that a node's record lists; none when it lists none.
@@ -186,6 +200,7 @@ impl Engine {
         self.user.keys.memory.note(op, mark, ltime, now);
         if let Some(next) = next {
             self.keyring = Arc::new(next);
+            self.note_all_keys();
             self.outputs.push_back(Output::Keyring(self.keyring.clone()));
         }
         Ok(())

@@ -195,6 +195,7 @@ impl Engine {
             Taken::Stale => return Verdict::Stale,
             Taken::Full => return Verdict::Refused,
         }
+        self.note_keys_of(origin);
         let (leaving, generation) = (record.is_last(), record.stamp.generation);
         self.outputs.push_back(Output::Event(PeerEvent::Record(record)));
         // Its own word is proof enough: nobody need probe it any more.

@@ -7,7 +7,8 @@
 //! ```
 //! The last few that are silent are asked directly, twice. A query is over at its deadline, or when everybody who was up when it was asked has answered, has passed (said only if
 //! the query wants acknowledgements), or is up no more.
-//! Bounds: 64 queries of ours, 256 of others at a time. Not here: the answering side (`engine/reply`).
+//! Bounds: 64 queries of ours, 256 of others at a time. 8 and 16 of these are for queries among agents alone, which have
+//! a rate of their own too: people cannot ask so much that keys can no longer be changed. Not here: the answering side (`engine/reply`).
 
 use std::{
     collections::{HashMap, HashSet},
@@ -35,11 +36,24 @@ use crate::{
     spread::Tail,
 };
 
-/// Queries that we may have open.
-const MOST_OURS: usize = 64;
+/// Queries that we may have open: people's, and agents'.
+const MOST_OURS: Room = Room { people: 56, agents: 8 };
 
-/// Queries of others that may wait for our answer.
-pub(super) const MOST_THEIRS: usize = 256;
+/// Queries of others that may wait for our answer, or our answers to be confirmed.
+pub(super) const MOST_THEIRS: Room = Room { people: 240, agents: 16 };
+
+/// How many queries there may be of each kind: neither takes the other's room.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Room {
+    pub(super) people: usize,
+    pub(super) agents: usize,
+}
+
+impl Room {
+    const fn of(self, is_agents: bool) -> usize {
+        if is_agents { self.agents } else { self.people }
+    }
+}
 
 /// What a timeout may be: shorter than a round trip makes no sense, longer ones are no queries.
 const TIMEOUT: std::ops::RangeInclusive<Duration> = Duration::from_millis(50)..=Duration::from_secs(600);
@@ -73,6 +87,8 @@ struct Ours {
 pub(super) struct Queries {
     pub(super) lamport: Lamport,
     pub(super) allowance: Allowance,
+    /// What agents may ask among themselves.
+    pub(super) agents: Allowance,
     ours: HashMap<EventId, Ours>,
     pub(super) theirs: HashMap<EventId, Theirs>,
     pub(super) replies: HashMap<(EventId, What), Pending>,
@@ -90,6 +106,32 @@ impl Queries {
 
     pub(super) fn is_ours(&self, id: EventId) -> bool {
         self.ours.contains_key(&id)
+    }
+
+    #[cfg(test)]
+    pub(super) fn open(&self) -> impl Iterator<Item = EventId> {
+        self.ours.keys().copied()
+    }
+
+    fn allowance(&mut self, is_agents: bool) -> &mut Allowance {
+        if is_agents { &mut self.agents } else { &mut self.allowance }
+    }
+
+    fn has_room_for_ours(&self, is_agents: bool) -> bool {
+        self.ours.values().filter(|ours| ours.change.is_some() == is_agents).count() < MOST_OURS.of(is_agents)
+    }
+
+    /// Whether one more query of others may be taken in. One that was answered gives way, although its asker has not
+    /// confirmed that: the one that ends first.
+    fn make_room_for_theirs(&mut self, is_agents: bool) -> bool {
+        let alike = || self.theirs.iter().filter(|(_, theirs)| theirs.is_agents == is_agents);
+        if alike().count() < MOST_THEIRS.of(is_agents) {
+            return true;
+        }
+        let done = alike().filter(|(_, theirs)| theirs.done).min_by_key(|(id, theirs)| (theirs.until, id.0));
+        let Some(done) = done.map(|(id, _)| *id) else { return false };
+        self.forget(done);
+        true
     }
 }
 
@@ -130,8 +172,8 @@ impl Engine {
         let id = post.id;
         let item = UserItem::Query(post.clone(), terms).encode();
         self.check_size(&item, post.event.payload.len())?;
-        let queries = &mut self.user.queries;
-        if queries.ours.len() >= MOST_OURS || !queries.allowance.take_own(now) {
+        let (queries, is_agents) = (&mut self.user.queries, change.is_some());
+        if !queries.has_room_for_ours(is_agents) || !queries.allowance(is_agents).take_own(now) {
             return Err(GossipError::Busy("queries"));
         }
         queries.lamport.next();
@@ -147,14 +189,16 @@ impl Engine {
 
     /// A query came by datagram.
     pub(super) fn take_query(&mut self, post: Post, terms: Terms, raw: Bytes, now: Moment) {
+        let is_agents = post.event.name.starts_with(RESERVED);
         let queries = &mut self.user.queries;
         let refusal = match queries.lamport.look(post.ltime, post.id) {
             // Our former process asked it.
             _ if post.origin == self.own => Some(Count::QueriesSeen),
             Sight::Seen => Some(Count::QueriesSeen),
             Sight::OutOfTime | Sight::Crowded => Some(Count::QueriesOutOfTime),
+            Sight::TooFar => Some(Count::TooFarAhead),
             Sight::New if terms.left.is_zero() => Some(Count::QueriesOutOfTime),
-            Sight::New if !queries.allowance.take(post.origin, now) => Some(Count::QueriesRefused),
+            Sight::New if !queries.allowance(is_agents).take(post.origin, now) => Some(Count::QueriesRefused),
             Sight::New => None,
         };
         if let Some(refusal) = refusal {
@@ -167,15 +211,15 @@ impl Engine {
         if self.leaving {
             return;
         }
-        if self.user.queries.theirs.len() >= MOST_THEIRS {
+        if !self.user.queries.make_room_for_theirs(is_agents) {
             return self.user.count(Count::QueriesRefused);
         }
         self.user.count(Count::QueriesHeard);
-        let theirs =
-            Theirs { asker: origin, until: now + timeout, ack: terms.ack, relays: terms.relays.min(MOST_RELAYS), done: false };
+        let (until, relays) = (now + timeout, terms.relays.min(MOST_RELAYS));
+        let theirs = Theirs { asker: origin, until, ack: terms.ack, relays, is_agents, done: false };
         self.user.queries.theirs.insert(id, theirs);
         self.arm_user(now, timeout, UserTimer::Forget(id));
-        if event.name.starts_with(RESERVED) {
+        if is_agents {
             self.answer_agent(id, ltime, &event, now);
         } else {
             self.outputs.push_back(Output::Asked(Asked { id, ltime, origin, event, timeout }));
@@ -208,6 +252,7 @@ impl Engine {
         if confirms {
             if node == self.own {
                 self.user.queries.replies.remove(&(query, what));
+                self.user.queries.settle(query);
             }
             return;
         }
@@ -256,6 +301,14 @@ impl Engine {
         let is_up = |id: &NodeId| *id == self.own || self.roster.live_member(*id).is_some();
         if ours.waiting.len() <= FEW && !ours.waiting.iter().any(is_up) {
             self.close_query(id);
+        }
+    }
+
+    /// Nobody waits any more for the answers to a query of ours: its room is free at once, and nothing more is told of it.
+    pub fn abandon_query(&mut self, id: EventId) {
+        if self.user.queries.ours.get(&id).is_some_and(|ours| ours.change.is_none()) {
+            self.user.queries.ours.remove(&id);
+            self.user.spread.remove(id);
         }
     }
 

@@ -11,10 +11,12 @@
 //!
 //! "Since" is by the Lamport time of the queries. It is remembered for 24 h: so long no old holder brings a key back. A
 //! member that is told wrongly cannot lose anything: nobody forgets the key it seals with.
+//! A member that has not got the key that seals is spoken to with one that it has (`engine/seal`).
 //! About four members speak to each that lacks something, and each speaks to four at most: no storm in a large cluster.
 
 use std::{collections::HashMap, time::Duration};
 
+use bytes::Bytes;
 use lobby_core::{id::NodeId, time::Moment};
 use rand::RngExt;
 
@@ -106,6 +108,7 @@ impl Engine {
     /// Looks who missed a change, and tells some of them.
     pub(super) fn resend_keys(&mut self, now: Moment) {
         self.start_keys(now);
+        self.note_all_keys();
         let n_live = self.roster.n_live();
         if self.leaving || n_live == 0 {
             return;
@@ -115,19 +118,25 @@ impl Engine {
         let mut missed = self.missed_installs(&reports);
         missed.extend(self.missed_uses(&reports));
         missed.extend(self.missed_removes(&reports));
-        let mut n_told = 0;
+        self.user.keys.told.clear();
         for (id, op, ltime) in missed {
-            if n_told >= HELPERS {
+            if self.user.keys.told.len() >= HELPERS {
                 break;
             }
             if self.rng.random_range(0..n_live) < HELPERS
                 && let Some(identity) = self.roster.live_member(id)
             {
-                n_told += 1;
                 self.user.count(Count::KeysResent);
-                self.send_alone(identity.addr, &UserItem::Key(op, ltime).encode());
+                let item = UserItem::Key(op, ltime).encode();
+                self.send_alone(identity.addr, &item);
+                self.user.keys.told.push((id, item));
             }
         }
+    }
+
+    /// What a member was told lately: it asks whether that was really us, and just now.
+    pub(super) fn told_keys(&self, id: NodeId) -> Vec<Bytes> {
+        self.user.keys.told.iter().filter(|(told, _)| *told == id).map(|(_, item)| item.clone()).collect()
     }
 
     fn missed_installs(&self, reports: &[(NodeId, Vec<KeyName>)]) -> Vec<(NodeId, KeyOp, u64)> {

@@ -46,6 +46,8 @@ pub(super) struct Theirs {
     pub(super) until: Moment,
     pub(super) ack: bool,
     pub(super) relays: u8,
+    /// Of agents among themselves, not of people.
+    pub(super) is_agents: bool,
     /// It was answered, or will not be.
     pub(super) done: bool,
 }
@@ -65,6 +67,15 @@ pub(super) struct Large {
 }
 
 impl Queries {
+    /// Frees the room of somebody's query that was answered, or will not be, once nothing is left to be sent.
+    pub(super) fn settle(&mut self, id: EventId) {
+        let is_pending = |what| self.replies.contains_key(&(id, what));
+        let is_pending = [What::Got, What::Pass, What::Answer].into_iter().any(is_pending) || self.large.contains_key(&id);
+        if !is_pending && self.theirs.get(&id).is_some_and(|theirs| theirs.done) {
+            self.theirs.remove(&id);
+        }
+    }
+
     /// The time of somebody's query is over.
     pub(super) fn forget(&mut self, id: EventId) {
         self.theirs.remove(&id);
@@ -98,6 +109,7 @@ impl Engine {
             let receipt = Receipt { query, node: self.own, what, confirms: false };
             self.reply(query, what, UserItem::Receipt(receipt), now);
         }
+        self.user.queries.settle(query);
     }
 
     /// Answers a query.
@@ -164,6 +176,7 @@ impl Engine {
                 self.send_alone(target.addr, &relay);
             }
         }
+        self.user.queries.settle(query);
     }
 
     /// Hands somebody's answer or receipt on.
@@ -208,6 +221,7 @@ impl Engine {
     /// The asker has a large answer, and the talk is over.
     pub(super) fn large_arrived(&mut self, query: EventId) -> Option<Talk> {
         self.user.queries.large.remove(&query);
+        self.user.queries.settle(query);
         None
     }
 
@@ -218,6 +232,7 @@ impl Engine {
             self.arm_user(now, AGAIN, UserTimer::Large(query));
         } else {
             self.user.queries.large.remove(&query);
+            self.user.queries.settle(query);
         }
     }
 }

@@ -337,6 +337,7 @@ impl Engine {
             self.seed_answered(addr, peer, complete, now);
         }
         if peer.id != self.own {
+            self.note_clocks();
             self.exchanged(seed.is_some(), complete, now);
         }
     }

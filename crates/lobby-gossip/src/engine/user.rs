@@ -7,13 +7,14 @@
 //!                                     until 12 copies are out
 //! ```
 //! The queue shares each datagram with that of records; they take turns in going first, so neither starves the other.
-//! Parts: `engine/event`, `engine/query`, `engine/reply`, `engine/keys`, `engine/rekey`, `engine/locate`.
+//! Parts: `engine/event`, `engine/query`, `engine/reply`, `engine/keys`, `engine/rekey`, `engine/seal`, `engine/proof`,
+//! `engine/locate`.
 
 use std::time::Duration;
 
 use bytes::Bytes;
 use lobby_core::{
-    id::NodeId,
+    id::{Generation, NodeId},
     named,
     port::gossip::{EventId, GossipError, NewEvent},
     time::Moment,
@@ -48,7 +49,7 @@ named! {
         EventsHeard = "events_heard",
         /// Copies of events that were here already.
         EventsSeen = "events_seen_before",
-        /// Events too far behind or ahead in Lamport time, or with too many others at one time.
+        /// Events too far behind in Lamport time, or with too many others at one time.
         EventsOutOfTime = "events_out_of_time",
         /// Events above the rate of their origin or of all.
         EventsRefused = "events_over_rate",
@@ -62,6 +63,10 @@ named! {
         QueriesOutOfTime = "queries_out_of_time",
         /// Queries above the rate, or above the number that may be open.
         QueriesRefused = "queries_over_bound",
+        /// Events, queries and clocks of exchanges absurdly far ahead in Lamport time.
+        TooFarAhead = "posts_too_far_ahead",
+        /// Events, queries and keys that may be recordings from before our start.
+        Unproven = "posts_unproven",
         /// Posts that gave way to newer ones before all their copies were sent.
         PostsEvicted = "posts_evicted",
         /// Posts that do not fit into our datagrams and were not passed on.
@@ -131,6 +136,8 @@ pub(super) struct User {
     pub(super) queries: Queries,
     pub(super) keys: KeyChanges,
     pub(super) locate: Locate,
+    /// Generation and counter of the datagram at hand.
+    pub(super) packet: (Generation, u64),
     counts: [u64; Count::ALL.len()],
     flush_armed: bool,
     gossip_armed: bool,
@@ -147,6 +154,7 @@ impl User {
             queries: Queries::default(),
             keys: KeyChanges::default(),
             locate: Locate::default(),
+            packet: (Generation(0), 0),
             counts: [0; Count::ALL.len()],
             flush_armed: false,
             gossip_armed: false,
@@ -188,6 +196,9 @@ impl Engine {
     }
 
     pub(super) fn handle_user_item(&mut self, sender: NodeId, (kind, body): (u8, &[u8]), item: UserItem, now: Moment) {
+        if self.may_be_recorded(sender, &item, now) {
+            return;
+        }
         let raw = || {
             let mut out = Vec::with_capacity(body.len() + 4);
             put_item(kind, body, &mut out);
@@ -212,6 +223,7 @@ impl Engine {
         self.user.spread.expire(now);
         self.user.events.forget(now);
         self.user.queries.allowance.rest(now);
+        self.user.queries.agents.rest(now);
         self.user.keys.forget(now);
         let roster = &self.roster;
         self.user.locate.forget(|id| roster.knows(id));

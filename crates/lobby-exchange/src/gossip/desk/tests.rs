@@ -168,8 +168,8 @@ fn news_goes_to_its_asker_until_the_query_is_over() {
     office.desk.asking.insert(id(1), sender);
     let ack = QueryNews::Ack(lab::own_id());
     for _ in 0..3 {
-        office.desk.tell_news(id(1), ack.clone());
-        office.desk.tell_news(id(9), ack.clone());
+        office.desk.tell_news(id(1), ack.clone(), &mut office.engine);
+        office.desk.tell_news(id(9), ack.clone(), &mut office.engine);
     }
     assert_eq!(office.refused(PacketKind::Answer), 1, "its asker was too slow for the third");
     office.desk.end_query(id(1));
@@ -178,8 +178,26 @@ fn news_goes_to_its_asker_until_the_query_is_over() {
     let (sender, news) = channel(2);
     office.desk.asking.insert(id(2), sender);
     drop(news);
-    office.desk.tell_news(id(2), ack);
+    office.desk.tell_news(id(2), ack, &mut office.engine);
     assert!(office.desk.asking.is_empty(), "an asker that is gone is forgotten");
+}
+
+#[test]
+fn a_query_whose_asker_hung_up_makes_room_for_the_next() {
+    let mut office = Office::new();
+    let number = |office: &Office| {
+        let numbers = office.engine.user_numbers();
+        numbers.into_iter().find(|(name, _)| *name == "queries_open").expect("it is counted").1
+    };
+    for n_open in [1, 1] {
+        let (news_in, news) = channel(2);
+        let (answer, mut asked) = oneshot::channel();
+        let query = NewQuery { event: new_event(Filter::default()), timeout: Duration::from_secs(600), ack: false, relays: 0 };
+        office.desk.ask(query, news_in, answer, &mut office.engine, Moment::from_micros(1_000_000));
+        assert_eq!(asked.try_recv().unwrap(), Ok(1));
+        assert_eq!(number(&office), n_open);
+        drop(news);
+    }
 }
 
 #[test]

@@ -243,7 +243,8 @@ impl Fleet {
     }
 
     fn connect(&mut self, idx: usize, from: usize, stream: StreamId) {
-        let theirs = self.nodes[from].keyring.clone();
+        let Some(opener) = &self.nodes[from].engine else { return };
+        let theirs = opener.keyring_for(addr(idx));
         let secret = theirs.stream_secret();
         let candidates = self.nodes[idx].keyring.stream_secrets(&theirs.preamble()).ok();
         let fits = candidates.is_some_and(|all| secret.map_or(all.is_empty(), |secret| all.contains(&secret)));

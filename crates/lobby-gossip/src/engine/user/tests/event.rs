@@ -192,7 +192,117 @@ fn an_event_with_an_absurd_clock_is_dropped() {
     let item = Item::User(UserItem::Event(post, Duration::ZERO)).encode();
     fleet.with(1, |engine, _| engine.send(super::addr(0), &[], &[item]));
     fleet.run(SEC);
-    assert_eq!((fleet.heard(0).len(), fleet.number(0, "events_out_of_time"), fleet.number(0, "event_time")), (0, 1, 0));
+    assert_eq!((fleet.heard(0).len(), fleet.number(0, "posts_too_far_ahead"), fleet.number(0, "event_time")), (0, 1, 0));
+}
+
+#[test]
+fn forged_clocks_do_not_silence_a_newcomer() {
+    let mut fleet = Fleet::new(3);
+    fleet.boot(0, &[]);
+    fleet.boot(1, &[]);
+    fleet.run(5 * SEC);
+    // From somebody who has our key: absurd times are refused, and what the last two reach a newcomer must reach too.
+    for (n, ltime) in [1 << 40, 1 << 41, 1 << 20, 2 << 20].into_iter().enumerate() {
+        let post = Post { id: EventId([n as u8; 16]), origin: id(1), ltime, event: event("far", b"") };
+        let item = UserItem::Event(post, Duration::ZERO).encode();
+        fleet.with(1, |engine, _| engine.send(super::addr(0), &[], &[item]));
+        fleet.run(SEC);
+    }
+    assert_eq!((fleet.number(0, "event_time"), fleet.number(1, "event_time")), (2 << 20, 2 << 20));
+    assert_eq!(fleet.number(0, "posts_too_far_ahead"), 2);
+    fleet.boot(2, &[]);
+    fleet.run(3 * SEC);
+    assert_eq!((fleet.number(2, "event_time"), fleet.number(2, "posts_too_far_ahead")), (2 << 20, 0));
+    fleet.with(2, |engine, now| engine.fire(event("hello", b""), now)).unwrap();
+    fleet.run(SEC);
+    assert!((0..2).all(|idx| names(&fleet.heard(idx)).last() == Some(&("hello", false))));
+}
+
+#[test]
+fn halves_that_counted_far_apart_come_together_step_by_step() {
+    let mut fleet = Fleet::formed(2, &[]);
+    fleet.with(0, |engine, now| engine.fire(event("first", b""), now)).unwrap();
+    fleet.run(60 * SEC);
+    let far = fleet.with(0, |engine, _| (0..3).map(|_| engine.user.events.lamport.hear_clock(u64::MAX, false)).count());
+    assert_eq!((far, fleet.number(0, "event_time")), (3, 1 + (3 << 20)));
+    fleet.with(0, |engine, now| engine.fire(event("ahead", b""), now)).unwrap();
+    fleet.run(SEC);
+    assert!(fleet.number(1, "posts_too_far_ahead") > 0);
+    fleet.until(300 * SEC, |fleet| fleet.heard(1).len() == 2);
+    assert_eq!(fleet.number(1, "event_time"), 2 + (3 << 20));
+}
+
+#[test]
+fn recordings_played_to_a_process_that_has_just_started_are_no_news() {
+    use crate::item::KeyOp;
+    let mut fleet = Fleet::formed(3, &[key(1)]);
+    fleet.with(1, |engine, now| engine.fire(event("old", b""), now)).unwrap();
+    fleet.with(1, |engine, now| engine.ask_query(query("old", SEC, false), now)).unwrap();
+    // What node 1 says to node 0: some item, in a datagram that somebody keeps.
+    let record = |fleet: &mut Fleet, item: UserItem| {
+        let engine = fleet.nodes[1].engine.as_mut().expect("it runs");
+        engine.send_alone(super::addr(0), &item.encode());
+        let sent = std::iter::from_fn(|| engine.poll_output());
+        let datagrams = sent.filter_map(|output| if let Output::Datagram(_, bytes) = output { Some(bytes) } else { None });
+        datagrams.last().expect("it was sent")
+    };
+    let old = |ltime| Post { id: EventId([ltime as u8; 16]), origin: id(1), ltime, event: event("old", b"") };
+    let terms = crate::post::Terms { ack: false, relays: 0, left: 60 * SEC };
+    let recorded = [
+        record(&mut fleet, UserItem::Event(old(1), Duration::ZERO)),
+        record(&mut fleet, UserItem::Query(old(1), terms)),
+        record(&mut fleet, UserItem::Key(KeyOp::Install(key(9)), 7)),
+    ];
+    fleet.run(10 * SEC);
+    fleet.kill(0);
+    fleet.run(5 * SEC);
+    fleet.restart(0, &[key(1)]);
+    let play = |fleet: &mut Fleet| {
+        for datagram in &recorded {
+            fleet.with(0, |engine, now| engine.handle(Input::Datagram(super::addr(1), datagram), now));
+        }
+    };
+    let n_before = (fleet.heard(0).len(), fleet.asked(0).len());
+    // Before it has spoken to anybody, and when its peers have spoken to it.
+    play(&mut fleet);
+    assert_eq!(fleet.number(0, "posts_unproven"), 3);
+    fleet.run(3 * SEC);
+    let replayed: Vec<_> = fleet.heard(0).split_off(n_before.0);
+    assert_eq!(names(&replayed), [("old", true)], "what the exchange brought");
+    play(&mut fleet);
+    fleet.run(3 * SEC);
+    assert_eq!((fleet.heard(0).len(), fleet.asked(0).len()), (n_before.0 + 1, n_before.1));
+    assert_eq!(fleet.engine(0).keys().own, [key(1).fingerprint()]);
+    // What is new comes at once, events and queries.
+    fleet.with(1, |engine, now| engine.fire(event("new", b""), now)).unwrap();
+    fleet.with(1, |engine, now| engine.ask_query(query("new", SEC, false), now)).unwrap();
+    fleet.run(100 * MS);
+    assert_eq!(names(&fleet.heard(0)).last(), Some(&("new", false)));
+    assert_eq!(fleet.asked(0).len(), n_before.1 + 1);
+}
+
+#[test]
+fn a_newcomer_hears_new_events_from_members_that_have_never_spoken_to_it() {
+    let mut fleet = Fleet::formed(3, &[]);
+    fleet.with(1, |engine, now| engine.fire(event("old", b""), now)).unwrap();
+    fleet.run(10 * SEC);
+    let post = |ltime| Post { id: EventId([ltime as u8; 16]), origin: id(8), ltime, event: event("x", b"") };
+    let stranger = |ltime| {
+        let mut packet = crate::packet::PacketWriter::new(id(8), Generation(5), ltime, &[], 500);
+        packet.push(&UserItem::Event(post(ltime), Duration::ZERO).encode());
+        Keyring::new("test", &[]).unwrap().seal(packet.as_bytes(), || [7; 24])
+    };
+    fleet.restart(0, &[]);
+    let n_before = fleet.heard(0).len();
+    let hear = |fleet: &mut Fleet, datagram: &[u8]| {
+        fleet.with(0, |engine, now| engine.handle(Input::Datagram(super::addr(2), datagram), now));
+    };
+    hear(&mut fleet, &stranger(50));
+    assert_eq!(fleet.heard(0).len(), n_before, "before its first exchange it cannot know");
+    fleet.run(3 * SEC);
+    let n_before = fleet.heard(0).len();
+    hear(&mut fleet, &stranger(51));
+    assert_eq!(fleet.heard(0).len(), n_before + 1);
 }
 
 #[test]

@@ -152,6 +152,90 @@ fn who_was_down_during_an_installation_gets_the_key_though_the_installer_is_dead
 }
 
 #[test]
+fn who_was_away_during_a_whole_rotation_joins_with_the_old_key_and_gets_the_new_one() {
+    let mut fleet = Fleet::formed(4, &[key(1)]);
+    fleet.kill(3);
+    fleet.run(10 * SEC);
+    change(&mut fleet, 0, install(2)).unwrap();
+    fleet.run(SEC);
+    fleet.with(0, |engine, now| engine.force_leave(id(3), true, now)).unwrap();
+    fleet.run(SEC);
+    assert_eq!(change(&mut fleet, 0, use_(2)).unwrap().done, all(3));
+    fleet.run(SEC);
+    fleet.restart(3, &[key(1)]);
+    fleet.until(SEC, |fleet| fleet.engine(0).record(id(3)).is_some());
+    // Streams to it are opened with what it has, those to others with what is in use.
+    let mark = |fleet: &Fleet, to| fleet.engine(0).keyring_for(super::addr(to)).preamble()[1];
+    assert_eq!((mark(&fleet, 3), mark(&fleet, 1)), (key(1).mark(), key(2).mark()));
+    fleet.until(60 * SEC, |fleet| (0..4).all(|idx| seen_by_all(fleet, idx, &[2, 1])));
+    assert!((0..4).all(|idx| fleet.engine(idx).user.keys.behind.is_empty()));
+    assert_eq!(mark(&fleet, 3), key(2).mark());
+    assert_eq!(change(&mut fleet, 3, remove(1)).unwrap().done, all(4));
+}
+
+#[test]
+fn who_was_cut_off_during_a_rotation_is_found_again_and_gets_the_new_key() {
+    let mut fleet = Fleet::formed(4, &[key(1)]);
+    fleet.lose = Box::new(|from, to| (from == 3) != (to == 3));
+    fleet.run(60 * SEC);
+    change(&mut fleet, 0, install(2)).unwrap();
+    fleet.run(SEC);
+    // Without prune it is enough too.
+    fleet.with(0, |engine, now| engine.force_leave(id(3), false, now)).unwrap();
+    fleet.run(SEC);
+    assert_eq!(change(&mut fleet, 1, use_(2)).unwrap().done, all(3));
+    fleet.run(SEC);
+    fleet.lose = Box::new(|_, _| false);
+    fleet.until(120 * SEC, |fleet| (0..4).all(|idx| seen_by_all(fleet, idx, &[2, 1])));
+}
+
+#[test]
+fn members_that_are_away_stand_in_the_way_until_they_are_made_to_leave() {
+    let mut fleet = Fleet::new(4);
+    (0..4).for_each(|idx| fleet.boot(idx, &[key(1), key(2)][..if idx == 0 { 2 } else { 1 }]));
+    fleet.run(5 * SEC);
+    fleet.kill(3);
+    fleet.run(10 * SEC);
+    let why = |fleet: &mut Fleet, what| change(fleet, 0, what).unwrap_err().to_string();
+    let name = |n: u8| key(n).fingerprint();
+    let hint = "; `lobbyctl force-leave NODE --prune` is the way past a machine that never comes back";
+    let text = format!("key {} is not reported by node-1, node-2, node-3 (failed): everybody must have it first{hint}", name(2));
+    assert_eq!(why(&mut fleet, use_(2)), text);
+    change(&mut fleet, 1, install(2)).unwrap();
+    fleet.run(SEC);
+    let text = format!("key {} is not reported by node-3 (failed): everybody must have it first{hint}", name(2));
+    assert_eq!(why(&mut fleet, use_(2)), text);
+    fleet.with(1, |engine, now| engine.force_leave(id(3), true, now)).unwrap();
+    fleet.run(SEC);
+    assert_eq!(change(&mut fleet, 0, use_(2)).unwrap().done, all(3));
+    fleet.run(SEC);
+    // One that fails with the old key as its first stands in the way of its removal.
+    fleet.restart(3, &[key(1), key(2)]);
+    fleet.until(SEC, |fleet| seen_by_all(fleet, 3, &[1, 2]));
+    fleet.kill(3);
+    fleet.run(10 * SEC);
+    let text = why(&mut fleet, remove(1));
+    assert!(text.starts_with("node-3 (failed) may still seal with key") && text.ends_with(hint), "{text}");
+    fleet.with(2, |engine, now| engine.force_leave(id(3), true, now)).unwrap();
+    fleet.run(SEC);
+    assert_eq!(change(&mut fleet, 0, remove(1)).unwrap().done, all(3));
+}
+
+#[test]
+fn who_brings_a_missed_key_unproven_is_asked_and_repeats_it() {
+    let mut fleet = Fleet::formed(3, &[key(1)]);
+    missed_by(&mut fleet, 2, install(2));
+    let start = fleet.now;
+    while !seen_by_all(&fleet, 2, &[1, 2]) {
+        // As in a cluster of thousands, hardly anybody has spoken to node 2 when somebody brings the key.
+        fleet.nodes[2].engine.as_mut().expect("it runs").replay = crate::replay::Replay::default();
+        fleet.run(MS);
+        assert!(fleet.now.since(start) < 60 * SEC);
+    }
+    assert!(fleet.number(2, "posts_unproven") > 0);
+}
+
+#[test]
 fn a_missed_use_and_a_missed_removal_are_made_up_for() {
     let mut fleet = Fleet::formed(4, &[key(1), key(2)]);
     assert_eq!(missed_by(&mut fleet, 3, use_(2)).silent, [id(3)]);

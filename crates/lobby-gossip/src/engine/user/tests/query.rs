@@ -1,7 +1,7 @@
 //! Queries between whole engines.
 
 use super::*;
-use crate::engine::query::MOST_THEIRS;
+use crate::engine::query::{MOST_THEIRS, Room};
 
 /// Everybody who was asked answers with its own index.
 fn answer_all(fleet: &mut Fleet, query: EventId) -> usize {
@@ -165,26 +165,120 @@ fn open_queries_are_bounded_on_both_sides() {
         fleet.run(100 * MS);
         fleet.with(0, |engine, now| engine.ask_query(query("load", 600 * SEC, false), now))
     };
-    assert_eq!((0..80).filter(|_| ask(&mut fleet).is_ok()).count(), 64);
+    assert_eq!((0..80).filter(|_| ask(&mut fleet).is_ok()).count(), 56);
     assert_eq!(ask(&mut fleet), Err(GossipError::Busy("queries")));
-    // Others: a query each from many nodes, slowly enough for the rate.
-    for n in 0..MOST_THEIRS as u64 {
-        let post = crate::post::Post {
-            id: EventId(std::array::from_fn(|i| (n + 1).to_le_bytes()[i % 8])),
-            origin: NodeId::from_bytes(std::array::from_fn(|i| n.to_le_bytes()[i % 8])),
-            ltime: 100 + n,
-            event: event("load", b""),
-        };
-        let terms = crate::post::Terms { ack: false, relays: 0, left: 300 * SEC };
-        let raw = UserItem::Query(post.clone(), terms).encode();
-        fleet.with(1, |engine, now| engine.take_query(post, terms, raw, now));
-        fleet.run(20 * MS);
+    let Room { people, .. } = MOST_THEIRS;
+    for n in 0..people as u64 {
+        ask_from_afar(&mut fleet, 100 + n, "load");
     }
-    assert_eq!(fleet.number(1, "queries_of_others"), MOST_THEIRS as u64);
-    assert_eq!(fleet.number(1, "queries_over_bound"), 64);
-    assert_eq!(fleet.asked(1).len(), MOST_THEIRS);
+    assert_eq!(fleet.number(1, "queries_of_others"), people as u64);
+    assert_eq!(fleet.number(1, "queries_over_bound"), 56);
+    assert_eq!(fleet.asked(1).len(), people);
     fleet.run(700 * SEC);
     assert_eq!((fleet.number(1, "queries_of_others"), fleet.number(0, "queries_open")), (0, 0));
+}
+
+/// A query of its own origin, which nobody knows, reaches node 1; slowly enough for the rate.
+fn ask_from_afar(fleet: &mut Fleet, n: u64, name: &str) -> EventId {
+    let post = crate::post::Post {
+        id: EventId(std::array::from_fn(|i| n.to_le_bytes()[i % 8])),
+        origin: NodeId::from_bytes(std::array::from_fn(|i| n.to_le_bytes()[i % 8])),
+        ltime: n,
+        event: event(name, b""),
+    };
+    let (id, terms) = (post.id, crate::post::Terms { ack: false, relays: 0, left: 300 * SEC });
+    let raw = UserItem::Query(post.clone(), terms).encode();
+    fleet.with(1, |engine, now| engine.take_query(post, terms, raw, now));
+    fleet.run(20 * MS);
+    id
+}
+
+#[test]
+fn an_abandoned_query_makes_room_and_is_told_of_no_more() {
+    let mut fleet = Fleet::formed(2, &[]);
+    let ask = |fleet: &mut Fleet| {
+        fleet.run(100 * MS);
+        fleet.with(0, |engine, now| engine.ask_query(query("load", 600 * SEC, false), now))
+    };
+    let open: Vec<_> = (0..56).map(|_| ask(&mut fleet).unwrap().0).collect();
+    assert_eq!(ask(&mut fleet), Err(GossipError::Busy("queries")));
+    fleet.with(0, |engine, _| engine.abandon_query(open[7]));
+    assert_eq!(fleet.number(0, "queries_open"), 55);
+    assert!(ask(&mut fleet).is_ok());
+    fleet.with(1, |engine, now| engine.answer(open[7], Bytes::from_static(b"late"), now)).unwrap();
+    fleet.run(700 * SEC);
+    assert!(fleet.news(0, open[7]).is_empty() && !fleet.is_over(0, open[7]));
+    // A change of keys is not given up that way.
+    let mut fleet = Fleet::formed(2, &[key(1)]);
+    fleet.lose = Box::new(|_, _| true);
+    let install = lobby_core::port::gossip::KeyChange::Install(key(2).to_base64());
+    let number = fleet.with(0, |engine, now| engine.change_keys(install, now)).unwrap();
+    let asked: Vec<_> = fleet.engine(0).user.queries.open().collect();
+    asked.into_iter().for_each(|id| fleet.with(0, |engine, _| engine.abandon_query(id)));
+    fleet.run(4 * SEC);
+    assert!(fleet.outcome(0, number).is_some());
+}
+
+#[test]
+fn a_query_of_somebody_else_is_let_go_once_it_is_answered_and_that_is_confirmed() {
+    let mut fleet = Fleet::formed(3, &[]);
+    let (id_, _) = fleet.with(0, |engine, now| engine.ask_query(query("load", 60 * SEC, false), now)).unwrap();
+    fleet.run(200 * MS);
+    assert_eq!(fleet.number(1, "queries_of_others"), 1);
+    fleet.with(2, |engine, now| engine.pass(id_, now));
+    assert_eq!(fleet.number(2, "queries_of_others"), 0, "nothing is left to say");
+    fleet.with(1, |engine, now| engine.answer(id_, Bytes::from_static(b"a"), now)).unwrap();
+    assert_eq!(fleet.number(1, "queries_of_others"), 1);
+    fleet.run(10 * MS);
+    assert_eq!(fleet.number(1, "queries_of_others"), 0, "confirmed");
+    // A large one, and one that is never confirmed.
+    let (large, _) = fleet.with(0, |engine, now| engine.ask_query(query("dump", 60 * SEC, true), now)).unwrap();
+    fleet.run(200 * MS);
+    fleet.with(1, |engine, now| engine.answer(large, vec![7; 5000].into(), now)).unwrap();
+    fleet.lose = Box::new(|from, _| from == 2);
+    fleet.with(2, |engine, now| engine.answer(large, Bytes::from_static(b"b"), now)).unwrap();
+    fleet.run(500 * MS);
+    assert_eq!((fleet.number(1, "queries_of_others"), fleet.number(2, "queries_of_others")), (0, 1));
+    fleet.run(1500 * MS);
+    assert_eq!(fleet.number(2, "queries_of_others"), 0, "said four times");
+    assert_eq!(answers(&fleet, 0, large), [7]);
+    // A copy that comes now is no new query.
+    assert_eq!(fleet.asked(1).len(), 2);
+}
+
+#[test]
+fn an_answered_query_gives_way_to_a_new_one() {
+    let mut fleet = Fleet::formed(2, &[]);
+    let people = MOST_THEIRS.people as u64;
+    let open: Vec<_> = (0..people).map(|n| ask_from_afar(&mut fleet, 1 + n, "load")).collect();
+    ask_from_afar(&mut fleet, 1 + people, "load");
+    assert_eq!((fleet.asked(1).len() as u64, fleet.number(1, "queries_over_bound")), (people, 1));
+    // Its asker, whom nobody knows, will never confirm this.
+    fleet.with(1, |engine, now| engine.answer(open[3], Bytes::from_static(b"a"), now)).unwrap();
+    assert_eq!(fleet.number(1, "queries_of_others"), people);
+    ask_from_afar(&mut fleet, 2 + people, "load");
+    assert_eq!((fleet.asked(1).len() as u64, fleet.number(1, "queries_of_others")), (people + 1, people));
+    assert!(!fleet.engine(1).user.queries.theirs.contains_key(&open[3]));
+}
+
+#[test]
+fn people_cannot_ask_so_much_that_keys_can_no_longer_be_changed() {
+    let mut fleet = Fleet::formed(2, &[key(1)]);
+    for n in 0..MOST_THEIRS.people as u64 + 5 {
+        ask_from_afar(&mut fleet, 1 + n, "load");
+    }
+    let ask = |fleet: &mut Fleet| fleet.with(0, |engine, now| engine.ask_query(query("load", 600 * SEC, false), now));
+    // Their rate is used up too: the last 32 come at once.
+    for n in 0..56 {
+        fleet.run(if n < 24 { 100 * MS } else { Duration::ZERO });
+        ask(&mut fleet).unwrap();
+        fleet.run(if n == 23 { 5 * SEC } else { Duration::ZERO });
+    }
+    assert_eq!(ask(&mut fleet), Err(GossipError::Busy("queries")));
+    let install = lobby_core::port::gossip::KeyChange::Install(key(2).to_base64());
+    let number = fleet.with(0, |engine, now| engine.change_keys(install, now)).unwrap();
+    fleet.run(SEC);
+    assert_eq!(fleet.outcome(0, number).expect("all have answered").done, [id(0), id(1)]);
 }
 
 #[test]
