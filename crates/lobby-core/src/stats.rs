@@ -42,6 +42,12 @@ named! {
         Stream = "stream",
         /// A record or delta inside a gossip datagram or stream.
         Record = "record",
+        /// A member that a gossip rumour or exchange tells of; only those above the bound are counted.
+        Member = "member",
+        /// A user event inside a gossip datagram or stream.
+        Event = "event",
+        /// A query inside a gossip datagram.
+        Query = "query",
     }
 }
 
@@ -62,8 +68,14 @@ named! {
         Oversize = "oversize",
         /// Of another cluster.
         Foreign = "foreign",
-        /// Encrypted with a key that is not ours, or not encrypted although it should be.
+        /// Encrypted with a key that is not ours.
         WrongKey = "wrong_key",
+        /// Encrypted with a key that was ours and is not any more.
+        OldKey = "old_key",
+        /// Not encrypted although it should be.
+        NoKey = "no_key",
+        /// Cut short.
+        Truncated = "truncated",
         /// Seen before.
         Replayed = "replayed",
         /// Above the rate one origin may have, or above the number of nodes a catalog may have.
@@ -84,6 +96,18 @@ named! {
         Streams = "streams",
         /// Member rumours waiting for a packet with room.
         Rumours = "rumours",
+        /// Commands of people that wait for the exchange.
+        Commands = "commands",
+        /// Queries of others that wait for whoever answers them.
+        Queries = "queries",
+        /// Queries of others whose answer we still owe.
+        Unanswered = "unanswered",
+        /// Streams over which others watch us.
+        Kept = "kept",
+        /// Attempts to connect that find out whether anything listens.
+        Knocks = "knocks",
+        /// What streams have read and the exchange has not taken yet.
+        StreamEvents = "stream_events",
     }
 }
 

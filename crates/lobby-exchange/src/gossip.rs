@@ -34,6 +34,7 @@ mod bind;
 mod carry;
 mod channel;
 mod desk;
+mod door;
 mod join;
 mod keys;
 #[cfg(test)]

@@ -14,7 +14,7 @@ use std::{
 use lobby_core::{
     id::{Generation, NodeId, Origin},
     record::Record,
-    stats::{Queue, Stats},
+    stats::{PacketKind, Queue, Stats, Verdict},
     time::Moment,
 };
 use rand::{RngExt, SeedableRng, rngs::SmallRng};
@@ -34,6 +34,7 @@ mod beacon;
 mod contact;
 #[cfg(test)]
 mod contact_tests;
+mod counted;
 mod datagram;
 mod death;
 mod event;
@@ -163,7 +164,7 @@ impl Engine {
             keyring: setup.keyring,
             nonces: setup.nonces,
             rng,
-            stats: setup.stats,
+            stats: setup.stats.clone(),
             own,
             generation,
             counter: 0,
@@ -176,7 +177,7 @@ impl Engine {
             deaths: Deaths::default(),
             reunion: Reunion::default(),
             asks: HashMap::new(),
-            user: User::new(now),
+            user: User::new(setup.stats, now),
             last_words: None,
             leaving: false,
         };
@@ -282,6 +283,7 @@ impl Engine {
                 }
             }
         }
+        self.note_kept();
         self.stats.depth(Queue::Rumours, self.membership.backlog(), lobby_core::limits::NODES);
         self.stats.depth(Queue::Send, self.push.backlog(), lobby_core::limits::NODES);
     }
@@ -300,6 +302,7 @@ impl Engine {
         if effects.changed {
             self.sync_roster(now);
         }
+        (0..effects.n_refused).for_each(|_| self.stats.received(PacketKind::Member, Verdict::Refused, 0));
         for id in effects.accused {
             self.inquire(id, Why::Probe, now);
         }

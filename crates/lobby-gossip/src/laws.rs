@@ -18,7 +18,7 @@ use proptest::{collection::vec, prelude::*};
 use crate::{
     codec::{self, Codec, Probe, put_member, read_member},
     frame::{Frame, Gift, give_frames},
-    identity::Identity,
+    identity::{Identity, is_reachable},
     item::{self, Item, KeyOp, Receipt, UserItem, What},
     keyring::{Key, KeyName},
     notice::{ForceLeave, Notice, Refusal},
@@ -30,7 +30,10 @@ use crate::{
 prop_compose! {
     fn identity()(id: [u8; 16], generation: u64, renewal: u16, v6: bool, ip: [u8; 16], port: u16) -> Identity {
         let ip = if v6 { std::net::IpAddr::from(ip) } else { std::net::IpAddr::from([ip[0], ip[1], ip[2], ip[3]]) };
-        Identity { id: NodeId::from_bytes(id), generation: Generation(generation), renewal, addr: SocketAddr::new(ip, port) }
+        let addr = SocketAddr::new(ip, port);
+        // No other is taken from peers.
+        let addr = if is_reachable(addr) { addr } else { SocketAddr::from(([10, 0, 0, 1], 1)) };
+        Identity { id: NodeId::from_bytes(id), generation: Generation(generation), renewal, addr }
     }
 }
 

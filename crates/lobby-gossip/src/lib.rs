@@ -51,5 +51,5 @@ pub use clock::EngineClock;
 pub use config::{Config, Profile};
 pub use engine::{Asked, CONNECT_TIMEOUT, Engine, Input, MAX_INBOUND, Output, Reach, Setup, StreamId};
 pub use frame::FRAME_BYTES;
-pub use identity::Identity;
+pub use identity::{Identity, is_reachable};
 pub use keyring::{KEYS_META, Key, Keyring, KeyringError, Nonce, OpenError, PREAMBLE_BYTES, ParseKeyError};

@@ -6,6 +6,7 @@
 //! Not here: rumours' envelope (`packet`), what a change means to others (`roster`).
 
 use std::{
+    collections::HashSet,
     num::{NonZeroU8, NonZeroUsize},
     time::Duration,
 };
@@ -22,8 +23,12 @@ use rand::{SeedableRng, rngs::SmallRng};
 use crate::{codec::Codec, config::Config, identity::Identity};
 
 mod guard;
+mod room;
+#[cfg(test)]
+mod tests;
 
 use guard::{Guards, Ruling};
+use room::LEAST_MEMBER_BYTES;
 
 /// A timer that foca wants back.
 pub(crate) type MemberTimer = Timer<Identity>;
@@ -39,6 +44,8 @@ pub(crate) struct Effects {
     pub(crate) changed: bool,
     /// Members that did not answer our own probe.
     pub(crate) accused: Vec<NodeId>,
+    /// Strangers for whom there is no room.
+    pub(crate) n_refused: usize,
     n_downs: usize,
 }
 
@@ -67,6 +74,10 @@ pub(crate) struct Membership {
     sized_for: usize,
     had_suspects: bool,
     left: bool,
+    /// Members that are taken in: beyond, only news of known ones.
+    bound: usize,
+    /// Who is known, while there is hardly any room left.
+    known: HashSet<NodeId>,
 }
 
 impl Membership {
@@ -81,6 +92,8 @@ impl Membership {
             sized_for: 0,
             had_suspects: false,
             left: false,
+            bound: limits::NODES,
+            known: HashSet::new(),
         }
     }
 
@@ -125,13 +138,13 @@ impl Membership {
         if header.dst == *self.foca.identity() {
             self.guards.note_message(header.src.id, &header.message, now);
         }
+        let admitted;
         let mut data = data;
-        if self.is_full() {
-            // Strangers, and rumours about them, are not taken in any more.
-            if !self.states().any(|member| member.id().id == header.src.id) {
-                return Ok(());
-            }
-            data = &data[..data.len() - reader.remaining()];
+        if !self.has_room(1 + reader.remaining() / LEAST_MEMBER_BYTES) {
+            let head = &data[..data.len() - reader.remaining()];
+            let Some(packet) = self.admit_packet(head, &header, reader, effects)? else { return Ok(()) };
+            admitted = packet;
+            data = &admitted;
         }
         match self.foca.handle_data(data, effects) {
             Err(foca::Error::Decode(_) | foca::Error::MalformedPacket | foca::Error::DataTooBig) => Err(DecodeError::Trailing),
@@ -194,7 +207,8 @@ impl Membership {
         if self.left {
             return;
         }
-        let room = limits::NODES.saturating_sub(self.foca.iter_membership_state().len());
+        let members: Vec<_> = members.into_iter().collect();
+        let members = if self.has_room(members.len()) { members } else { self.admit(members, effects) };
         let guards = &self.guards;
         // Hearsay does not beat an answer that we got ourselves: such a member is suspected, and probed, instead.
         let temper = |member: Member<Identity>| match member.state() {
@@ -203,7 +217,7 @@ impl Membership {
             }
             _ => member,
         };
-        let _ = self.foca.apply_many(members.into_iter().take(room).map(temper), rumours, effects);
+        let _ = self.foca.apply_many(members.into_iter().map(temper), rumours, effects);
     }
 
     /// A member said itself that it is going: no proof of life stands against that.
@@ -258,10 +272,6 @@ impl Membership {
         self.sized_for = members;
         self.config.max_transmissions = NonZeroU8::new(config.transmissions(members)).expect("at least twelve copies");
         let _ = self.foca.set_config(self.config.clone());
-    }
-
-    fn is_full(&self) -> bool {
-        self.foca.iter_membership_state().len() >= limits::NODES
     }
 }
 

@@ -40,7 +40,7 @@ pub(crate) enum Notice {
     Refusal(Refusal),
     /// Try yourself whether this member's process is gone.
     Check(Identity),
-    /// The subject itself says that this refusal is wrong.
+    /// The subject, or somebody whom it answered since, says that this refusal is wrong.
     Alive {
         /// Who lives.
         subject: NodeId,
@@ -162,6 +162,10 @@ pub(crate) struct Notices {
 
 impl Notices {
     pub(crate) fn push(&mut self, key: Key, item: Bytes) {
+        // A refusal comes many times; its refutation need not begin anew each time.
+        if matches!(key, Key::Alive(_)) && self.entries.iter().any(|entry| entry.key == key) {
+            return;
+        }
         self.entries.retain(|entry| entry.key != key);
         if self.entries.len() >= MOST
             && let Some(idx) = (0..self.entries.len()).max_by_key(|idx| self.entries[*idx].n_sent)

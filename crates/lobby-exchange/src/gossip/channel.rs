@@ -36,6 +36,9 @@ pub(super) enum ChannelError {
     /// The preamble is not ours.
     #[error(transparent)]
     Preamble(#[from] OpenError),
+    /// The other end has no key, and we have.
+    #[error("the stream is not encrypted")]
+    NoKey,
     /// The other end names a key that we have, but has another one.
     #[error("the handshake does not open with our key")]
     Handshake(#[from] snow::Error),
@@ -63,7 +66,9 @@ impl ChannelError {
             Self::Io(_) => Verdict::Failed,
             Self::Preamble(OpenError::Foreign) => Verdict::Foreign,
             Self::Preamble(OpenError::WrongKey) | Self::Handshake(_) => Verdict::WrongKey,
-            Self::Preamble(OpenError::Garbage) | Self::Changed | Self::Truncated => Verdict::Garbage,
+            Self::Preamble(OpenError::Garbage) | Self::Changed => Verdict::Garbage,
+            Self::Truncated => Verdict::Truncated,
+            Self::NoKey => Verdict::NoKey,
             Self::Replayed => Verdict::Replayed,
             Self::TooLong => Verdict::Oversize,
             Self::Knock => return None,
@@ -114,7 +119,11 @@ impl Channel {
             return Err(ChannelError::Knock);
         }
         socket.read_exact(&mut preamble[n_read..]).await?;
-        let secrets = keyring.stream_secrets(&preamble)?;
+        // The second byte marks the key, 0 none.
+        let secrets = keyring.stream_secrets(&preamble).map_err(|err| match err {
+            OpenError::WrongKey if preamble[1] == 0 => ChannelError::NoKey,
+            err => err.into(),
+        })?;
         let noise = if secrets.is_empty() {
             None
         } else {

@@ -20,7 +20,7 @@ use lobby_core::{
         NewEvent, NewQuery, QueryNews, UserEvent,
     },
     record::Record,
-    stats::{PacketKind, Stats, Verdict},
+    stats::{PacketKind, Queue, Stats, Verdict},
     time::Moment,
 };
 use lobby_gossip::{Asked, Engine};
@@ -159,6 +159,14 @@ impl Desk {
         self.fired = None;
     }
 
+    /// Notes how full the queues are.
+    pub(super) fn note_depths(&self) {
+        let (commands, queries) = (&self.ends.commands, &self.ends.queries);
+        self.stats.depth(Queue::Commands, commands.len(), commands.max_capacity());
+        self.stats.depth(Queue::Queries, queries.max_capacity() - queries.capacity(), queries.max_capacity());
+        self.stats.depth(Queue::Unanswered, self.asked.len(), MAX_ASKED);
+    }
+
     fn numbers(&self) -> [(&'static str, u64); 4] {
         [
             ("queries_asked", self.asking.len() as u64),
@@ -213,7 +221,7 @@ impl Desk {
         let put = if self.asked.len() < MAX_ASKED { self.ends.queries.try_send(query) } else { Err(TrySendError::Full(query)) };
         match put {
             Ok(()) => return self.asked.push(Box::pin(await_answer(id, answered, timeout))),
-            Err(TrySendError::Full(_)) => self.stats.received(PacketKind::Ask, Verdict::Refused, 0),
+            Err(TrySendError::Full(_)) => self.stats.received(PacketKind::Query, Verdict::Refused, 0),
             // Nobody answers queries here.
             Err(TrySendError::Closed(_)) => {}
         }

@@ -5,6 +5,8 @@
 
 use std::{fmt::Write, net::SocketAddr, path::Path};
 
+use lobby_gossip::is_reachable;
+
 use crate::file;
 
 /// Name of the file in the data folder.
@@ -43,7 +45,7 @@ pub(super) fn content(peers: &[SocketAddr]) -> Vec<u8> {
 fn read(content: &[u8]) -> Vec<SocketAddr> {
     let lines = content.split(|byte| *byte == b'\n');
     let peers = lines.filter_map(|line| std::str::from_utf8(line).ok()?.trim().parse::<SocketAddr>().ok());
-    peers.filter(|peer| peer.port() != 0 && !peer.ip().is_unspecified()).take(MAX_PEERS).collect()
+    peers.filter(|peer| is_reachable(*peer)).take(MAX_PEERS).collect()
 }
 
 #[cfg(test)]
@@ -54,7 +56,7 @@ mod tests {
 
     #[test]
     fn damaged_lines_are_skipped_and_the_others_stay() {
-        let text = b"10.0.0.1:1314\n\xff\xfe\nhello\n10.0.0.2\n10.0.0.3:0\n0.0.0.0:7\n  [2001:db8::1]:9\r\n10.0.0.4:13";
+        let text = b"10.0.0.1:1314\n\xff\xfe\nhello\n10.0.0.2\n10.0.0.3:0\n0.0.0.0:7\n224.0.0.1:9\n255.255.255.255:9\n  [2001:db8::1]:9\r\n10.0.0.4:13";
         let peers: Vec<_> = read(text).iter().map(ToString::to_string).collect();
         assert_eq!(peers, ["10.0.0.1:1314", "[2001:db8::1]:9", "10.0.0.4:13"]);
     }

@@ -14,7 +14,7 @@ use lobby_core::{
         LinkState, NodeEnded, PeerEvent, PeerLink,
         gossip::{EventId, Fingerprint, GossipCommand},
     },
-    stats::{PacketKind, Verdict},
+    stats::{PacketKind, Queue, Verdict},
     time::Moment,
 };
 use lobby_gossip::{Engine, EngineClock, Input, Nonce, Reach, Setup, StreamId};
@@ -279,6 +279,7 @@ impl Loop {
             Wake::Answered(id, payload) => self.desk.answer(id, payload, &mut self.engine, now),
         }
         self.engine.handle_deadline(now);
+        self.note_depths();
         self.handle_own_deadlines(self.clock.moment());
     }
 
@@ -320,6 +321,13 @@ impl Loop {
         if let Some(beacon) = &self.beacon {
             beacon.read(|from, bytes| self.engine.handle(Input::Beacon(from, bytes), now));
         }
+    }
+
+    fn note_depths(&self) {
+        let stats = &self.link.stats;
+        self.desk.note_depths();
+        stats.depth(Queue::Knocks, MAX_KNOCKS - self.knocking.available_permits(), MAX_KNOCKS);
+        stats.depth(Queue::StreamEvents, self.stream_events.len(), stream::EVENTS);
     }
 
     pub(super) fn now(&mut self) -> Moment {

@@ -4,7 +4,7 @@
 //! accepted ─► one of 64 handshakes (3 s) ─► one of 8 slots ─► first frame (5 s) ─► talk ─► the end (30 s in all)
 //!                                                                 └─► kept: no slot, no deadline
 //! ```
-//! Whoever has no key gets no slot, and one above the 64 is dropped and counted. Who has a key and says nothing loses
+//! Whoever has no key gets no slot, and one above the 64 drives out another (`door`), which is counted. Who has a key and says nothing loses
 //! the slot after 5 s, and so does who does not read what we write. A slot is free again when its task has ended, not
 //! when the engine is done with it. Orders come by a channel without a bound of its own: the engine never gives more
 //! than 32 MiB in one exchange, and a peer that does not read ends the task and the queue with it.
@@ -26,7 +26,10 @@ use tokio::{
     time::{Instant, sleep_until, timeout},
 };
 
-use super::channel::{Channel, ChannelError};
+use super::{
+    channel::{Channel, ChannelError},
+    door::Door,
+};
 
 #[cfg(test)]
 mod tests;
@@ -42,9 +45,6 @@ const WHOLE_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// How long a peer may take to read one frame.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(5);
-
-/// Streams of others that have no slot yet: handshakes under way, and those that wait for a slot.
-const MAX_GREETED: usize = 64;
 
 /// Bound of the queue from all streams to the loop.
 pub(super) const EVENTS: usize = 64;
@@ -83,7 +83,7 @@ pub(super) struct Context {
     pub(super) keyring: Arc<Keyring>,
     stats: Arc<Stats>,
     events: mpsc::Sender<StreamEvent>,
-    greeted: Arc<Semaphore>,
+    door: Door,
     slots: Arc<Semaphore>,
 }
 
@@ -110,20 +110,25 @@ impl Term {
 
 impl Context {
     pub(super) fn new(keyring: Arc<Keyring>, stats: Arc<Stats>, events: mpsc::Sender<StreamEvent>) -> Self {
-        let (greeted, slots) = (Semaphore::new(MAX_GREETED).into(), Semaphore::new(MAX_INBOUND).into());
-        Self { keyring, stats, events, greeted, slots }
+        Self { keyring, stats, events, door: Door::default(), slots: Semaphore::new(MAX_INBOUND).into() }
     }
 
     /// Takes a stream that somebody opened through the handshake and into a slot, and hands it to the loop.
     pub(super) async fn greet(self, socket: TcpStream) {
-        let Ok(_greeted) = self.greeted.clone().try_acquire_owned() else {
+        // Who is gone already has no address any more.
+        let Ok(from) = socket.peer_addr() else { return };
+        let Some(place) = self.door.enter(from.ip()) else {
             return self.stats.received(PacketKind::Stream, Verdict::Refused, 0);
         };
         let accepted = async {
             socket.set_nodelay(true)?;
             Channel::accept(socket, &self.keyring).await
         };
-        match timeout(OPEN_TIMEOUT, accepted).await.map_err(|elapsed| ChannelError::Io(elapsed.into())).flatten() {
+        let Some(accepted) = place.out.run_until_cancelled(timeout(OPEN_TIMEOUT, accepted)).await else {
+            return self.stats.received(PacketKind::Stream, Verdict::Refused, 0);
+        };
+        match accepted.map_err(|elapsed| ChannelError::Io(elapsed.into())).flatten() {
+            Ok(_) if !place.prove() => self.stats.received(PacketKind::Stream, Verdict::Refused, 0),
             Ok(channel) => {
                 // The peer does not wait for longer, and neither does anybody gain from more.
                 let Ok(Ok(slot)) = timeout(WHOLE_TIMEOUT, self.slots.clone().acquire_owned()).await else {

@@ -40,6 +40,7 @@ impl Engine {
 
     pub(super) fn handle_answer(&mut self, sender: NodeId, number: u64, now: Moment) {
         self.note_answer(sender, number, now);
+        self.note_denial(sender, number);
         if self.asks.get(&sender) == Some(&number) {
             self.prove(sender);
             self.asks.remove(&sender);

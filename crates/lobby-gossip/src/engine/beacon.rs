@@ -21,7 +21,7 @@ use lobby_core::{
 };
 use rand::{RngExt, rngs::SmallRng};
 
-use super::{Engine, Timer, datagram::verdict_of, talk::Purpose};
+use super::{Engine, Timer, talk::Purpose};
 use crate::{
     identity::Identity,
     item::Item,
@@ -106,7 +106,7 @@ impl Engine {
     pub(super) fn handle_beacon(&mut self, bytes: &[u8], now: Moment) {
         let verdict = match self.keyring.open(bytes) {
             Ok(plaintext) => self.hear_beacon(&plaintext, now),
-            Err(err) => verdict_of(err),
+            Err(err) => self.count_unopened(err, bytes),
         };
         self.stats.received(PacketKind::Datagram, verdict, bytes.len());
     }
@@ -144,14 +144,12 @@ impl Engine {
     }
 }
 
-/// A beacon is nothing but an identity, that of its sender, at an address that can be contacted.
+/// A beacon is nothing but an identity, that of its sender.
 fn read_beacon(plaintext: &[u8]) -> Option<(Packet<'_>, Identity)> {
     let mut packet = Packet::decode(plaintext).ok()?;
     let (kind, body) = packet.next_item().ok()??;
     let Ok(Item::Beacon(identity)) = Item::decode(kind, body) else { return None };
-    let ip = identity.addr.ip();
     let honest = (identity.id, identity.generation) == (packet.sender, packet.generation);
-    let reachable = identity.addr.port() != 0 && !ip.is_unspecified() && !ip.is_multicast();
     let alone = packet.foca.is_empty() && matches!(packet.next_item(), Ok(None));
-    (honest && reachable && alone).then_some((packet, identity))
+    (honest && alone).then_some((packet, identity))
 }

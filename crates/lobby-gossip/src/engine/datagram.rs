@@ -21,24 +21,29 @@ impl Engine {
     pub(super) fn handle_datagram(&mut self, from: SocketAddr, bytes: &[u8], now: Moment) {
         let verdict = match self.keyring.open(bytes) {
             Ok(plaintext) => self.handle_plaintext(from, &plaintext, now),
-            Err(err) => {
-                self.count_unopened(err, bytes);
-                verdict_of(err)
-            }
+            Err(err) => self.count_unopened(err, bytes),
         };
         self.stats.received(PacketKind::Datagram, verdict, bytes.len());
     }
 
-    /// Notes why a datagram did not open, in more detail than its verdict has.
-    fn count_unopened(&mut self, err: OpenError, bytes: &[u8]) {
-        let (OpenError::WrongKey, Some(mark)) = (err, bytes.get(1)) else { return };
-        let count = match *mark {
-            0 => Count::Unsealed,
-            mark if self.keyring.keys().any(|key| key.mark() == mark) => Count::Damaged,
-            mark if self.user.keys.memory.has_removed_mark(mark) => Count::OldKey,
-            _ => Count::UnknownKey,
+    /// Why a datagram did not open.
+    pub(super) fn count_unopened(&mut self, err: OpenError, bytes: &[u8]) -> Verdict {
+        let mark = match (err, bytes) {
+            (OpenError::WrongKey, [_, mark, ..]) => *mark,
+            (OpenError::WrongKey, _) => return Verdict::WrongKey,
+            // Of our version, so it is too short to be anything.
+            (OpenError::Garbage, [version, ..]) if *version == self.keyring.preamble()[0] => return Verdict::Truncated,
+            (OpenError::Garbage, _) => return Verdict::Garbage,
+            (OpenError::Foreign, _) => return Verdict::Foreign,
+        };
+        let (count, verdict) = match mark {
+            0 => (Count::Unsealed, Verdict::NoKey),
+            mark if self.keyring.keys().any(|key| key.mark() == mark) => (Count::Damaged, Verdict::WrongKey),
+            mark if self.user.keys.memory.has_removed_mark(mark) => (Count::OldKey, Verdict::OldKey),
+            _ => (Count::UnknownKey, Verdict::WrongKey),
         };
         self.user.count(count);
+        verdict
     }
 
     fn handle_plaintext(&mut self, from: SocketAddr, plaintext: &[u8], now: Moment) -> Verdict {
@@ -153,12 +158,4 @@ fn raw(kind: u8, body: &[u8]) -> Bytes {
     let mut out = Vec::with_capacity(body.len() + 4);
     put_item(kind, body, &mut out);
     out.into()
-}
-
-pub(super) const fn verdict_of(err: OpenError) -> Verdict {
-    match err {
-        OpenError::Garbage => Verdict::Garbage,
-        OpenError::Foreign => Verdict::Foreign,
-        OpenError::WrongKey => Verdict::WrongKey,
-    }
 }

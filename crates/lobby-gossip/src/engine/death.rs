@@ -9,7 +9,7 @@
 //! process too, and another program may listen there. The subject refutes what it hears about itself; an answer of its
 //! own cancels all refusals that came before. Probes go on beside all this, and decide when nobody is refused.
 //! At most [`MOST_CONNECTS`] connections at a time, [`MOST_INQUESTS`] members in question; those above it are left to
-//! the probes. Not here: who watches whom (`watch`), the bookkeeping of refusals (`case`).
+//! the probes. Not here: who watches whom (`watch`), who believes refusals (`verdict`), their bookkeeping (`case`).
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -20,12 +20,13 @@ use super::{CONNECT_TIMEOUT, Engine, Output, Reach, Timer, force::Forgotten, twi
 use crate::{
     identity::Identity,
     item::Item,
-    notice::{Key, Notice, Notices, Refusal},
+    notice::{Key, Notice, Notices},
 };
 
 mod case;
 #[cfg(test)]
 mod tests;
+mod verdict;
 
 use case::Cases;
 
@@ -75,8 +76,8 @@ enum Stage {
     Again,
     /// Refused; the question with this number is out.
     Questioned(u64, Moment),
-    /// Our refusal is out; others were asked in so many rounds.
-    Refused(u8),
+    /// Our refusal is out; others were asked in so many rounds. The question with this number may still be answered.
+    Refused(u8, u64),
     /// Over.
     Resting,
 }
@@ -110,8 +111,12 @@ pub(super) enum Fate {
     Ring,
     /// The next step about this member.
     Inquest(NodeId, u64),
+    /// This member's answer to us is due by now.
+    Verdict(NodeId),
     /// Repeat or end the challenge with this number.
     Challenge(u64),
+    /// Repeat or end the question about the leave with this number.
+    Dispute(u64),
     /// Forget pruned members once more.
     Prune,
     /// A goodbye that was on its way has come by now.
@@ -134,7 +139,9 @@ impl Engine {
         match fate {
             Fate::Ring => self.reconcile_watches(now),
             Fate::Inquest(id, token) => self.handle_inquest(id, token, now),
+            Fate::Verdict(id) => self.judge(id, now),
             Fate::Challenge(number) => self.repeat_challenge(number, now),
+            Fate::Dispute(number) => self.repeat_dispute(number, now),
             Fate::Prune => self.forget_pruned(),
             Fate::Release => self.release(now),
         }
@@ -205,35 +212,25 @@ impl Engine {
                 inquest.stage = Stage::Waiting;
                 self.connect_waiting(now);
             }
-            Stage::Questioned(_, asked) => {
+            Stage::Questioned(number, asked) => {
                 if self.membership.replied_since(id, asked) {
                     self.enter(id, Stage::Resting, REST, now);
                 } else {
                     self.refuse(identity, now);
-                    self.enter(id, Stage::Refused(0), BEFORE_CHECKS, now);
+                    self.enter(id, Stage::Refused(0, number), BEFORE_CHECKS, now);
                 }
             }
-            Stage::Refused(rounds) if rounds < CHECK_ROUNDS && !self.roster.is_unattended(id) => {
+            Stage::Refused(rounds, number) if rounds < CHECK_ROUNDS && !self.roster.is_unattended(id) => {
                 let check = Item::Notice(Notice::Check(identity)).encode();
                 for checker in self.roster.choose(CHECKERS, &[id], &mut self.rng) {
                     self.send(checker.addr, &[], std::slice::from_ref(&check));
                 }
-                self.enter(id, Stage::Refused(rounds + 1), BETWEEN_CHECKS, now);
+                self.enter(id, Stage::Refused(rounds + 1, number), BETWEEN_CHECKS, now);
             }
-            Stage::Connecting | Stage::Waiting | Stage::Refused(_) | Stage::Resting => {
+            Stage::Connecting | Stage::Waiting | Stage::Refused(..) | Stage::Resting => {
                 self.enter(id, Stage::Resting, REST, now);
                 self.connect_waiting(now);
             }
-        }
-    }
-
-    /// We were refused, and our question was not answered: everybody shall know.
-    fn refuse(&mut self, identity: Identity, now: Moment) {
-        let (subject, generation) = (identity.id, identity.generation);
-        let refusal = Refusal { subject, generation, observer: self.own, number: self.rng.random() };
-        if self.deaths.cases.take(refusal, now) {
-            self.push_notice(Key::Refusal(subject, self.own), &Notice::Refusal(refusal), now);
-            self.judge(subject);
         }
     }
 
@@ -246,46 +243,6 @@ impl Engine {
         }
     }
 
-    /// Somebody's refusal.
-    fn take_refusal(&mut self, refusal: Refusal, now: Moment) -> Verdict {
-        let Refusal { subject, generation, observer, number } = refusal;
-        if observer == self.own {
-            return Verdict::Own;
-        }
-        if subject == self.own {
-            if generation == self.generation && !self.leaving {
-                self.push_notice(Key::Alive(number), &Notice::Alive { subject, generation, number }, now);
-            }
-            return Verdict::Ok;
-        }
-        let is_this = self.roster.live_member(subject).is_some_and(|member| member.generation == generation);
-        if !is_this || self.roster.said_goodbye(subject) || !self.deaths.cases.take(refusal, now) {
-            return Verdict::Stale;
-        }
-        self.push_notice(Key::Refusal(subject, observer), &Notice::Refusal(refusal), now);
-        self.judge(subject);
-        Verdict::Ok
-    }
-
-    /// The subject says that a refusal is wrong.
-    fn take_alive(&mut self, notice: &Notice, now: Moment) -> Verdict {
-        let &Notice::Alive { subject, generation, number } = notice else { return Verdict::Garbage };
-        let is_this = self.roster.live_member(subject).is_some_and(|member| member.generation == generation);
-        if subject == self.own || !is_this {
-            return Verdict::Stale;
-        }
-        let Some(n_left) = self.deaths.cases.refute(subject, number) else { return Verdict::Stale };
-        if n_left < self.witnesses_needed(subject) {
-            self.revive(subject);
-        }
-        if n_left == 0 {
-            self.deaths.cases.drop_case(subject);
-            self.deaths.notices.withdraw(|key| matches!(key, Key::Refusal(id, _) if id == subject));
-        }
-        self.push_notice(Key::Alive(number), notice, now);
-        Verdict::Ok
-    }
-
     /// Another member wants us to look.
     fn take_check(&mut self, identity: Identity, now: Moment) -> Verdict {
         if identity.id == self.own {
@@ -296,59 +253,10 @@ impl Engine {
         Verdict::Ok
     }
 
-    /// The member answered the question with this number.
-    pub(super) fn note_answer(&mut self, sender: NodeId, number: u64, now: Moment) {
-        let inquest = self.deaths.inquests.get(&sender);
-        if inquest.is_some_and(|inquest| matches!(inquest.stage, Stage::Questioned(asked, _) if asked == number)) {
-            self.enter(sender, Stage::Resting, REST, now);
-            self.acquit(sender);
-        }
-    }
-
-    /// A datagram of this member was taken in: a reply in it ends what speaks for its death.
-    pub(super) fn note_datagram(&mut self, sender: NodeId) {
-        let opened = self.deaths.cases.get(sender).map(|case| case.opened);
-        if opened.is_some_and(|opened| self.membership.replied_since(sender, opened)) {
-            self.acquit(sender);
-        }
-    }
-
-    fn acquit(&mut self, subject: NodeId) {
-        if self.deaths.cases.drop_case(subject).is_some() {
-            self.deaths.notices.withdraw(|key| matches!(key, Key::Refusal(id, _) if id == subject));
-        }
-        self.revive(subject);
-    }
-
-    fn revive(&mut self, subject: NodeId) {
-        if let Some(case) = self.deaths.cases.get_mut(subject) {
-            case.proven = false;
-        }
-        let event = self.roster.set_unattended(subject, false);
-        self.outputs.extend(event.map(Output::Event));
-    }
-
-    /// Tells the catalog when there is proof.
-    fn judge(&mut self, subject: NodeId) {
-        let needed = self.witnesses_needed(subject);
-        let Some(case) = self.deaths.cases.get_mut(subject).filter(|case| !case.proven) else { return };
-        if case.n_witnesses() >= needed {
-            case.proven = true;
-            let event = self.roster.set_unattended(subject, true);
-            self.outputs.extend(event.map(Output::Event));
-        }
-    }
-
     /// How long the accused has to answer: three round trips, if we know them.
     fn answer_time(&self, id: NodeId) -> Duration {
         let guess = self.config.probe_rtt / 5;
         self.rtt_of(id).map_or(guess, |rtt| rtt * 3).clamp(ANSWER_TIME, self.config.probe_rtt.max(ANSWER_TIME))
-    }
-
-    /// Two, or one when nobody else is there to observe.
-    fn witnesses_needed(&self, subject: NodeId) -> usize {
-        let is_other = |member: Identity| member.id != subject && !self.roster.is_unattended(member.id);
-        if self.roster.live().any(is_other) { 2 } else { 1 }
     }
 
     /// The membership has changed, and with it whom we watch, who is in question, and who is where.
@@ -370,18 +278,6 @@ impl Engine {
             self.timers.arm(now, at.since(now), Timer::Fate(Fate::Release));
         }
         self.deaths.release_at = at;
-    }
-
-    /// Drops what concerns processes that are no members any more.
-    fn forget_cases(&mut self) {
-        let is_over = |(id, generation): &(NodeId, _)| {
-            self.roster.live_member(*id).is_none_or(|member| member.generation != *generation) || self.roster.said_goodbye(*id)
-        };
-        let over: Vec<_> = self.deaths.cases.subjects().filter(is_over).map(|(id, _)| id).collect();
-        for id in over {
-            self.deaths.cases.drop_case(id);
-            self.deaths.notices.withdraw(|key| matches!(key, Key::Refusal(subject, _) if subject == id));
-        }
     }
 
     /// Tells everybody, at once.

@@ -2,7 +2,8 @@
 //!
 //! It counts for one process and those before it; a newer one undoes it by being there, and so does the same one if it
 //! proves to be alive after all. With prune even the version of its record is forgotten. A process that gives up a
-//! cloned id says so itself, and then its id is free for the older twin: rumours about the later one are kept out.
+//! cloned id says so itself, and then its id is free for the older twin: rumours about the later one are kept out. Who
+//! seems to live is asked first (`dispute`), and who lives does not pass on that it is gone: the word is forged.
 //! At most [`MOST_PRUNED`] pruned processes are remembered, for an hour.
 //! Not here: who may order it (HTTP), the item (`notice`).
 
@@ -23,8 +24,11 @@ use crate::{
     notice::{ForceLeave, Key, Notice},
 };
 
+mod dispute;
 #[cfg(test)]
 mod tests;
+
+use dispute::Dispute;
 
 /// Processes remembered as pruned.
 const MOST_PRUNED: usize = 64;
@@ -52,6 +56,7 @@ struct Pruned {
 pub(super) struct Forgotten {
     pruned: VecDeque<Pruned>,
     heard: VecDeque<(ForceLeave, Moment)>,
+    disputes: Vec<Dispute>,
 }
 
 impl Engine {
@@ -87,9 +92,17 @@ impl Engine {
         }
         heard.push_back((leave, now));
         if leave.subject == self.own {
+            if leave.own_word && !leave.shared && leave.generation == self.generation && !self.leaving {
+                return Verdict::Refused;
+            }
             // We live, and show it by what we send. A twin that gave way made room for us.
             if leave.own_word {
                 self.repeat_own(now);
+            }
+        } else if self.claimed(leave).is_some() {
+            let verdict = self.dispute(leave, now);
+            if verdict != Verdict::Ok {
+                return verdict;
             }
         } else {
             self.forget_member(leave, now);

@@ -16,7 +16,7 @@ use lobby_core::{
     time::Moment,
 };
 
-use super::{Engine, Output, StreamId};
+use super::{Engine, Output, StreamId, watch::MOST_KEPT};
 use crate::{
     frame::{Frame, Gift, give_frames},
     identity::Identity,
@@ -117,6 +117,12 @@ impl Engine {
     /// Streams that are open.
     pub(super) fn n_streams(&self) -> usize {
         self.talks.open.len()
+    }
+
+    /// Notes how many others watch us.
+    pub(super) fn note_kept(&self) {
+        let n_kept = self.talks.open.values().filter(|talk| matches!(talk, Talk::Kept(_))).count();
+        self.stats.depth(Queue::Kept, n_kept, MOST_KEPT);
     }
 
     /// Streams over which others watch us, and who does.

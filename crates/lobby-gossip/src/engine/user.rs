@@ -10,13 +10,14 @@
 //! Parts: `engine/event`, `engine/query`, `engine/reply`, `engine/keys`, `engine/rekey`, `engine/seal`, `engine/proof`,
 //! `engine/locate`.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use lobby_core::{
     id::{Generation, NodeId},
     named,
     port::gossip::{EventId, GossipError, NewEvent},
+    stats::Stats,
     time::Moment,
 };
 use rand::RngExt;
@@ -139,13 +140,14 @@ pub(super) struct User {
     /// Generation and counter of the datagram at hand.
     pub(super) packet: (Generation, u64),
     counts: [u64; Count::ALL.len()],
+    stats: Arc<Stats>,
     flush_armed: bool,
     gossip_armed: bool,
     last_flush: Moment,
 }
 
 impl User {
-    pub(super) fn new(now: Moment) -> Self {
+    pub(super) fn new(stats: Arc<Stats>, now: Moment) -> Self {
         Self {
             now,
             started: now,
@@ -156,6 +158,7 @@ impl User {
             locate: Locate::default(),
             packet: (Generation(0), 0),
             counts: [0; Count::ALL.len()],
+            stats,
             flush_armed: false,
             gossip_armed: false,
             last_flush: now,
@@ -164,6 +167,9 @@ impl User {
 
     pub(super) fn count(&mut self, count: Count) {
         self.counts[count as usize] += 1;
+        if let Some((kind, verdict)) = count.packet() {
+            self.stats.received(kind, verdict, 0);
+        }
     }
 }
 

@@ -114,6 +114,32 @@ fn a_firewall_that_rejects_everything_means_unattended_and_later_failed() {
     }
 }
 
+/// Some cannot reach a node any more, and are told so; everybody else hears it well.
+#[test]
+fn a_firewall_that_rejects_between_some_and_a_node_is_no_news_to_the_others() {
+    let mut flaps = 0;
+    for (n, n_cut_off) in [(4, 2), (30, 2), (30, 10)] {
+        for_each_seed(3, |seed| {
+            let mut sim = watched(n, seed);
+            let idx = sim.random_up();
+            let cut_off: Vec<_> = sim.up().into_iter().filter(|other| *other != idx).take(n_cut_off).collect();
+            sim.log.clear();
+            for other in &cut_off {
+                sim.reject_between(*other, idx);
+            }
+            sim.run(60 * SEC);
+            let wrong = |entry: &&crate::sim::Entry| [Note::Unattended(idx), Note::Gone(idx)].contains(&entry.2);
+            let (theirs, others): (Vec<&crate::sim::Entry>, Vec<_>) =
+                sim.log.iter().filter(wrong).partition(|entry| cut_off.contains(&entry.1));
+            println!("rejected between {n_cut_off} of {n} and one: seed={seed}: {} verdicts of theirs", theirs.len());
+            flaps += theirs.len();
+            assert!(others.is_empty(), "who hears it well: {others:?}");
+            assert!(sim.up().iter().filter(|other| **other != idx).all(|other| sim.holds_up(*other, idx)));
+        });
+    }
+    println!("rejected between some and one: {flaps} verdicts of those who are cut off");
+}
+
 #[test]
 fn a_port_that_another_program_took_falls_back_to_silence() {
     for n in [2, 3, 30] {

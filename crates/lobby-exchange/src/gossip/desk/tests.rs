@@ -141,7 +141,12 @@ fn queries_beyond_the_queue_are_dropped_and_counted() {
     for number in 0..queued + 3 {
         office.be_asked(asked(number));
     }
-    assert_eq!((office.queries.len(), office.refused(PacketKind::Ask)), (QUERIES, 3));
+    assert_eq!((office.queries.len(), office.refused(PacketKind::Query)), (QUERIES, 3));
+    office.desk.note_depths();
+    let depth = |queue| office.stats.depths().find(|(other, ..)| *other == queue).map(|(_, depth, bound)| (depth, bound));
+    assert_eq!(depth(Queue::Commands), Some((0, 64)));
+    assert_eq!(depth(Queue::Queries), Some((QUERIES as u64, QUERIES as u64)));
+    assert_eq!(depth(Queue::Unanswered), Some((QUERIES as u64, MAX_ASKED as u64)));
     // A taker that takes and never answers has a bound too.
     let mut taken = Vec::new();
     for number in 0..u16::try_from(MAX_ASKED).unwrap() {
@@ -150,7 +155,7 @@ fn queries_beyond_the_queue_are_dropped_and_counted() {
         }
         office.be_asked(asked(number));
     }
-    assert_eq!((office.desk.asked.len(), office.refused(PacketKind::Ask)), (MAX_ASKED, 3 + u64::from(queued)));
+    assert_eq!((office.desk.asked.len(), office.refused(PacketKind::Query)), (MAX_ASKED, 3 + u64::from(queued)));
 }
 
 #[test]
@@ -158,7 +163,7 @@ fn queries_that_nobody_takes_are_no_loss() {
     let mut office = Office::new();
     office.queries.close();
     office.be_asked(asked(1));
-    assert_eq!((office.desk.asked.len(), office.refused(PacketKind::Ask)), (0, 0));
+    assert_eq!((office.desk.asked.len(), office.refused(PacketKind::Query)), (0, 0));
 }
 
 #[test]

@@ -11,7 +11,10 @@ use tokio::{
     time,
 };
 
-use super::{super::lab, *};
+use super::{
+    super::{door, lab},
+    *,
+};
 
 /// One who accepts streams.
 struct Host {
@@ -176,6 +179,29 @@ async fn eight_silent_members_keep_the_ninth_out_for_five_seconds_only() {
 }
 
 #[tokio::test]
+async fn silent_strangers_do_not_keep_a_member_out() {
+    let mut host = Host::new(&[1]).await;
+    let mut silent = Vec::new();
+    for _ in 0..100 {
+        let socket = TcpStream::connect(host.addr()).await.unwrap();
+        silent.push((socket, host.greet().await));
+        tokio::task::yield_now().await;
+    }
+    // All are of one address: the oldest made room for the others.
+    for (socket, greeted) in silent.drain(..100 - door::MOST_OF_ONE) {
+        greeted.await.unwrap();
+        drop(socket);
+    }
+    assert_eq!(host.count(Verdict::Refused), 100 - door::MOST_OF_ONE as u64);
+    assert!(silent.iter().all(|(_, greeted)| !greeted.is_finished()));
+    // No time passes until a member is in.
+    let start = Instant::now();
+    let (_peer, _orders) = host.accept().await;
+    assert!(start.elapsed() < OPEN_TIMEOUT, "it waited for a silent one to go");
+    assert_eq!(host.count(Verdict::Refused), 101 - door::MOST_OF_ONE as u64);
+}
+
+#[tokio::test]
 async fn a_member_that_speaks_late_has_thirty_seconds_in_all() {
     let mut host = Host::new(&[1]).await;
     let (mut peer, _orders) = host.accept().await;
@@ -273,14 +299,14 @@ async fn strangers_and_broken_streams_are_counted_by_cause() {
     let cases = [
         ("a recorded stream", recorded.clone(), Some(Verdict::Replayed)),
         ("a removed key", old_key, Some(Verdict::WrongKey)),
-        ("no key", no_key, Some(Verdict::WrongKey)),
+        ("no key", no_key, Some(Verdict::NoKey)),
         ("a forged handshake", wrong_key, Some(Verdict::WrongKey)),
         ("a changed handshake", change(20), Some(Verdict::WrongKey)),
         ("another cluster", foreign, Some(Verdict::Foreign)),
         ("another version", vec![9; 10], Some(Verdict::Garbage)),
-        ("half a preamble", recorded[..5].to_vec(), Some(Verdict::Garbage)),
-        ("half a handshake", recorded[..30].to_vec(), Some(Verdict::Garbage)),
-        ("half a message", recorded[..recorded.len() - 5].to_vec(), Some(Verdict::Garbage)),
+        ("half a preamble", recorded[..5].to_vec(), Some(Verdict::Truncated)),
+        ("half a handshake", recorded[..30].to_vec(), Some(Verdict::Truncated)),
+        ("half a message", recorded[..recorded.len() - 5].to_vec(), Some(Verdict::Truncated)),
         ("a handshake of 4 kB", [&recorded[..10], &[16, 0]].concat(), Some(Verdict::Oversize)),
         ("a knock", Vec::new(), None),
     ];

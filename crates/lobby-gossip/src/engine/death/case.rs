@@ -14,7 +14,10 @@ use lobby_core::{
     time::Moment,
 };
 
-use crate::notice::Refusal;
+use crate::{
+    bucket::{Bucket, Rate},
+    notice::Refusal,
+};
 
 /// Refusals that lie further apart do not support each other. Checks take a tenth of it.
 const LASTS: Duration = Duration::from_secs(5);
@@ -25,8 +28,12 @@ pub(crate) const MOST_CASES: usize = 256;
 /// Observers kept per case: one more than it takes, should one be refuted.
 const WITNESSES: usize = 3;
 
-/// Numbers remembered as refuted: more than all that can be pending.
-const MOST_VOID: usize = 1024;
+/// Numbers remembered as refuted: at [`UNHELD`] and three per case in [`LASTS`] enough for 20 s, and a notice is spread
+/// within a few. One that was forgotten while it is still on its way would go round for ever.
+const MOST_VOID: usize = 4096;
+
+/// Refutations of refusals that are not held here and are passed on all the same: 256 at once, 50 per second.
+const UNHELD: Rate = Rate { burst: 256, refill_micros: 20_000 };
 
 #[derive(Debug)]
 pub(super) struct Case {
@@ -35,16 +42,34 @@ pub(super) struct Case {
     pub(super) opened: Moment,
     /// Observers and the numbers of their refusals.
     witnesses: Vec<(NodeId, u64)>,
+    /// The number of our own question to the subject, and until when it has to answer.
+    pub(super) asked: Option<(u64, Moment)>,
     /// The catalog was told.
     pub(super) proven: bool,
 }
 
 /// The cases of one member.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Cases {
     open: BTreeMap<NodeId, Case>,
+    unheld: Bucket,
     void: HashSet<u64>,
     void_order: VecDeque<u64>,
+}
+
+/// What became of a refutation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Refuted {
+    /// Refusals of the subject that still stand.
+    pub(super) n_left: usize,
+    /// Others shall hear of it.
+    pub(super) pass_on: bool,
+}
+
+impl Default for Cases {
+    fn default() -> Self {
+        Self { open: BTreeMap::new(), unheld: Bucket::full(), void: HashSet::new(), void_order: VecDeque::new() }
+    }
 }
 
 impl Cases {
@@ -60,7 +85,7 @@ impl Cases {
                 return false;
             }
         }
-        let new = || Case { generation: refusal.generation, opened: now, witnesses: Vec::new(), proven: false };
+        let new = || Case { generation: refusal.generation, opened: now, witnesses: Vec::new(), asked: None, proven: false };
         let case = self.open.entry(refusal.subject).or_insert_with(new);
         if lapsed(case) || case.generation < refusal.generation {
             *case = new();
@@ -89,14 +114,18 @@ impl Cases {
         })
     }
 
-    /// One refusal is refuted: how many are left, `None` when that was known already.
-    pub(super) fn refute(&mut self, subject: NodeId, number: u64) -> Option<usize> {
+    /// One refusal is refuted; `None` when that was known already.
+    pub(super) fn refute(&mut self, subject: NodeId, number: u64, now: Moment) -> Option<Refuted> {
         if !self.avoid(number) {
             return None;
         }
-        let Some(case) = self.open.get_mut(&subject) else { return Some(0) };
-        case.witnesses.retain(|(_, other)| *other != number);
-        Some(case.witnesses.len())
+        let (mut n_left, mut held) = (0, false);
+        if let Some(case) = self.open.get_mut(&subject) {
+            held = case.numbers().any(|other| other == number);
+            case.witnesses.retain(|(_, other)| *other != number);
+            n_left = case.witnesses.len();
+        }
+        Some(Refuted { n_left, pass_on: held || self.unheld.take_of(UNHELD, now) })
     }
 
     /// The subject answered, or the case is no longer about the process that is there: all its refusals are void.
@@ -136,6 +165,11 @@ impl Case {
     pub(super) fn n_witnesses(&self) -> usize {
         self.witnesses.len()
     }
+
+    /// Numbers of its refusals.
+    pub(super) fn numbers(&self) -> impl Iterator<Item = u64> {
+        self.witnesses.iter().map(|(_, number)| *number)
+    }
 }
 
 #[cfg(test)]
@@ -160,8 +194,8 @@ mod tests {
         assert!(cases.take(refusal(2, 10), at(0)));
         assert!(!cases.take(refusal(2, 11), at(0)), "the same observer");
         assert!(cases.take(refusal(3, 12), at(0)));
-        assert_eq!(cases.refute(id(1), 10), Some(1));
-        assert_eq!(cases.refute(id(1), 10), None);
+        assert_eq!(cases.refute(id(1), 10, at(0)), Some(Refuted { n_left: 1, pass_on: true }));
+        assert_eq!(cases.refute(id(1), 10, at(0)), None);
         assert!(!cases.take(refusal(2, 10), at(1)), "a late copy");
         assert!(cases.take(refusal(2, 13), at(1)), "it was refused again");
         assert_eq!(cases.get(id(1)).map(Case::n_witnesses), Some(2));
@@ -202,8 +236,26 @@ mod tests {
     fn the_memory_of_refuted_refusals_is_bounded() {
         let mut cases = Cases::default();
         for number in 0..5000 {
-            cases.refute(id(1), number);
+            cases.refute(id(1), number, at(0));
         }
         assert_eq!((cases.void.len(), cases.void_order.len()), (MOST_VOID, MOST_VOID));
+    }
+
+    /// A thousand members that pass on whatever is new to them, more numbers than anybody remembers: it ends.
+    #[test]
+    fn refutations_of_what_nobody_holds_do_not_go_round_for_ever() {
+        let n_numbers = MOST_VOID as u64 + 1000;
+        let mut cases = Cases::default();
+        // What is passed on comes back a second later, and so does what was there before.
+        let mut passed_on = 0;
+        for second in 0..10 {
+            for number in 0..n_numbers {
+                passed_on += u64::from(cases.refute(id(1), number, at(second * 1000)).is_some_and(|refuted| refuted.pass_on));
+            }
+        }
+        assert!(passed_on <= 256 + 9 * 50, "{passed_on} of {n_numbers} were passed on in 10 s");
+        // One that is held is passed on whatever the rate.
+        assert!(cases.take(refusal(2, 99_999), at(9000)));
+        assert_eq!(cases.refute(id(1), 99_999, at(9000)), Some(Refuted { n_left: 0, pass_on: true }));
     }
 }

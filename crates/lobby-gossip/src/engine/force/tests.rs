@@ -88,3 +88,59 @@ fn what_is_remembered_is_bounded() {
     assert_eq!((forgotten.pruned.len(), forgotten.heard.len()), (MOST_PRUNED, MOST_HEARD));
     assert!(!engine.is_barred(net.id(1), Stamp::default()));
 }
+
+/// Who has the key of the cluster can say anything in anybody's name.
+#[test]
+fn a_leave_that_a_live_process_never_said_shuts_nobody_out() {
+    for seed in 0..8 {
+        let mut net = Net::formed(8, seed);
+        let id = net.id(5);
+        let leave = ForceLeave { subject: id, generation: Generation(100), prune: true, own_word: true, shared: false };
+        for from in [0, 3] {
+            net.with(from, |engine, now| engine.take_force_leave(leave, now));
+        }
+        net.run(2000 * MS);
+        assert_eq!(net.log, [], "seed {seed}");
+        for idx in (0..8).filter(|idx| *idx != 5) {
+            let engine = net.engine(idx);
+            assert!(engine.members().any(|member| member.id == id) && engine.deaths.forgotten.pruned.is_empty());
+            assert!(engine.deaths.forgotten.disputes.is_empty());
+        }
+        assert_eq!(net.with(5, |engine, now| engine.take_force_leave(leave, now)), Verdict::Stale, "it heard it");
+        // And it is a member like any other: its end is noticed.
+        let start = net.now;
+        net.hosts[5].stopped = true;
+        net.run(8000 * MS);
+        assert_eq!(net.told_about(id, Told::Failed, start).len(), 7);
+    }
+}
+
+#[test]
+fn a_leave_by_a_process_that_does_not_answer_counts_after_three_questions() {
+    let mut net = Net::formed(4, 2);
+    let id = net.id(1);
+    net.hosts[1].stopped = true;
+    let leave = ForceLeave { subject: id, generation: Generation(100), prune: true, own_word: true, shared: false };
+    let start = net.now;
+    net.with(0, |engine, now| engine.take_force_leave(leave, now));
+    net.run(250 * MS);
+    assert_eq!(net.n_told(Told::Left), 0);
+    net.run(250 * MS);
+    let times = net.told_about(id, Told::Left, start);
+    assert!(times.len() == 3 && times.iter().all(|time| (300..500).contains(&time.as_millis())), "{times:?}");
+    assert!(net.engine(0).is_barred(id, Stamp { generation: Generation(100), ..Stamp::default() }));
+}
+
+#[test]
+fn leaves_in_question_are_bounded() {
+    let mut net = Net::formed(dispute::MOST + 8, 2);
+    let ids: Vec<_> = (1..dispute::MOST + 8).map(|idx| net.id(idx)).collect();
+    let verdicts = net.with(0, |engine, now| {
+        let leave = |subject| ForceLeave { subject, generation: Generation(100), prune: true, own_word: true, shared: false };
+        ids.iter().map(|id| engine.take_force_leave(leave(*id), now)).collect::<Vec<_>>()
+    });
+    assert_eq!(verdicts.iter().filter(|verdict| **verdict == Verdict::Refused).count(), 7);
+    assert_eq!(net.engine(0).deaths.forgotten.disputes.len(), dispute::MOST);
+    net.run(2000 * MS);
+    assert_eq!((net.n_told(Told::Left), net.n_told(Told::Failed)), (0, 0));
+}

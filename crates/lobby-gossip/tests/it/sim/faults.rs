@@ -11,6 +11,8 @@ use super::*;
 pub(crate) struct Faults {
     /// Nothing gets from the first to the second.
     pub(crate) cut: HashSet<(usize, usize)>,
+    /// Between these two, in both orders, a firewall rejects: connections are refused and datagrams lost.
+    pub(crate) rejects: HashSet<(usize, usize)>,
     /// Nothing gets to these.
     pub(crate) deaf: HashSet<usize>,
     /// Part of the datagrams that arrive twice.
@@ -23,6 +25,12 @@ impl Sim {
     /// Cuts both directions.
     pub(crate) fn cut(&mut self, one: usize, other: usize) {
         self.faults.cut.extend([(one, other), (other, one)]);
+    }
+
+    /// Puts a firewall that rejects between two nodes. Streams do not survive it.
+    pub(crate) fn reject_between(&mut self, one: usize, other: usize) {
+        self.faults.rejects.extend([(one, other), (other, one)]);
+        self.break_streams_between(one, other);
     }
 
     /// Everything works again: no cuts, nobody deaf, no loss, no tricks.
@@ -57,7 +65,12 @@ impl Sim {
     /// Whether nothing gets from one to the other.
     pub(super) fn blocks(&self, from: usize, to: usize) -> bool {
         let halves = self.split > 0 && (from < self.split) != (to < self.split);
-        halves || self.faults.deaf.contains(&to) || self.faults.cut.contains(&(from, to))
+        halves || self.faults.deaf.contains(&to) || self.faults.cut.contains(&(from, to)) || self.rejects(from, to)
+    }
+
+    /// Whether a firewall between the two refuses connections.
+    pub(super) fn rejects(&self, one: usize, other: usize) -> bool {
+        self.faults.rejects.contains(&(one, other))
     }
 
     /// Whether no connection comes about between the two.

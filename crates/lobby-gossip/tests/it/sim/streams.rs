@@ -107,6 +107,10 @@ impl Sim {
         let Some([opener, acceptor]) = self.streams.get(&link).map(|link| [link.ends[0].node, link.ends[1].node]) else {
             return;
         };
+        if self.rejects(opener, acceptor) {
+            let after = self.latency();
+            return self.send_part(link, 0, Part::End, after);
+        }
         let node = &self.nodes[acceptor];
         let runs = node.engine.is_some();
         // Nothing answers, or the answer does not get back, or whoever answers says nothing that we understand.
@@ -313,6 +317,16 @@ impl Sim {
     pub(super) fn break_streams(&mut self, idx: usize, tell: bool) {
         for (link, side) in self.nodes[idx].links.all.clone() {
             self.end_side(link, side, tell);
+        }
+    }
+
+    /// All streams between two nodes end at both ends.
+    pub(super) fn break_streams_between(&mut self, one: usize, other: usize) {
+        for (link, side) in self.nodes[one].links.all.clone() {
+            if self.streams.get(&link).is_some_and(|link| link.ends[1 - side].node == other) {
+                self.end_side(link, side, true);
+                self.end_side(link, 1 - side, true);
+            }
         }
     }
 

@@ -73,7 +73,9 @@ impl Sim {
         let round_trip = self.latency() + self.latency();
         // A lost first segment is sent again after a second, and that is too late.
         let lost = self.chance(self.loss) || self.chance(self.loss);
+        let rejected = self.index(to).is_some_and(|peer| self.rejects(idx, peer));
         let (after, reach) = match self.index(to).filter(|peer| !lost && !self.is_cut(idx, *peer)) {
+            _ if rejected => (round_trip, Reach::Refused),
             None => (CONNECT_TIMEOUT, Reach::Silent),
             Some(peer) => match &self.nodes[peer] {
                 node if node.engine.is_none() && node.port == Port::Dark => (CONNECT_TIMEOUT, Reach::Silent),

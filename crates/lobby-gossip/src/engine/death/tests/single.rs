@@ -14,7 +14,7 @@ use super::super::{
         CONNECT_TIMEOUT, Engine, Input, Output, Reach,
         testnet::{MS, Net, addr},
     },
-    ANSWER_TIME, CONNECT_AGAIN, Identity, MOST_CONNECTS, MOST_INQUESTS, Why,
+    ANSWER_TIME, CONNECT_AGAIN, Identity, MOST_CONNECTS, MOST_INQUESTS, Stage, Why,
 };
 use crate::frame::Frame;
 
@@ -54,6 +54,23 @@ fn an_accepted_connection_after_the_end_of_a_stream_is_tried_again_and_proves_no
     engine.handle(Input::Reached(id, Reach::Refused), now);
     assert!(!is_unattended(&run(&mut engine, now + ANSWER_TIME - MS)));
     assert!(is_unattended(&run(&mut engine, now + ANSWER_TIME)));
+}
+
+#[test]
+fn an_answer_that_comes_after_its_time_acquits_at_once() {
+    let (mut engine, id, now) = one();
+    engine.inquire(id, Why::Ended, now);
+    run(&mut engine, now);
+    engine.handle(Input::Reached(id, Reach::Refused), now);
+    let late = now + ANSWER_TIME;
+    assert!(is_unattended(&run(&mut engine, late)));
+    let Stage::Refused(_, number) = engine.deaths.inquests[&id].stage else { panic!("not refused") };
+    engine.note_answer(id, number + 1, late);
+    assert!(engine.roster.is_unattended(id), "the answer to another question");
+    engine.note_answer(id, number, late);
+    let is_seen = |output: &Output| matches!(output, Output::Event(PeerEvent::Seen(..)));
+    assert!(run(&mut engine, late).iter().any(is_seen));
+    assert_eq!(engine.deaths.n_refusals(), 0);
 }
 
 #[test]

@@ -293,7 +293,8 @@ fn what_does_not_open_is_counted_by_cause() {
         assert_eq!(fleet.number(0, cause), 1, "{cause}");
     }
     let count = |verdict| fleet.nodes[0].stats.received_count(PacketKind::Datagram, verdict);
-    assert_eq!((count(Verdict::WrongKey), count(Verdict::Garbage), count(Verdict::Foreign)), (4, 1, 1));
+    assert_eq!((count(Verdict::NoKey), count(Verdict::OldKey), count(Verdict::WrongKey)), (1, 1, 2));
+    assert_eq!((count(Verdict::Truncated), count(Verdict::Garbage), count(Verdict::Foreign)), (1, 0, 1));
     assert_eq!(count(Verdict::Replayed), 0);
     // A real datagram twice.
     let packet = crate::packet::PacketWriter::new(id(1), Generation(5), 1_000_000, &[], 100);
