@@ -26,8 +26,9 @@ impl Coordinate {
     pub fn distance(&self, other: &Self) -> Duration {
         let square = |(a, b): (&f32, &f32)| (f64::from(*a) - f64::from(*b)).powi(2);
         let plane = self.vec.iter().zip(&other.vec).map(square).sum::<f64>().sqrt();
-        let raw = plane + f64::from(self.height) + f64::from(other.height);
-        let adjusted = raw + f64::from(self.adjustment) + f64::from(other.adjustment);
+        // Each sum of two first, so that the distance is the same from both ends to the last bit.
+        let raw = plane + (f64::from(self.height) + f64::from(other.height));
+        let adjusted = raw + (f64::from(self.adjustment) + f64::from(other.adjustment));
         Duration::try_from_secs_f64(if adjusted > 0.0 { adjusted } else { raw }).unwrap_or_default()
     }
 

@@ -135,7 +135,7 @@ pub(crate) enum Ready {
 }
 
 impl Ready {
-    #[cfg_attr(not(any(feature = "gossip", feature = "nats", feature = "redis")), expect(unused_variables))]
+    #[cfg_attr(not(feature = "gossip"), expect(unused_variables, reason = "the folder is gossip's, the clock every exchange's"))]
     async fn bind(way: Way, folder: Option<&Path>, clock: Clock) -> Result<Self, ExchangeError> {
         Ok(match way {
             Way::Memory(memory) => Self::Memory(memory),

@@ -40,7 +40,7 @@ pub(super) fn choose(folder: Option<&Path>, configured: &[Key]) -> Result<Vec<Ke
         fs::remove_file(&path).map_err(failed)?;
         return Ok(configured.to_vec());
     }
-    tracing::info!("gossip uses the {} keys of {path:?}, which were set at run time", keys.len());
+    tracing::info!(n_keys = keys.len(), "gossip uses the keys of {path:?}, which were set at run time");
     hide(&path).map_err(failed)?;
     Ok(keys)
 }

@@ -63,10 +63,10 @@ fn a_rotation_under_load_loses_no_change_and_the_old_key_is_worth_nothing_afterw
     let want = change(&fleet, 1000);
     for agent in &fleet {
         eventually(SOON, || expect(load(agent) == want, load(agent)));
-        assert_eq!(
-            metric(agent, "lobby_packets_received_total{exchange=\"gossip\",kind=\"datagram\",verdict=\"wrong_key\"}"),
-            0.0
-        );
+        for verdict in ["wrong_key", "old_key"] {
+            let lost = format!("lobby_packets_received_total{{exchange=\"gossip\",kind=\"datagram\",verdict=\"{verdict}\"}}");
+            assert_eq!(metric(agent, &lost), 0.0, "{verdict}");
+        }
     }
     let list = keys_of(&fleet[0]).to_string();
     assert!(!list.contains(&old) && !list.contains(&new), "no key is ever shown: {list}");
