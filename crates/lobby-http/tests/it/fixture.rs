@@ -65,7 +65,7 @@ fn labels(texts: &[&str]) -> Vec<Label> {
 fn record(origin: Origin, name: &str, texts: &[&str]) -> Arc<Record> {
     let numbered = origin.node_id().is_some();
     let stamp = Stamp { generation: Generation(7 * u64::from(numbered)), version: Version(3 * u64::from(numbered)) };
-    let entry = |value: &str| Entry { version: stamp.version, value: Some(Bytes::copy_from_slice(value.as_bytes())) };
+    let entry = |value: &str| Entry { version: stamp.version, value: Some(value.as_bytes().into()) };
     let mut entries: Vec<_> = labels(texts).into_iter().map(|label| (Key::Label(label), entry(""))).collect();
     if numbered {
         entries.push((Key::meta(meta::ADDRESSES), entry("10.0.0.7,2a03::7")));
