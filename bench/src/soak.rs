@@ -35,8 +35,9 @@ pub(crate) fn run(seconds: u32) {
     let program = lobbyd();
     let addresses: Vec<_> = (0..DAEMONS).map(|_| free_address()).collect();
     let join = addresses.iter().map(ToString::to_string).collect::<Vec<_>>().join(",");
+    // Two digits: lists are sorted by name, and views are compared in the order of daemons.
     let start = |(idx, address)| {
-        let builder = Daemon::build(&program, &format!("soak-{idx}")).env("DRIVER", "gossip");
+        let builder = Daemon::build(&program, &format!("soak-{idx:02}")).env("DRIVER", "gossip");
         builder.env("GOSSIP_ADDR", address).env("GOSSIP_JOIN", &join).start()
     };
     let mut daemons: Vec<Daemon> = addresses.iter().enumerate().map(start).collect();

@@ -24,7 +24,7 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 use bytes::Bytes;
 use lobby_core::{
     id::NodeId,
-    port::gossip::{GossipCommand, GossipError, NewQuery, QueryNews},
+    port::gossip::{GossipCommand, GossipError, NewQuery, QUERY_TIME, QueryNews, RELAYS},
     record::Phase,
 };
 use serde::Serialize;
@@ -51,9 +51,6 @@ use silent::Silent;
 
 /// How long answers are waited for unless the request says otherwise, as Serf does on small fleets, and at most.
 const TIMEOUT: (Duration, Duration) = (Duration::from_secs(2), Duration::from_secs(60));
-
-/// Through how many others an answer may travel. Serf's users take 1 to 3.
-const RELAYS: u8 = 8;
 
 /// Answers that wait for a slow client. Gossip drops what finds no room.
 const NEWS: usize = 1024;
@@ -213,15 +210,15 @@ impl NodeAnswer {
 
 fn timeout(query: &Query<'_>) -> Result<Duration, ApiError> {
     let Some(text) = query.get("timeout").filter(|text| !text.is_empty()) else { return Ok(TIMEOUT.0) };
-    let timeout = duration::parse(text).filter(|timeout| !timeout.is_zero() && *timeout <= TIMEOUT.1);
-    let want = "a duration such as 500ms or 2s, 1m at most";
+    let timeout = duration::parse(text).filter(|timeout| (*QUERY_TIME.start()..=TIMEOUT.1).contains(timeout));
+    let want = "a duration such as 500ms or 2s, 50ms to 1m";
     timeout.ok_or_else(|| ApiError::Field { field: "timeout", value: shown(text), want })
 }
 
 fn relays(query: &Query<'_>) -> Result<u8, ApiError> {
     let Some(text) = query.get("relay").filter(|text| !text.is_empty()) else { return Ok(0) };
     let relays = text.parse().ok().filter(|relays| *relays <= RELAYS);
-    relays.ok_or_else(|| ApiError::Field { field: "relay", value: shown(text), want: "a number from 0 to 8" })
+    relays.ok_or_else(|| ApiError::Field { field: "relay", value: shown(text), want: "a number from 0 to 5" })
 }
 
 /// A flag is set by its name alone.

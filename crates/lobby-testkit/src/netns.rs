@@ -4,7 +4,7 @@
 
 use std::{
     io::{Read, Write},
-    os::unix::net::UnixStream,
+    os::unix::{fs::MetadataExt, net::UnixStream},
     path::Path,
     process::Command,
     sync::{
@@ -14,13 +14,19 @@ use std::{
     time::Duration,
 };
 
+use rustix::process::{Pid, Signal, kill_process};
+
 use crate::{
     http::{self, Response},
     process::find,
 };
 
 /// What the names of all begin with; then come the process that made one, and a number.
-const PREFIX: &str = "lobby-test-";
+fn prefix() -> String {
+    // Another container may share the names but not the numbers of processes.
+    let pids = std::fs::metadata("/proc/self/ns/pid").map_or(0, |pids| pids.ino());
+    format!("lobby-test-{pids}-")
+}
 
 static COUNT: AtomicU32 = AtomicU32::new(0);
 
@@ -36,7 +42,7 @@ impl Netns {
     pub fn new() -> Self {
         static SWEPT: Once = Once::new();
         SWEPT.call_once(sweep);
-        let name = format!("{PREFIX}{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
+        let name = format!("{}{}-{}", prefix(), std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
         let ns = Self { name };
         run(Command::new(find("ip")).args(["netns", "add", &ns.name]));
         ns.run("ip", &["link", "set", "lo", "up"]);
@@ -97,13 +103,16 @@ impl Drop for Netns {
 fn sweep() {
     let list = Command::new(find("ip")).args(["netns", "list"]).output();
     let list = list.map(|output| String::from_utf8_lossy(&output.stdout).into_owned()).unwrap_or_default();
+    let prefix = prefix();
     for name in list.lines().filter_map(|line| line.split_whitespace().next()) {
-        let maker = name.strip_prefix(PREFIX).and_then(|rest| rest.split('-').next()).and_then(|pid| pid.parse::<u32>().ok());
+        let maker = name.strip_prefix(&prefix).and_then(|rest| rest.split('-').next()).and_then(|pid| pid.parse::<u32>().ok());
         if maker.is_some_and(|pid| !Path::new(&format!("/proc/{pid}")).exists()) {
             // Another test may do the same at the same time.
             let left = Command::new(find("ip")).args(["netns", "pids", name]).output();
             let left = left.map(|output| String::from_utf8_lossy(&output.stdout).into_owned()).unwrap_or_default();
-            let _ = Command::new(find("kill")).arg("-9").args(left.split_whitespace()).output();
+            for pid in left.split_whitespace().filter_map(|pid| Pid::from_raw(pid.parse().ok()?)) {
+                let _ = kill_process(pid, Signal::KILL);
+            }
             let _ = Command::new(find("ip")).args(["netns", "del", name]).output();
         }
     }
@@ -132,18 +141,19 @@ pub fn request(socket: &Path, method: &str, path: &str, body: &str) -> std::io::
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{eventually, expect};
 
     #[test]
     fn what_a_killed_test_left_behind_is_swept_up() {
-        // No process has this number: the kernel's are below 2^22.
-        let orphan = Netns { name: format!("{PREFIX}{}-0", u32::MAX) };
+        // From now on nobody else in this process sweeps.
+        drop(Netns::new());
+        // No process has such a number: the kernel's are below 2^22.
+        let orphan = Netns { name: format!("{}{}-0", prefix(), u32::MAX - std::process::id()) };
         run(Command::new(find("ip")).args(["netns", "add", &orphan.name]));
         let mut left = orphan.command(&find("sleep")).arg("1000").spawn().unwrap();
         let list = || String::from_utf8(Command::new(find("ip")).args(["netns", "list"]).output().unwrap().stdout).unwrap();
         let inside = || Command::new(find("ip")).args(["netns", "pids", &orphan.name]).output().unwrap().stdout;
-        while inside().is_empty() {
-            std::thread::yield_now();
-        }
+        eventually(Duration::from_secs(20), || expect(!inside().is_empty(), "nothing runs inside"));
         sweep();
         assert!(!list().contains(&orphan.name));
         assert!(!left.wait().unwrap().success());

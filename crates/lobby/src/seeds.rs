@@ -1,7 +1,7 @@
-//! Tells people once that no seed answers, and once that one did after that.
+//! Tells people once that no seed answers, and once that we have joined after that.
 //!
-//! A seed has answered when gossip's first complete picture is here: with seeds, it comes from one of them. What is known of
-//! the reason is what came instead: packets of another key or cluster.
+//! We have joined when gossip's first complete picture is here, from a seed or from a member that we knew before. What is known
+//! of the reason is what came instead: packets of another key or cluster.
 //! Not here: trying the seeds, which gossip does for ever (`lobby_gossip`), and who refused or was silent, which it does not
 //! tell.
 
@@ -44,7 +44,7 @@ async fn watch(
             let (seeds, why) = (seeds.join(" "), why(&stats));
             tracing::warn!(%exchange, %seeds, "no seed answers: {why}; they are tried again for ever");
             answered(&mut reader, exchange).await;
-            tracing::info!(%exchange, "a seed answers: we have joined");
+            tracing::info!(%exchange, "we have joined");
         }
         std::future::pending::<()>().await;
     };
@@ -65,7 +65,9 @@ async fn answered(reader: &mut CatalogReader, exchange: &str) {
 
 fn why(stats: &Stats) -> &'static str {
     let came = |verdict| PacketKind::ALL.iter().any(|kind| stats.received_count(*kind, verdict) > 0);
-    if came(Verdict::WrongKey) {
+    if came(Verdict::NoKey) {
+        "what came was not sealed although we have a GOSSIP_KEY"
+    } else if came(Verdict::WrongKey) {
         "what came was sealed with another GOSSIP_KEY"
     } else if came(Verdict::Foreign) {
         "what came was of another CLUSTER"
@@ -94,6 +96,7 @@ mod tests {
         for (verdict, why) in [
             (None, "nobody of our cluster"),
             (Some(Verdict::Foreign), "another CLUSTER"),
+            (Some(Verdict::NoKey), "not sealed"),
             (Some(Verdict::WrongKey), "another GOSSIP_KEY"),
         ] {
             let (log, hub, stats) = (captured::Log::start(), Hub::new(), Arc::new(Stats::default()));

@@ -54,7 +54,9 @@ pub(crate) fn report(err: &anyhow::Error) -> ExitCode {
             (1, Some("the daemon may be older than this lobbyctl, or its API is disabled"))
         }
         ClientError::Refused { status: 404, .. } => (1, Some("`lobbyctl nodes` shows who is known")),
-        ClientError::Refused { status: 502, .. } => (1, Some("the daemon goes on trying; its log says more")),
+        ClientError::Refused { status: 502, message } if message.starts_with("join:") => {
+            (1, Some("the daemon goes on trying; its log says more"))
+        }
         ClientError::Refused { status: 429 | 503 | 504, .. } => (1, Some("try again in a moment")),
         ClientError::Refused { status: 501, .. } => (1, Some("add gossip to the daemon's DRIVER")),
         _ => (1, None),

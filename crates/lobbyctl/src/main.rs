@@ -28,7 +28,8 @@ fn main() -> ExitCode {
             if !err.use_stderr() {
                 return ExitCode::SUCCESS;
             }
-            if let Some(hint) = cli::serf::hint(std::env::args_os()) {
+            let is_unknown = err.kind() == clap::error::ErrorKind::UnknownArgument;
+            if let Some(hint) = cli::serf::hint(std::env::args_os()).filter(|_| is_unknown) {
                 eprintln!("hint: {hint}");
             }
             return failure::USAGE.into();

@@ -41,6 +41,12 @@ pub const FILTER_BYTES: usize = 128;
 /// Largest answer to a query. Up to 1 KiB goes by datagram, more by stream.
 pub const ANSWER_BYTES: usize = 64 * 1024;
 
+/// Through how many others an answer may travel. Serf's users take 1 to 3.
+pub const RELAYS: u8 = 5;
+
+/// What the time of a query may be: shorter than a round trip makes no sense, longer ones are no queries.
+pub const QUERY_TIME: std::ops::RangeInclusive<Duration> = Duration::from_millis(50)..=Duration::from_secs(600);
+
 /// The identity of a user event or query: 16 random bytes, shown as a UUID.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct EventId(pub [u8; 16]);

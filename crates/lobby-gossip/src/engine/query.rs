@@ -10,15 +10,12 @@
 //! Bounds: 64 queries of ours, 256 of others at a time. 8 and 16 of these are for queries among agents alone, which have
 //! a rate of their own too: people cannot ask so much that keys can no longer be changed. Not here: the answering side (`engine/reply`).
 
-use std::{
-    collections::{HashMap, HashSet},
-    time::Duration,
-};
+use std::collections::{HashMap, HashSet};
 
 use bytes::Bytes;
 use lobby_core::{
     id::NodeId,
-    port::gossip::{EventId, GossipError, NewEvent, NewQuery, QueryNews},
+    port::gossip::{EventId, GossipError, NewEvent, NewQuery, QUERY_TIME, QueryNews, RELAYS},
     time::Moment,
 };
 use rand::RngExt;
@@ -54,12 +51,6 @@ impl Room {
         if is_agents { self.agents } else { self.people }
     }
 }
-
-/// What a timeout may be: shorter than a round trip makes no sense, longer ones are no queries.
-const TIMEOUT: std::ops::RangeInclusive<Duration> = Duration::from_millis(50)..=Duration::from_secs(600);
-
-/// Through how many others an answer may travel.
-const MOST_RELAYS: u8 = 5;
 
 /// With more than so many still to be heard nobody looks whether they have died meanwhile: a look at them all for each
 /// answer would cost the square of the cluster. And only so few are asked a second time.
@@ -147,12 +138,12 @@ impl Engine {
         }
         let NewQuery { event, timeout, ack, relays } = query;
         self.check_post(&event)?;
-        if !TIMEOUT.contains(&timeout) {
+        if !QUERY_TIME.contains(&timeout) {
             let why = format!("{} ms: 50 ms to 600 s are accepted", timeout.as_millis());
             return Err(GossipError::Invalid { field: "timeout", why });
         }
-        if relays > MOST_RELAYS {
-            return Err(GossipError::Invalid { field: "relays", why: format!("{relays}: 0 to {MOST_RELAYS} are accepted") });
+        if relays > RELAYS {
+            return Err(GossipError::Invalid { field: "relays", why: format!("{relays}: 0 to {RELAYS} are accepted") });
         }
         let (id, ltime) = self.start_query(event.clone(), Terms { ack, relays, left: timeout }, None, now)?;
         self.outputs.push_back(Output::Asked(Asked { id, ltime, origin: self.own, event, timeout }));
@@ -206,7 +197,7 @@ impl Engine {
         }
         queries.lamport.note(post.ltime, post.id);
         let Post { id, origin, ltime, event } = post;
-        let timeout = terms.left.min(*TIMEOUT.end());
+        let timeout = terms.left.min(*QUERY_TIME.end());
         self.spread(id, raw, Tail::Until(now + timeout), now + timeout.min(PUSHED_FOR), now);
         if self.leaving {
             return;
@@ -215,7 +206,7 @@ impl Engine {
             return self.user.count(Count::QueriesRefused);
         }
         self.user.count(Count::QueriesHeard);
-        let (until, relays) = (now + timeout, terms.relays.min(MOST_RELAYS));
+        let (until, relays) = (now + timeout, terms.relays.min(RELAYS));
         let theirs = Theirs { asker: origin, until, ack: terms.ack, relays, is_agents, done: false };
         self.user.queries.theirs.insert(id, theirs);
         self.arm_user(now, timeout, UserTimer::Forget(id));

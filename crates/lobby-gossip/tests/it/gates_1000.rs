@@ -41,6 +41,7 @@ fn a_large_cluster_is_idle_quick_and_notices_deaths() {
         }
         let (t99, t100, served) = large_change(&mut sim);
         println!("gate 8: N={n} seed={seed}: 99 % {t99:?}; 100 % {t100:?}; {served} pulls at the origin");
+        assert!(t99 <= 300 * MS && served <= 10, "99 %: {t99:?}, {served} pulls");
         judge_goodbyes(n, seed, goodbyes(&mut sim, 3));
         for (loss, kills) in [(0.0, 10), (0.05, 5)] {
             let (t99, t100) = deaths(&mut sim, loss, kills);

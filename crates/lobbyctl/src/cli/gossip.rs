@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use clap::{Args, Subcommand};
-use lobby::client::Audience;
+use lobby::{client::Audience, core::port::gossip::RELAYS};
 
 /// Which members are shown.
 #[derive(Debug, Args)]
@@ -59,8 +59,8 @@ pub(crate) struct Query {
     /// Nobody acknowledges; only answers come
     #[arg(long)]
     pub(crate) no_ack: bool,
-    /// Each answer travels through this many other members as well, 8 at most
-    #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(u8).range(..=8))]
+    /// Each answer travels through this many other members as well, 5 at most
+    #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(u8).range(..=i64::from(RELAYS)))]
     pub(crate) relay_factor: u8,
 }
 

@@ -12,7 +12,6 @@ const FLAGS: &[(&str, &str)] = &[
     ("status", "--state STATE"),
     ("format", "--json"),
     ("node", "--node REGEX"),
-    ("name", "--label, or --json and a filter of your own"),
     ("no-ack", "--no-ack"),
     ("timeout", "--timeout TIME"),
     ("relay-factor", "--relay-factor N"),
@@ -26,8 +25,8 @@ const FLAGS: &[(&str, &str)] = &[
 /// What is ours for the first flag of Serf's among these arguments.
 pub(crate) fn hint(args: impl Iterator<Item = OsString>) -> Option<String> {
     args.skip(1).take_while(|arg| arg != "--").find_map(|arg| {
-        let flag = arg.to_str()?.strip_prefix('-')?;
-        let name = flag.trim_start_matches('-').split('=').next()?;
+        // Serf's have one dash. What has two may be ours.
+        let name = arg.to_str()?.strip_prefix('-')?.split('=').next()?;
         let (_, ours) = FLAGS.iter().find(|(serfs, _)| *serfs == name)?;
         Some(format!("Serf's -{name} is {ours} here"))
     })
@@ -41,7 +40,8 @@ mod tests {
     fn the_first_flag_of_serfs_is_named() {
         for (args, want) in [
             (&["lobbyctl", "members", "-rpc-addr=127.0.0.1:7373"][..], Some("-rpc-addr is --host and --port (HOST, PORT)")),
-            (&["lobbyctl", "members", "-x", "--tag", "role=web"], Some("-tag is --label KEY:VALUE")),
+            (&["lobbyctl", "members", "-x", "-tag", "role=web"], Some("-tag is --label KEY:VALUE")),
+            (&["lobbyctl", "event", "x", "--service", "web", "--tag"], None),
             (&["lobbyctl", "query", "-node", "a", "x"], Some("-node is --node REGEX")),
             (&["lobbyctl", "query", "--", "-tag"], None),
             (&["lobbyctl", "tag", "-"], None),

@@ -53,7 +53,7 @@ fn gate_1_silent_death_50() {
 
 #[test]
 fn gate_1_silent_death_200() {
-    gate_1(200, 3);
+    gate_1(200, 5);
 }
 
 /// Many hosts die at once: the survivors know all of them in time, and give no wrong verdict.

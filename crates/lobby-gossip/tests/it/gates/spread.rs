@@ -62,9 +62,9 @@ fn gate_7_change_50() {
 
 #[test]
 fn gate_7_change_200() {
-    gate_7(200, 0.0, 20, 2);
+    gate_7(200, 0.0, 20, 5);
     gate_7(200, 0.05, 20, 5);
-    gate_7(200, 0.2, 20, 3);
+    gate_7(200, 0.2, 20, 5);
 }
 
 /// A record of 8 KB: when 99 % and all had it, and how often the origin itself gave it.

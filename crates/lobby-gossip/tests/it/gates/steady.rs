@@ -28,7 +28,7 @@ fn gate_2(n: usize, seeds: u64) {
 #[test]
 fn gate_2_idle_traffic() {
     gate_2(50, 5);
-    gate_2(200, 2);
+    gate_2(200, 5);
 }
 
 /// What happened while nodes were paused, or not, under loss.
@@ -76,7 +76,7 @@ fn gate_3_no_false_downs_50() {
 
 #[test]
 fn gate_3_no_false_downs_200() {
-    gate_3(200, 3);
+    gate_3(200, 5);
 }
 
 /// 20 % loss: nobody is called dead, and at most two when nodes stop as well.
@@ -98,7 +98,7 @@ fn gate_4_heavy_loss_50() {
 
 #[test]
 fn gate_4_heavy_loss_200() {
-    gate_4(200, 1);
+    gate_4(200, 5);
 }
 
 /// 2 % of the nodes hear nothing for 15 s: all others call them dead, and nobody else.
