@@ -204,7 +204,7 @@ fn events(batch: Batch) -> VecDeque<MemberEvent> {
 /// Tells an application until `stop`.
 pub(crate) async fn tell(handler: Arc<dyn MembershipHandler>, reader: CatalogReader, stop: CancellationToken) {
     let mut events = MemberEvents::new(reader);
-    let mut names = Names { handler, ids: BTreeMap::new() };
+    let mut names = Names { handler, present: BTreeMap::new() };
     while let Some(Some(event)) = stop.run_until_cancelled(events.next()).await {
         match event {
             MemberEvent::Join(member) => names.join(&member),
@@ -213,7 +213,8 @@ pub(crate) async fn tell(handler: Arc<dyn MembershipHandler>, reader: CatalogRea
                 names.leave(&before);
                 names.join(&now);
             }
-            MemberEvent::Update { .. } | MemberEvent::Restarted(_) | MemberEvent::Reap(_) => {}
+            MemberEvent::Update { now, .. } | MemberEvent::Restarted(now) => names.update(&now),
+            MemberEvent::Reap(_) => {}
         }
     }
 }
@@ -221,24 +222,43 @@ pub(crate) async fn tell(handler: Arc<dyn MembershipHandler>, reader: CatalogRea
 /// Who is there under each name. As many as the catalog lists.
 struct Names {
     handler: Arc<dyn MembershipHandler>,
-    ids: BTreeMap<String, BTreeSet<Option<NodeId>>>,
+    present: BTreeMap<String, Present>,
+}
+
+/// Those of one name, and the tags of the one that came or was told of last.
+#[derive(Default)]
+struct Present {
+    ids: BTreeSet<Option<NodeId>>,
+    youngest: Option<NodeId>,
+    tags: BTreeMap<String, String>,
 }
 
 impl Names {
     fn join(&mut self, member: &Member) {
-        self.ids.entry(member.name.clone()).or_default().insert(member.id);
+        let present = self.present.entry(member.name.clone()).or_default();
+        present.ids.insert(member.id);
+        (present.youngest, present.tags) = (member.id, member.tags.clone());
         self.handler.member_join(&member.name, &member.tags);
     }
 
-    /// Tells it, unless somebody else has the name: then it is the end of an earlier life.
+    /// Other tags are no news to the application, but they are the last known ones when it leaves.
+    fn update(&mut self, member: &Member) {
+        if let Some(present) = self.present.get_mut(&member.name).filter(|present| present.youngest == member.id) {
+            present.tags = member.tags.clone();
+        }
+    }
+
+    /// Tells it, unless somebody else has the name: then it is the end of one life of several. The tags are those of the
+    /// youngest, whichever ends last.
     fn leave(&mut self, member: &Member) {
-        if let Some(ids) = self.ids.get_mut(&member.name) {
-            ids.remove(&member.id);
-            if !ids.is_empty() {
+        self.update(member);
+        if let Some(present) = self.present.get_mut(&member.name) {
+            present.ids.remove(&member.id);
+            if !present.ids.is_empty() {
                 return;
             }
-            self.ids.remove(&member.name);
         }
-        self.handler.member_leave(&member.name, &member.tags);
+        let tags = self.present.remove(&member.name).map_or_else(|| member.tags.clone(), |present| present.tags);
+        self.handler.member_leave(&member.name, &tags);
     }
 }

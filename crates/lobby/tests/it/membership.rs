@@ -20,7 +20,7 @@ pub(crate) const SOON: Duration = Duration::from_secs(20);
 
 /// Writes down what it is told.
 #[derive(Clone, Default)]
-struct Notes(Arc<Mutex<Vec<String>>>);
+pub(crate) struct Notes(Arc<Mutex<Vec<String>>>);
 
 impl Notes {
     fn add(&self, what: &str, name: &str, tags: &BTreeMap<String, String>) {
@@ -28,7 +28,7 @@ impl Notes {
         self.0.lock().unwrap().push(format!("{what} {name} {}", tags.join(" ")).trim_end().to_owned());
     }
 
-    async fn read(&self, want: &[&str]) {
+    pub(crate) async fn read(&self, want: &[&str]) {
         self.eventually(want, |notes| notes == want).await;
     }
 
@@ -129,6 +129,21 @@ async fn who_is_killed_and_comes_back_without_its_identity_joins_again_and_its_o
     until(&watcher, |snapshot| snapshot.node(old).is_none_or(|node| node.state == NodeState::Failed)).await;
     second.leave().await;
     notes.read(&["join a life=1", "join a life=2", "leave a life=2"]).await;
+}
+
+#[tokio::test]
+async fn when_the_younger_life_ends_first_the_name_leaves_with_the_older_and_the_younger_s_tags() {
+    let (hub, notes) = (Hub::new(), Notes::default());
+    let watcher = agent(&hub, "watcher").membership(notes.clone()).start().await.unwrap();
+    let start = async |life: &str| agent(&hub, "a").tags([("life", life)]).start().await.unwrap();
+    let first = start("1").await;
+    notes.read(&["join a life=1"]).await;
+    let second = start("2").await;
+    notes.read(&["join a life=1", "join a life=2"]).await;
+    second.leave().await;
+    first.leave().await;
+    notes.read(&["join a life=1", "join a life=2", "leave a life=2"]).await;
+    watcher.leave().await;
 }
 
 #[tokio::test]

@@ -53,7 +53,7 @@ pub(crate) struct Query {
     /// Only nodes with this label, or with one that begins so up to a colon; given several times, with all of them
     #[arg(long, value_name = "LABEL")]
     label: Vec<String>,
-    /// How long answers are waited for, such as 500ms or 2s; 1m at most
+    /// How long answers are waited for, such as 500ms or 2s; 50ms to 1m
     #[arg(long, value_name = "TIME", default_value = "2s", value_parser = time)]
     pub(crate) timeout: Duration,
     /// Nobody acknowledges; only answers come
