@@ -18,7 +18,7 @@ use lobby_core::port::{
     PeerLink,
     gossip::{COMMANDS, EventLog, Fingerprint, GossipHandle, IncomingQuery, QUERIES},
 };
-use lobby_gossip::Keyring;
+use lobby_gossip::{Keyring, is_reachable};
 use tokio::{
     net::{TcpListener, UdpSocket},
     sync::{mpsc, watch},
@@ -99,8 +99,8 @@ impl Gossip {
     /// Takes the sockets and reads what was kept in the folder. Nothing is sent yet.
     ///
     /// # Errors
-    /// When the address is taken or not ours, the keys do not make a keyring, the beacon's group is none, or the file
-    /// with the keys is damaged.
+    /// When the address is taken or not ours, nobody can be reached at the one to advertise, the keys do not make a
+    /// keyring, the beacon's group is none, or the file with the keys is damaged.
     pub async fn bind(config: Config, clock: Clock) -> Result<Self, ExchangeError> {
         let folder = config.folder.as_deref();
         let keyring = Keyring::new(&config.cluster, &keys::choose(folder, &config.keys)?)
@@ -118,6 +118,10 @@ impl Gossip {
             }
             None => local,
         };
+        if config.advertise.is_some() && !is_reachable(advertise) {
+            let why = format!("{advertise}: the address of one host is accepted, no multicast, broadcast or unspecified one");
+            return Err(ExchangeError::Setting { setting: "GOSSIP_ADVERTISE", why });
+        }
         let interface = if local.ip().is_unspecified() { advertise.ip() } else { local.ip() };
         let beacon = config.beacon.map(|group| Beacon::join(group, interface, &udp)).transpose()?;
         let (commands_in, commands) = mpsc::channel(COMMANDS);

@@ -42,8 +42,8 @@ pub(crate) enum Sight {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Lamport {
     newest: u64,
-    /// A clock of somebody else was taken as it was.
-    adopted: bool,
+    /// No clock is taken as it is any more.
+    settled: bool,
     /// What the clock of the others was when we began; `None` until we know.
     start: Option<u64>,
     seen: BTreeMap<u64, Vec<EventId>>,
@@ -61,21 +61,25 @@ impl Lamport {
         self.newest
     }
 
-    /// Somebody's clock stands there, in an exchange. The first that we `asked` for is taken as it is: we are new and it
-    /// is not. Others move ours at most so far; false when that is not all the way.
+    /// Somebody's clock stands there, in an exchange. While we are new, those that we `asked` for are taken as they are.
+    /// Others move ours at most so far; false when that is not all the way.
     pub(crate) fn hear_clock(&mut self, time: u64, asked: bool) -> bool {
-        let is_first = asked && !std::mem::replace(&mut self.adopted, true);
-        let most = if is_first { MOST_ADOPTED } else { self.newest.saturating_add(MOST_AHEAD) };
+        let is_free = asked && !self.settled;
+        let most = if is_free { MOST_ADOPTED } else { self.newest.saturating_add(MOST_AHEAD) };
         self.newest = self.newest.max(time.min(most));
-        if is_first {
-            self.start.get_or_insert(time.min(most));
+        if is_free && time > 0 {
+            self.start = Some(self.start.unwrap_or(0).max(time.min(most)));
         }
         time <= most
     }
 
-    /// An exchange that we asked for is over. If nothing was said about clocks, they stand at zero.
-    pub(crate) fn end_exchange(&mut self) {
-        self.start.get_or_insert(0);
+    /// An exchange that we asked for is over; `was_warm` before it. Whoever brought us our first picture may be as new
+    /// as we are, and its clock stand at zero although that of the cluster does not. So zero is believed only from the
+    /// next one, and clocks are taken as they are until one above zero was heard and we were warm before.
+    pub(crate) fn end_exchange(&mut self, was_warm: bool) {
+        if was_warm {
+            self.settled = *self.start.get_or_insert(0) > 0;
+        }
     }
 
     /// Whether a post is surely later than our start.
@@ -141,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn a_newcomer_adopts_the_first_clock_it_asks_for_and_later_ones_step_by_step() {
+    fn a_newcomer_adopts_the_clocks_it_asks_for_until_it_is_settled_and_later_ones_step_by_step() {
         let mut lamport = Lamport::default();
         assert!(!lamport.is_since_start(1));
         // Whoever comes to us is not believed as much as whom we ask.
@@ -150,16 +154,32 @@ mod tests {
         assert!(lamport.hear_clock(1 << 50, true));
         assert_eq!((lamport.now(), lamport.is_since_start(1 << 50)), (1 << 50, false));
         assert!(lamport.is_since_start((1 << 50) + 1));
+        lamport.end_exchange(false);
+        assert!(lamport.hear_clock(1 << 51, true), "who brought our first picture may have been behind");
+        assert!(!lamport.is_since_start(1 << 51));
+        lamport.end_exchange(true);
         assert!(!lamport.hear_clock(u64::MAX, true));
-        assert_eq!(lamport.now(), (1 << 50) + MOST_AHEAD);
+        assert_eq!(lamport.now(), (1 << 51) + MOST_AHEAD);
         assert!(lamport.hear_clock(3, true), "an old one moves nothing");
-        lamport.end_exchange();
-        assert!(!lamport.is_since_start(1 << 50));
+        lamport.end_exchange(true);
+        assert!(!lamport.is_since_start(1 << 51) && lamport.is_since_start((1 << 51) + 1));
         // A first clock at the end of all time is cut down, so that there is room above.
         assert!(!Lamport::default().hear_clock(u64::MAX, true));
-        let mut silent = Lamport::default();
-        silent.end_exchange();
-        assert!(silent.is_since_start(1));
+    }
+
+    #[test]
+    fn clocks_at_zero_use_up_nothing() {
+        let mut lamport = Lamport::default();
+        // Another newcomer.
+        lamport.end_exchange(false);
+        assert!(!lamport.is_since_start(u64::MAX), "nobody who can know has spoken");
+        lamport.hear_clock(0, true);
+        lamport.end_exchange(true);
+        assert!(lamport.is_since_start(1));
+        assert!(lamport.hear_clock(1 << 50, true));
+        assert!(!lamport.is_since_start(1 << 50));
+        lamport.end_exchange(true);
+        assert!(!lamport.hear_clock(1 << 51, true));
     }
 
     #[test]

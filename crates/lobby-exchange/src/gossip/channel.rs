@@ -138,6 +138,21 @@ impl Channel {
         Self { socket, noise, raw: BytesMut::new(), plain: BytesMut::new(), n_read: 0 }
     }
 
+    /// Waits for the first message from the other end, which is kept for [`Self::read_frame`]. That it opens shows that
+    /// the other end has the key: the handshake's own message may be recorded.
+    pub(super) async fn prove(&mut self) -> Result<(), ChannelError> {
+        loop {
+            self.decrypt()?;
+            let is_open = self.noise.as_ref().is_none_or(|noise| noise.receiving_nonce() > 0);
+            if is_open && !self.plain.is_empty() {
+                return Ok(());
+            }
+            if self.receive().await? == 0 {
+                return Err(if self.raw.is_empty() { ChannelError::Knock } else { ChannelError::Truncated });
+            }
+        }
+    }
+
     /// The next frame; `None` at the end of the stream. May be dropped and called again without loss.
     pub(super) async fn read_frame(&mut self) -> Result<Option<Vec<u8>>, ChannelError> {
         loop {
@@ -145,16 +160,18 @@ impl Channel {
             if let Some(frame) = self.cut_frame()? {
                 return Ok(Some(frame));
             }
-            let target = if self.noise.is_some() { &mut self.raw } else { &mut self.plain };
-            let n_read = self.socket.read_buf(target).await?;
-            if n_read == 0 {
+            if self.receive().await? == 0 {
                 return if self.raw.is_empty() && self.plain.is_empty() { Ok(None) } else { Err(ChannelError::Truncated) };
             }
-            self.n_read += n_read;
-            if self.n_read > MOST_BYTES {
-                return Err(ChannelError::TooLong);
-            }
         }
+    }
+
+    /// Takes what the network has; how many bytes that is, 0 at the end.
+    async fn receive(&mut self) -> Result<usize, ChannelError> {
+        let target = if self.noise.is_some() { &mut self.raw } else { &mut self.plain };
+        let n_read = self.socket.read_buf(target).await?;
+        self.n_read += n_read;
+        if self.n_read > MOST_BYTES { Err(ChannelError::TooLong) } else { Ok(n_read) }
     }
 
     /// Sends one frame.

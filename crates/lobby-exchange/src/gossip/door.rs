@@ -1,9 +1,9 @@
 //! The door: who may stay in the handshake, when more knock than there is room for.
 //!
-//! At most [`MOST`] connections of others have no slot yet, and at most [`MOST_OF_ONE`] of one address (of one /64 in IPv6)
-//! have not shown that they have our key. One above drives out the oldest without a proof: of its own address, or of
-//! the address that has most of them. So whoever connects and says nothing pushes out itself, and a member's handshake,
-//! which takes a few round trips, gets through. Whoever has shown the key is not driven out; when all have, the newcomer goes.
+//! At most [`MOST`] connections of others have no slot yet. One above drives out the oldest that has not shown that it has
+//! our key, of the address (of the /64 in IPv6) that has most of these. So whoever connects and says nothing pushes out
+//! itself, and a member's handshake, which takes a few round trips, gets through; and agents of one host, or behind one
+//! router, may start together. Whoever has shown the key is not driven out; when all have, the newcomer goes.
 //! Not here: how long a handshake may take, and how long one waits for a slot (`stream`).
 
 use std::{
@@ -16,9 +16,6 @@ use tokio_util::sync::CancellationToken;
 
 /// Streams of others that have no slot yet: handshakes under way, and those that wait for a slot.
 pub(super) const MOST: usize = 64;
-
-/// Handshakes of one address: agents of one host, or behind one router, that start together.
-pub(super) const MOST_OF_ONE: usize = 16;
 
 #[derive(Debug)]
 struct Guest {
@@ -52,17 +49,20 @@ impl Door {
     pub(super) fn enter(&self, from: IpAddr) -> Option<Place> {
         let from = network(from);
         let mut guests = self.guests();
-        let strangers = guests.strangers();
-        if strangers.get(&from).is_some_and(|n_strangers| *n_strangers >= MOST_OF_ONE) {
-            guests.drive_out(from);
-        } else if guests.inside.len() >= MOST {
-            let (greediest, _) = strangers.into_iter().max_by_key(|(from, n_strangers)| (*n_strangers, *from))?;
+        if guests.inside.len() >= MOST {
+            let (greediest, _) = guests.strangers().into_iter().max_by_key(|(from, n_strangers)| (*n_strangers, *from))?;
             guests.drive_out(greediest);
         }
         guests.n_came += 1;
         let (number, out) = (guests.n_came, CancellationToken::new());
         guests.inside.insert(number, Guest { from, known: false, out: out.clone() });
         Some(Place { door: self.clone(), number, out })
+    }
+
+    /// Those inside who have shown our key.
+    #[cfg(test)]
+    pub(super) fn n_known(&self) -> usize {
+        self.guests().inside.values().filter(|guest| guest.known).count()
     }
 
     fn guests(&self) -> MutexGuard<'_, Guests> {
@@ -123,9 +123,13 @@ mod tests {
     }
 
     #[test]
-    fn one_address_drives_out_its_own_oldest() {
+    fn thirty_of_one_address_stay_and_one_above_all_drives_out_its_own_oldest() {
         let door = Door::default();
-        let greedy: Vec<_> = (0..=MOST_OF_ONE).map(|_| enter(&door, ip(1))).collect();
+        let together: Vec<_> = (0..30).map(|_| enter(&door, ip(1))).collect();
+        assert!(together.iter().all(|place| !place.out.is_cancelled() && place.prove()));
+        drop(together);
+        let door = Door::default();
+        let greedy: Vec<_> = (0..=MOST).map(|_| enter(&door, ip(1))).collect();
         let out: Vec<_> = greedy.iter().filter(|place| place.out.is_cancelled()).map(|place| place.number).collect();
         assert_eq!(out, [1]);
         assert!(!greedy[0].prove() && greedy[1].prove());

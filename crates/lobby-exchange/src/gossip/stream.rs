@@ -1,11 +1,12 @@
 //! One stream: a small task between a socket and the loop.
 //!
 //! ```text
-//! accepted ─► one of 64 handshakes (3 s) ─► one of 8 slots ─► first frame (5 s) ─► talk ─► the end (30 s in all)
-//!                                                                 └─► kept: no slot, no deadline
+//! accepted ─► one of 64 handshakes (3 s) ─► first message (5 s) ─► one of 8 slots ─► talk ─► the end (30 s in all)
+//!                                                                                    └─► kept: no slot, no deadline
 //! ```
-//! Whoever has no key gets no slot, and one above the 64 drives out another (`door`), which is counted. Who has a key and says nothing loses
-//! the slot after 5 s, and so does who does not read what we write. A slot is free again when its task has ended, not
+//! Whoever has no key or says nothing gets no slot, and one above the 64 drives out another (`door`), which is counted.
+//! The proof of the key is the first message after the handshake: the handshake's own may be a recording. Who does not
+//! read what we write loses the slot after 5 s. A slot is free again when its task has ended, not
 //! when the engine is done with it. Orders come by a channel without a bound of its own: the engine never gives more
 //! than 32 MiB in one exchange, and a peer that does not read ends the task and the queue with it.
 //! What is read goes to the loop by the one queue that all streams share (64 events); while that is full, streams
@@ -37,7 +38,7 @@ mod tests;
 /// A stream that is not open by then never will be.
 const OPEN_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// Whoever opened a stream has something to say: by then, or the slot goes to somebody else.
+/// Whoever opened a stream has something to say: by then, or its place goes to somebody else.
 const FIRST_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Longer than the largest exchange over the slowest link that makes sense.
@@ -122,12 +123,14 @@ impl Context {
         };
         let accepted = async {
             socket.set_nodelay(true)?;
-            Channel::accept(socket, &self.keyring).await
+            let mut channel = timeout(OPEN_TIMEOUT, Channel::accept(socket, &self.keyring)).await.map_err(io::Error::from)??;
+            timeout(FIRST_TIMEOUT, channel.prove()).await.map_err(io::Error::from)??;
+            Ok::<_, ChannelError>(channel)
         };
-        let Some(accepted) = place.out.run_until_cancelled(timeout(OPEN_TIMEOUT, accepted)).await else {
+        let Some(accepted) = place.out.run_until_cancelled(accepted).await else {
             return self.stats.received(PacketKind::Stream, Verdict::Refused, 0);
         };
-        match accepted.map_err(|elapsed| ChannelError::Io(elapsed.into())).flatten() {
+        match accepted {
             Ok(_) if !place.prove() => self.stats.received(PacketKind::Stream, Verdict::Refused, 0),
             Ok(channel) => {
                 // The peer does not wait for longer, and neither does anybody gain from more.

@@ -130,3 +130,15 @@ async fn the_advertised_address_is_never_the_unspecified_one() {
     let gossip = Gossip::bind(anywhere, Clock::start()).await.unwrap();
     assert_eq!(gossip.advertised(), SocketAddr::new(Ipv4Addr::LOCALHOST.into(), gossip.local_addr().port()));
 }
+
+#[tokio::test]
+async fn an_address_at_which_nobody_is_cannot_be_advertised() {
+    for ip in [Ipv4Addr::BROADCAST, Ipv4Addr::new(239, 1, 2, 3), Ipv4Addr::UNSPECIFIED] {
+        let config = Config { advertise: Some((ip, 1314).into()), ..config(Vec::new(), &[]) };
+        let err = Gossip::bind(config, Clock::start()).await.unwrap_err().to_string();
+        assert!(err.starts_with(&format!("GOSSIP_ADVERTISE is not usable: {ip}:1314: ")), "{err}");
+    }
+    let config = Config { advertise: Some((Ipv4Addr::LOCALHOST, 0).into()), ..config(Vec::new(), &[]) };
+    let gossip = Gossip::bind(config, Clock::start()).await.unwrap();
+    assert_eq!(gossip.advertised().port(), gossip.local_addr().port());
+}

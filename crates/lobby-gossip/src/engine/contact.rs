@@ -129,6 +129,10 @@ impl Engine {
         self.arm_contacts(wait, now);
     }
 
+    pub(super) fn is_warm(&self) -> bool {
+        self.contact.warm
+    }
+
     fn is_searching(&self) -> bool {
         !self.contact.warm || self.roster.n_live() == 0
     }

@@ -113,6 +113,8 @@ pub(super) enum Fate {
     Inquest(NodeId, u64),
     /// This member's answer to us is due by now.
     Verdict(NodeId),
+    /// Repeat the question with this number to this member.
+    AskAgain(NodeId, u64),
     /// Repeat or end the challenge with this number.
     Challenge(u64),
     /// Repeat or end the question about the leave with this number.
@@ -140,6 +142,7 @@ impl Engine {
             Fate::Ring => self.reconcile_watches(now),
             Fate::Inquest(id, token) => self.handle_inquest(id, token, now),
             Fate::Verdict(id) => self.judge(id, now),
+            Fate::AskAgain(id, number) => self.ask_again(id, number),
             Fate::Challenge(number) => self.repeat_challenge(number, now),
             Fate::Dispute(number) => self.repeat_dispute(number, now),
             Fate::Prune => self.forget_pruned(),
@@ -190,8 +193,9 @@ impl Engine {
         let (tries, addr) = (inquest.tries, inquest.identity.addr);
         match reach {
             Reach::Refused if !self.leaving => {
-                let number = self.rng.random();
-                self.enter(id, Stage::Questioned(number, now), self.answer_time(id), now);
+                let (number, wait) = (self.rng.random(), self.answer_time(id));
+                self.enter(id, Stage::Questioned(number, now), wait, now);
+                self.timers.arm(now, wait / 2, Timer::Fate(Fate::AskAgain(id, number)));
                 self.send(addr, &[], &[Item::Question(number).encode()]);
             }
             Reach::Open if tries > 0 => self.enter(id, Stage::Again, CONNECT_AGAIN, now),

@@ -102,6 +102,8 @@ impl Engine {
         } else if self.claimed(leave).is_some() {
             let verdict = self.dispute(leave, now);
             if verdict != Verdict::Ok {
+                // A later copy may find room.
+                self.deaths.forgotten.heard.pop_back();
                 return verdict;
             }
         } else {

@@ -184,8 +184,8 @@ impl Engine {
     pub(super) fn answer_agent(&mut self, id: lobby_core::port::gossip::EventId, ltime: u64, event: &NewEvent, now: Moment) {
         let mut reader = Reader::new(&event.payload);
         let op = KeyOp::decode(&mut reader).ok().filter(|op| reader.remaining() == 0 && op.query_name() == event.name);
-        // From a later version: its asker sees no answer.
-        let Some(op) = op else { return };
+        // From a later version.
+        let Some(op) = op else { return self.pass(id, now) };
         let payload = answer_of(self.carry_out(&op, ltime, now));
         // Just taken in, and small: it is open.
         let _ = self.answer(id, payload, now);

@@ -7,7 +7,7 @@
 //! | what | proves |
 //! |---|---|
 //! | a foca packet for our identity, generation included; the answer to a question of ours | that datagram and all after it from this process of its sender |
-//! | a Lamport time above that of the first exchange that we asked for | that event or query: whoever was there had not heard of it |
+//! | a Lamport time above those of the first exchanges that we asked for (`lamport`) | that event or query: whoever was there had not heard of it |
 //!
 //! The second lets a newcomer among thousands hear events at once, though few of them have spoken to it. Events that are
 //! dropped here come with the exchanges. Keys have no time of their own: whoever brings one unproven is asked, and repeats
@@ -37,8 +37,9 @@ impl Engine {
 
     /// An exchange that we asked for is over: what is later than its clocks is later than our start.
     pub(super) fn note_clocks(&mut self) {
-        self.user.events.lamport.end_exchange();
-        self.user.queries.lamport.end_exchange();
+        let was_warm = self.is_warm();
+        self.user.events.lamport.end_exchange(was_warm);
+        self.user.queries.lamport.end_exchange(was_warm);
     }
 
     /// Whether an item may be a recording from before our start. It is counted, and asked for again if nothing else

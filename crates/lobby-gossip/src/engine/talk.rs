@@ -343,6 +343,7 @@ impl Engine {
             self.seed_answered(addr, peer, complete, now);
         }
         if peer.id != self.own {
+            // Before it may make us warm.
             self.note_clocks();
             self.exchanged(seed.is_some(), complete, now);
         }

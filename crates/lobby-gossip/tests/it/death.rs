@@ -90,6 +90,26 @@ fn a_firewall_that_rejects_tcp_kills_nobody() {
     }
 }
 
+/// Questions and answers get lost: nobody may decide on one datagram.
+#[test]
+fn a_firewall_that_rejects_tcp_kills_nobody_where_one_datagram_in_twenty_is_lost() {
+    for n in [12, 30] {
+        for_each_seed(5, |seed| {
+            let mut sim = watched(n, seed);
+            sim.loss = 0.05;
+            // Each time all its streams end and its watchers are refused.
+            for _ in 0..10 {
+                let idx = sim.random_up();
+                sim.reject(idx, true, false);
+                sim.run(3 * SEC);
+                sim.reject(idx, false, false);
+                sim.run(3 * SEC);
+            }
+            nobody_is_dead(&sim);
+        });
+    }
+}
+
 #[test]
 fn a_firewall_that_rejects_everything_means_unattended_and_later_failed() {
     for n in [3, 30] {

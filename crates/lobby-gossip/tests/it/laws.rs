@@ -40,7 +40,8 @@ fn a_sealed_cluster_ignores_ten_thousand_forged_datagrams() {
     let (mut sim, tap) = tapped(true);
     sim.log.clear();
     let received = |sim: &Sim, verdict| sim.nodes[0].stats.received_count(PacketKind::Datagram, verdict);
-    let verdicts = [Verdict::Garbage, Verdict::Foreign, Verdict::WrongKey, Verdict::Replayed, Verdict::Own];
+    // One whose mark of the key became that of none has no key.
+    let verdicts = [Verdict::Garbage, Verdict::Foreign, Verdict::WrongKey, Verdict::NoKey, Verdict::Replayed, Verdict::Own];
     let before: u64 = verdicts.iter().map(|verdict| received(&sim, *verdict)).sum();
     for n in 0..10_000_usize {
         let mut datagram = tap.datagrams[n % tap.datagrams.len()].clone();

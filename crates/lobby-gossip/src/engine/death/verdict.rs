@@ -6,7 +6,8 @@
 //! ```
 //! Nobody believes others without having looked: two observers that a firewall keeps from a node would otherwise end it
 //! for those who hear it well. The question goes out with the first refusal, so its time is mostly over when the second
-//! one comes. It costs one datagram per member and death, and there are no more of them than open cases. Whoever was
+//! one comes. It is repeated once at half of the time: with one datagram in twenty lost, one in ten would get no answer.
+//! It costs two datagrams per member and death, and there are no more of them than open cases. Whoever was
 //! refused itself has asked already.
 //! Not here: who connects to whom (`engine/death`), the bookkeeping of refusals (`case`).
 
@@ -148,6 +149,18 @@ impl Engine {
         if let Some(case) = self.deaths.cases.get_mut(subject) {
             case.asked = Some((number, now + wait));
             self.timers.arm(now, wait, Timer::Fate(Fate::Verdict(subject)));
+            self.timers.arm(now, wait / 2, Timer::Fate(Fate::AskAgain(subject, number)));
+            self.send_alone(identity.addr, &Item::Question(number).encode());
+        }
+    }
+
+    /// Half of the time for an answer is over: question or answer may be lost.
+    pub(super) fn ask_again(&mut self, subject: NodeId, number: u64) {
+        let asked = self.deaths.cases.get(subject).and_then(|case| case.asked);
+        let inquired = self.deaths.inquests.get(&subject).map(|inquest| inquest.stage);
+        let is_open = asked.is_some_and(|(asked, _)| asked == number)
+            || matches!(inquired, Some(Stage::Questioned(asked, _)) if asked == number);
+        if let Some(identity) = self.roster.live_member(subject).filter(|_| is_open) {
             self.send_alone(identity.addr, &Item::Question(number).encode());
         }
     }

@@ -52,9 +52,10 @@ impl Engine {
         self.timers.arm(now, ANSWER_TIME, Timer::Fate(Fate::Dispute(number)));
     }
 
-    /// The process that a leave is about, if it is a live member and the only one of its generation.
+    /// The process that a leave is about, if it is a live member. Of twins of one generation the one that stays answers, and
+    /// the other is mute.
     pub(super) fn claimed(&self, leave: ForceLeave) -> Option<Identity> {
-        let is_it = |member: &Identity| member.generation == leave.generation && leave.own_word && !leave.shared;
+        let is_it = |member: &Identity| member.generation == leave.generation && leave.own_word;
         self.roster.live_member(leave.subject).filter(is_it).filter(|member| !self.is_gone(member.id))
     }
 

@@ -32,6 +32,7 @@ mod event;
 mod keys;
 mod locate;
 mod query;
+mod recorded;
 
 pub(super) const MS: Duration = Duration::from_millis(1);
 pub(super) const SEC: Duration = Duration::from_secs(1);

@@ -9,7 +9,7 @@ use crate::{
     spread,
 };
 
-fn names(events: &[UserEvent]) -> Vec<(&str, bool)> {
+pub(super) fn names(events: &[UserEvent]) -> Vec<(&str, bool)> {
     events.iter().map(|event| (event.event.name.as_str(), event.replayed)).collect()
 }
 
@@ -230,55 +230,6 @@ fn halves_that_counted_far_apart_come_together_step_by_step() {
     assert!(fleet.number(1, "posts_too_far_ahead") > 0);
     fleet.until(300 * SEC, |fleet| fleet.heard(1).len() == 2);
     assert_eq!(fleet.number(1, "event_time"), 2 + (3 << 20));
-}
-
-#[test]
-fn recordings_played_to_a_process_that_has_just_started_are_no_news() {
-    use crate::item::KeyOp;
-    let mut fleet = Fleet::formed(3, &[key(1)]);
-    fleet.with(1, |engine, now| engine.fire(event("old", b""), now)).unwrap();
-    fleet.with(1, |engine, now| engine.ask_query(query("old", SEC, false), now)).unwrap();
-    // What node 1 says to node 0: some item, in a datagram that somebody keeps.
-    let record = |fleet: &mut Fleet, item: UserItem| {
-        let engine = fleet.nodes[1].engine.as_mut().expect("it runs");
-        engine.send_alone(super::addr(0), &item.encode());
-        let sent = std::iter::from_fn(|| engine.poll_output());
-        let datagrams = sent.filter_map(|output| if let Output::Datagram(_, bytes) = output { Some(bytes) } else { None });
-        datagrams.last().expect("it was sent")
-    };
-    let old = |ltime| Post { id: EventId([ltime as u8; 16]), origin: id(1), ltime, event: event("old", b"") };
-    let terms = crate::post::Terms { ack: false, relays: 0, left: 60 * SEC };
-    let recorded = [
-        record(&mut fleet, UserItem::Event(old(1), Duration::ZERO)),
-        record(&mut fleet, UserItem::Query(old(1), terms)),
-        record(&mut fleet, UserItem::Key(KeyOp::Install(key(9)), 7)),
-    ];
-    fleet.run(10 * SEC);
-    fleet.kill(0);
-    fleet.run(5 * SEC);
-    fleet.restart(0, &[key(1)]);
-    let play = |fleet: &mut Fleet| {
-        for datagram in &recorded {
-            fleet.with(0, |engine, now| engine.handle(Input::Datagram(super::addr(1), datagram), now));
-        }
-    };
-    let n_before = (fleet.heard(0).len(), fleet.asked(0).len());
-    // Before it has spoken to anybody, and when its peers have spoken to it.
-    play(&mut fleet);
-    assert_eq!(fleet.number(0, "posts_unproven"), 3);
-    fleet.run(3 * SEC);
-    let replayed: Vec<_> = fleet.heard(0).split_off(n_before.0);
-    assert_eq!(names(&replayed), [("old", true)], "what the exchange brought");
-    play(&mut fleet);
-    fleet.run(3 * SEC);
-    assert_eq!((fleet.heard(0).len(), fleet.asked(0).len()), (n_before.0 + 1, n_before.1));
-    assert_eq!(fleet.engine(0).keys().own, [key(1).fingerprint()]);
-    // What is new comes at once, events and queries.
-    fleet.with(1, |engine, now| engine.fire(event("new", b""), now)).unwrap();
-    fleet.with(1, |engine, now| engine.ask_query(query("new", SEC, false), now)).unwrap();
-    fleet.run(100 * MS);
-    assert_eq!(names(&fleet.heard(0)).last(), Some(&("new", false)));
-    assert_eq!(fleet.asked(0).len(), n_before.1 + 1);
 }
 
 #[test]

@@ -282,6 +282,20 @@ fn people_cannot_ask_so_much_that_keys_can_no_longer_be_changed() {
 }
 
 #[test]
+fn queries_of_later_versions_take_no_room() {
+    let mut fleet = Fleet::formed(2, &[key(1)]);
+    for n in 0..MOST_THEIRS.agents as u64 + 5 {
+        ask_from_afar(&mut fleet, 1 + n, "_lobby:from-the-future");
+        fleet.run(SEC);
+    }
+    assert_eq!((fleet.number(1, "queries_of_others"), fleet.number(1, "queries_over_bound")), (0, 0));
+    let install = lobby_core::port::gossip::KeyChange::Install(key(2).to_base64());
+    let number = fleet.with(0, |engine, now| engine.change_keys(install, now)).unwrap();
+    fleet.run(SEC);
+    assert_eq!(fleet.outcome(0, number).expect("all have answered").done, [id(0), id(1)]);
+}
+
+#[test]
 fn bad_queries_are_refused_by_name() {
     let mut fleet = Fleet::new(1);
     fleet.boot(0, &[]);
