@@ -11,6 +11,7 @@
 
 pub mod catalog;
 pub mod change;
+pub mod check;
 pub mod coordinate;
 pub mod filter;
 pub mod id;
