@@ -84,8 +84,12 @@ impl Matcher {
 
 /// Whether a node carries this label, or one that goes on with a colon.
 fn carries(record: &Record, wanted: &str) -> bool {
-    let goes_on = |rest: &str| rest.is_empty() || rest.starts_with(':');
-    record.labels().any(|label| label.as_str().strip_prefix(wanted).is_some_and(goes_on))
+    record.labels().any(|label| is_or_goes_on(label.as_str(), wanted))
+}
+
+/// Whether a label is this one, or goes on after it with a colon.
+pub(crate) fn is_or_goes_on(label: &str, wanted: &str) -> bool {
+    label.strip_prefix(wanted).is_some_and(|rest| rest.is_empty() || rest.starts_with(':'))
 }
 
 /// What of the alternatives `a|b|(?:c)` is an id, or its beginning: nothing but hexadecimal digits.
@@ -97,13 +101,18 @@ fn ids(pattern: &str) -> Vec<String> {
 
 fn pattern(field: &'static str, text: Option<&str>) -> Result<Option<Regex>, GossipError> {
     let Some(text) = text else { return Ok(None) };
+    let bad = |why| invalid(field, format!("{text:?} is no regular expression that is accepted: {why}"));
+    regex(text).map(Some).map_err(bad)
+}
+
+/// Compiles a stranger's pattern, or says in one line what is wrong with it.
+pub(crate) fn regex(text: &str) -> Result<Regex, String> {
     let mut builder = RegexBuilder::new(text);
     builder.size_limit(AUTOMATON_BYTES).dfa_size_limit(AUTOMATON_BYTES).nest_limit(NESTING);
-    builder.build().map(Some).map_err(|err| {
+    builder.build().map_err(|err| {
         // The library draws pictures of several lines; the last one says what is wrong.
         let why = err.to_string();
-        let why = why.lines().last().unwrap_or_default().trim_start_matches("error: ");
-        invalid(field, format!("{text:?} is no regular expression that is accepted: {why}"))
+        why.lines().last().unwrap_or_default().trim_start_matches("error: ").to_owned()
     })
 }
 

@@ -22,6 +22,11 @@ const LABEL_FILE: &str = "service:smtp\r\n\n  public_ip6:2a03::1\nž\nwith blank
 const LABEL_LIST: &str = "service:ns,ns:primary,public_ip4:1,2,3,4,public_ip6:2a03::1,location:prague";
 const QUERIES: &[&str] =
     &["labels=service:smtp,x", "prefixes=prometheus%3A,public_", "labels=&prefixes=%C5%BE", "label=a+b%20c&&a=1&a=2"];
+const EXPRESSIONS: &[&str] = &[
+    r#"Name == "a" and not (b in Tags or Meta["a.b"] matches `^a$`) or Checks.Status != passing"#,
+    "Port != 80 and Native == true and Tags is not empty and Meta.a is empty",
+    r#"label=zone:eu and (service=web or not status=critical) and label^="a b" or label:zone and tag!=v2"#,
+];
 const PROMETHEUS: &[&str] = &[
     "node\nprometheus:node\nservice:smtp",
     "node\nprometheus:node:host:10.0.0.1\nprometheus:node:host:2a03::1\nprometheus:node:port:9101\nprometheus:node:k-1:v:w",
@@ -40,6 +45,9 @@ fn main() -> io::Result<()> {
     write("label_file", "list", LABEL_LIST)?;
     for (idx, text) in QUERIES.iter().enumerate() {
         write("query", &idx.to_string(), text)?;
+    }
+    for (idx, text) in EXPRESSIONS.iter().enumerate() {
+        write("expr", &idx.to_string(), text)?;
     }
     for (idx, text) in PROMETHEUS.iter().enumerate() {
         write("prometheus_labels", &idx.to_string(), text)?;
