@@ -28,6 +28,7 @@ use crate::{
 mod grace;
 mod peer;
 mod remembered;
+mod services;
 mod show;
 mod snapshot;
 #[cfg(test)]
@@ -35,6 +36,8 @@ mod tests;
 
 use peer::Peer;
 use remembered::Remembered;
+use services::Services;
+pub use services::{InstanceNode, InstanceView, Place, ServiceView};
 pub use snapshot::{Heard, Host, Link, Node, NodeState, Presence, Snapshot};
 
 /// How long the other exchanges have to contradict one that lost a node.
@@ -92,7 +95,7 @@ enum Dirty {
     No,
     /// Something beside the lists: a link, what one exchange makes of a node.
     Aside,
-    /// Something that lists show.
+    /// Something that lists show. What services show is compared when a snapshot is made.
     Lists,
 }
 
@@ -125,6 +128,7 @@ pub struct Catalog {
     names: HashMap<Name, BTreeSet<Origin>>,
     nodes: OrdMap<Origin, Arc<Node>>,
     hosts: OrdMap<Name, Arc<Host>>,
+    services: Services,
     dirty: Dirty,
 }
 
@@ -164,6 +168,7 @@ impl Catalog {
             names: HashMap::new(),
             nodes: OrdMap::new(),
             hosts: OrdMap::new(),
+            services: Services::new(revision),
             dirty: Dirty::Lists,
         };
         catalog.arm(now.moment + warm_max, Timer::WarmMax);
@@ -272,12 +277,14 @@ impl Catalog {
 
     /// A snapshot, if anything has changed since the last one.
     pub fn poll_snapshot(&mut self) -> Option<Arc<Snapshot>> {
-        match self.dirty {
-            Dirty::No => return None,
-            Dirty::Aside => {}
-            Dirty::Lists => self.revision = self.revision.next(),
+        let dirty = std::mem::replace(&mut self.dirty, Dirty::No);
+        if dirty == Dirty::No {
+            return None;
         }
-        self.dirty = Dirty::No;
+        let next = self.revision.next();
+        if self.services.publish(next) || dirty == Dirty::Lists {
+            self.revision = next;
+        }
         Some(Arc::new(Snapshot {
             revision: self.revision,
             warm: self.is_warm(),
@@ -285,6 +292,8 @@ impl Catalog {
             local: self.local.clone(),
             nodes: self.nodes.clone(),
             hosts: self.hosts.clone(),
+            services: self.services.views().clone(),
+            vanished: self.services.vanished().clone(),
             links: self.links.iter().map(|info| info.link.clone()).collect(),
         }))
     }

@@ -20,8 +20,9 @@ use imbl::ordmap::DiffItem;
 use crate::{
     catalog::{Node, NodeState, Snapshot},
     id::{ExchangeId, Origin},
+    instance::Instance,
     record::{Record, meta},
-    service,
+    service::{self, Service},
 };
 
 crate::named! {
@@ -42,7 +43,7 @@ crate::named! {
         MemberJoin = "member-join",
         /// It offers a service no more, or is no member any more.
         ServiceDown = "service-down",
-        /// The labels of one of its services are others.
+        /// The labels or the registered instances of one of its services are others.
         ServiceUpdate = "service-update",
         /// It offers a service.
         ServiceUp = "service-up",
@@ -180,8 +181,8 @@ impl Found {
         }
         let services = |node: Option<&Arc<Node>>| node.map(|node| node.record.clone());
         let (old, new) = (services(before), services(now));
-        let old = old.as_deref().map(service::services).unwrap_or_default();
-        let new = new.as_deref().map(service::services).unwrap_or_default();
+        let old = old.as_deref().map(offers).unwrap_or_default();
+        let new = new.as_deref().map(offers).unwrap_or_default();
         for name in old.keys().filter(|name| !new.contains_key(*name)) {
             // How it is now, if it is still a member: without the service.
             now.or(before).into_iter().for_each(|node| self.add(Kind::ServiceDown, Some(name), node, before));
@@ -195,6 +196,16 @@ impl Found {
             now.into_iter().for_each(|node| self.add(kind, Some(name), node, before));
         }
     }
+}
+
+/// What a node offers by name: the labels that tell of it, and the instances that are registered.
+fn offers(record: &Record) -> BTreeMap<String, (Service<'_>, Vec<Instance>)> {
+    let labelled = service::services(record).into_iter().map(|(name, service)| (name.to_owned(), (service, Vec::new())));
+    let mut offers: BTreeMap<_, _> = labelled.collect();
+    for instance in record.instances() {
+        offers.entry(instance.service.to_string()).or_default().1.push(instance);
+    }
+    offers
 }
 
 /// The node, if it is a member.

@@ -13,6 +13,7 @@ pub mod output;
 pub mod schedule;
 pub mod spec;
 pub mod state;
+pub mod view;
 
 use std::{fmt, str::FromStr};
 

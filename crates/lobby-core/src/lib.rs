@@ -16,6 +16,7 @@ pub mod coordinate;
 pub mod expr;
 pub mod filter;
 pub mod id;
+pub mod instance;
 pub mod label;
 pub mod limits;
 pub mod local;

@@ -31,3 +31,45 @@ pub const TOMBSTONES: usize = 256;
 /// Most nodes a catalog holds, dead ones included: three times the 10 000 that the design aims at.
 /// Above it, unknown nodes are refused and counted.
 pub const NODES: usize = 32_768;
+
+/// Longest id of an instance or a check, and longest name of a service, in bytes.
+pub const ID_BYTES: usize = 256;
+
+/// Most tags of one instance. Routers are steered by some dozens of them.
+pub const TAGS: usize = 256;
+
+/// Longest tag in bytes. With the longest name before it, it still is a label.
+pub const TAG_BYTES: usize = 512;
+
+/// Most meta pairs of one instance, as Consul has it.
+pub const PAIRS: usize = 64;
+
+/// Longest key of a meta pair in bytes, as Consul has it. Also of the name of a tagged address.
+pub const PAIR_KEY_BYTES: usize = 128;
+
+/// Longest value of a meta pair in bytes, as Consul has it.
+pub const PAIR_VALUE_BYTES: usize = 512;
+
+/// Most tagged addresses of one instance. Consul itself makes up to six.
+pub const TAGGED_ADDRESSES: usize = 16;
+
+/// Longest address in bytes: that of a host name with its dot, rounded up.
+pub const ADDRESS_BYTES: usize = 255;
+
+/// Longest kind of an instance in bytes. The longest that Consul has is `terminating-gateway`.
+pub const KIND_BYTES: usize = 64;
+
+/// Longest JSON text that is kept for others without being understood, in bytes.
+pub const OPAQUE_BYTES: usize = 8192;
+
+/// Most ports of one service that labels make: each takes a copy of its tags and meta pairs.
+pub const LABEL_PORTS: usize = 64;
+
+/// Longest name of a check in bytes: that of a service and the words around it fit twice.
+pub const CHECK_NAME_BYTES: usize = 512;
+
+/// Longest notes of a check in bytes, as others are told them.
+pub const NOTES_BYTES: usize = 512;
+
+/// Longest output of a check in bytes, as others are told it.
+pub const OUTPUT_BYTES: usize = 512;

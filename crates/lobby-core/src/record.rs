@@ -11,10 +11,13 @@ use std::sync::Arc;
 use imbl::OrdMap;
 
 use crate::{
+    check::view::CheckView,
     id::{Generation, NodeId, Origin, Version},
+    instance::{Id, Instance},
     label::Label,
     limits,
     name::Name,
+    wire::service::{decode_check, decode_instance},
 };
 
 /// The bytes of an entry. Two words: a record of a kilobyte is held ten thousand times. The empty one ([`Arc::default`]) takes no
@@ -28,6 +31,10 @@ pub enum Key {
     Label(Label),
     /// A property of the node under a fixed name, see [`meta`].
     Meta(Name),
+    /// An instance, by its id; the value is all else of it, as `wire::service` writes it.
+    Instance(Id),
+    /// A check, by its id; the value is all else of it, as `wire::service` writes it.
+    Check(Id),
     /// Something a newer agent wrote. Kept and passed on untouched, never shown.
     Other(u8, Value),
 }
@@ -127,8 +134,8 @@ pub enum ApplyDeltaError {
 
 /// More than the numbers around one entry take in the binary form, and more than everything but entries does: a record
 /// within its limits always encodes to fewer than [`limits::RECORD_BYTES`].
-const ENTRY_BYTES: usize = 24;
-const HEAD_BYTES: usize = 256;
+pub(crate) const ENTRY_BYTES: usize = 24;
+pub(crate) const HEAD_BYTES: usize = 256;
 
 impl Record {
     /// An empty record, the first of its generation.
@@ -164,7 +171,7 @@ impl Record {
         let live = self.entries.iter().take_while(|(key, _)| matches!(key, Key::Label(_)));
         live.filter(|(_, entry)| entry.value.is_some()).filter_map(|(key, _)| match key {
             Key::Label(label) => Some(label),
-            Key::Meta(_) | Key::Other(..) => None,
+            _ => None,
         })
     }
 
@@ -179,6 +186,34 @@ impl Record {
     /// One meta entry; `None` when it is absent or not text.
     pub fn meta(&self, name: &str) -> Option<&str> {
         self.metas().find(|(key, _)| key.as_str() == name).map(|(_, value)| value)
+    }
+
+    /// The instances, sorted by id. Each call reads all of them anew.
+    pub fn instances(&self) -> impl Iterator<Item = Instance> {
+        self.entries.iter().filter_map(|(key, entry)| match (key, &entry.value) {
+            (Key::Instance(id), Some(value)) => decode_instance(id.clone(), value).ok(),
+            _ => None,
+        })
+    }
+
+    /// One instance.
+    pub fn instance(&self, id: &Id) -> Option<Instance> {
+        let value = self.entries.get(&Key::Instance(id.clone()))?.value.as_ref()?;
+        decode_instance(id.clone(), value).ok()
+    }
+
+    /// The checks, sorted by id. Each call reads all of them anew.
+    pub fn checks(&self) -> impl Iterator<Item = CheckView> {
+        self.entries.iter().filter_map(|(key, entry)| match (key, &entry.value) {
+            (Key::Check(id), Some(value)) => decode_check(id.clone(), value).ok(),
+            _ => None,
+        })
+    }
+
+    /// One check.
+    pub fn check(&self, id: &Id) -> Option<CheckView> {
+        let value = self.entries.get(&Key::Check(id.clone()))?.value.as_ref()?;
+        decode_check(id.clone(), value).ok()
     }
 
     /// Entries and tombstones, sorted by key.
@@ -261,11 +296,11 @@ impl Record {
     fn within_limits(&self) -> bool {
         let (mut labels, mut tombstones, mut bytes) = (0, 0, HEAD_BYTES);
         for (key, entry) in &self.entries {
-            bytes += key.parts().1.len() + entry.value.as_ref().map_or(0, |value| value.len()) + ENTRY_BYTES;
+            bytes += key.weight(entry.value.as_ref());
             match (key, &entry.value) {
                 (_, None) => tombstones += 1,
                 (Key::Label(_), Some(_)) => labels += 1,
-                (Key::Meta(_) | Key::Other(..), Some(_)) => {}
+                (_, Some(_)) => {}
             }
         }
         let counts = self.entries.len() <= limits::ENTRIES && labels <= limits::LABELS && tombstones <= limits::TOMBSTONES;
@@ -279,15 +314,23 @@ impl Key {
         Self::Meta(name.parse().expect("names of meta entries are constants that parse"))
     }
 
-    /// Whether an entry of this key may have this value: labels have none, meta entries a line of text.
+    /// Whether an entry of this key may have this value: labels have none, meta entries a line of text, instances and checks
+    /// what is written of them.
     pub fn takes(&self, value: &[u8]) -> bool {
         match self {
             Self::Label(_) => value.is_empty(),
             Self::Meta(_) => {
                 value.len() <= limits::META_BYTES && std::str::from_utf8(value).is_ok_and(|text| !text.contains(char::is_control))
             }
+            Self::Instance(id) => decode_instance(id.clone(), value).is_ok(),
+            Self::Check(id) => decode_check(id.clone(), value).is_ok(),
             Self::Other(..) => true,
         }
+    }
+
+    /// The most bytes that an entry of this key takes in the binary form of a record.
+    pub(crate) fn weight(&self, value: Option<&Value>) -> usize {
+        self.parts().1.len() + value.map_or(0, |value| value.len()) + ENTRY_BYTES
     }
 
     /// The number of the kind and the text of the key, as they travel and are hashed.
@@ -295,6 +338,8 @@ impl Key {
         match self {
             Self::Label(label) => (0, label.as_str().as_bytes()),
             Self::Meta(name) => (1, name.as_str().as_bytes()),
+            Self::Instance(id) => (2, id.as_str().as_bytes()),
+            Self::Check(id) => (3, id.as_str().as_bytes()),
             Self::Other(kind, bytes) => (*kind, bytes),
         }
     }
@@ -304,6 +349,8 @@ impl Key {
         match kind {
             0 => Some(Self::Label(std::str::from_utf8(bytes).ok()?.parse().ok()?)),
             1 => Some(Self::Meta(std::str::from_utf8(bytes).ok()?.parse().ok()?)),
+            2 => Some(Self::Instance(std::str::from_utf8(bytes).ok()?.parse().ok()?)),
+            3 => Some(Self::Check(std::str::from_utf8(bytes).ok()?.parse().ok()?)),
             _ if bytes.len() <= limits::LABEL_BYTES => Some(Self::Other(kind, bytes.into())),
             _ => None,
         }

@@ -54,7 +54,7 @@ fn build(text: &mut Text, app: &App) {
 
 fn catalog(text: &mut Text, view: &View) {
     let snapshot = &view.snapshot;
-    text.family("lobby_revision", Gauge, "Rises with each change of what lists show.").value(snapshot.revision.0);
+    text.family("lobby_revision", Gauge, "Rises with each change of lists or services.").value(snapshot.revision.0);
     text.family("lobby_warm", Gauge, "1 once the first complete picture has arrived.").value(u8::from(snapshot.warm));
     text.family("lobby_age_seconds", Gauge, "Seconds since the picture was last complete; 0 while it is.")
         .value(snapshot.age(view.now).as_secs_f64());

@@ -1,6 +1,7 @@
 //! The maps that snapshots share, brought up to date with one peer at a time.
 //!
-//! A host is a change only if lists show it differently; everything else makes a snapshot without a new revision.
+//! A host is a change only if lists show it differently; what nodes offer is compared by `services`. Everything else makes a
+//! snapshot without a new revision.
 //! Not here: what becomes of a peer (`peer`, `grace`).
 
 use super::*;
@@ -54,6 +55,9 @@ impl Catalog {
             }
             self.merge(old);
         }
+        if new.is_none() {
+            self.services.hide(origin);
+        }
         if let Some(new) = new {
             self.names.entry(new.clone()).or_default().insert(origin.clone());
             self.merge(new);
@@ -62,12 +66,15 @@ impl Catalog {
 
     /// Makes the host of this name anew. It is a change only if lists show it differently.
     fn merge(&mut self, name: &Name) {
+        let has_id = |node: &Node| node.record.origin.node_id().is_some();
         let origins = self.names.get(name).into_iter().flatten();
-        let mut nodes: Vec<_> =
-            origins.filter_map(|origin| self.nodes.get(origin)).filter(|node| node.state.is_listed()).cloned().collect();
-        if nodes.iter().any(|node| node.record.origin.node_id().is_some()) {
-            nodes.retain(|node| node.record.origin.node_id().is_some());
+        let mut nodes: Vec<_> = origins.filter_map(|origin| self.nodes.get(origin)).cloned().collect();
+        // A node with an id hides bare records of its name while it is listed.
+        let hides = nodes.iter().any(|node| has_id(node) && node.state.is_listed());
+        for node in &nodes {
+            if hides && !has_id(node) { self.services.hide(&node.record.origin) } else { self.services.show(node) }
         }
+        nodes.retain(|node| node.state.is_listed() && (has_id(node) || !hides));
         let n_before = self.hosts.get(name).map_or(0, |host| host.nodes.len());
         let new = (!nodes.is_empty()).then(|| Arc::new(Host::new(name.clone(), nodes)));
         if let Some(host) = new.as_ref().filter(|host| host.nodes.len() > n_before.max(1)) {

@@ -10,8 +10,10 @@ use std::sync::{
 
 use imbl::OrdMap;
 
+use super::services::{ServiceView, Vanished};
 use crate::{
     id::{ExchangeId, NodeId, Origin, Revision},
+    instance::Id,
     label::Label,
     name::Name,
     port::LinkState,
@@ -23,7 +25,7 @@ use crate::{
 /// One state of the catalog.
 #[derive(Clone, Debug)]
 pub struct Snapshot {
-    /// Rises when anything that a list shows has changed, and only then.
+    /// Rises when anything that a list or a service shows has changed, and only then.
     pub revision: Revision,
     /// The first complete picture has arrived.
     pub warm: bool,
@@ -35,6 +37,9 @@ pub struct Snapshot {
     pub nodes: OrdMap<Origin, Arc<Node>>,
     /// What Lobby's lists show: live nodes, those of one host name merged.
     pub hosts: OrdMap<Name, Arc<Host>>,
+    /// What nodes offer, failed ones too, by the name with its ASCII letters in lower case. See [`Snapshot::service`].
+    pub services: OrdMap<Id, Arc<ServiceView>>,
+    pub(super) vanished: Vanished,
     /// The exchanges, in the order of the configuration.
     pub links: Arc<[Link]>,
 }
@@ -210,6 +215,18 @@ impl Snapshot {
     /// The node with this id.
     pub fn node(&self, id: NodeId) -> Option<&Arc<Node>> {
         self.nodes.get(&Origin::Node(id))
+    }
+
+    /// The service of this name, in whatever case.
+    pub fn service(&self, name: &str) -> Option<&Arc<ServiceView>> {
+        self.services.get(name.to_ascii_lowercase().as_str())
+    }
+
+    /// The revision at which the service of this name last changed, its end included; it never falls. Of a name that nobody
+    /// remembers it is the newest index of any that was forgotten.
+    pub fn service_index(&self, name: &str) -> Revision {
+        let name = name.to_ascii_lowercase();
+        self.services.get(name.as_str()).map_or_else(|| self.vanished.index(&name), |view| view.index)
     }
 
     /// How old the picture is: zero while it is complete.

@@ -11,6 +11,7 @@ use crate::{
 
 mod bounds;
 mod grace;
+mod services;
 
 const GOSSIP: ExchangeId = ExchangeId(0);
 const NATS: ExchangeId = ExchangeId(1);

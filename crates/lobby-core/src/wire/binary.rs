@@ -110,6 +110,11 @@ impl<'a> Reader<'a> {
         self.take(count)
     }
 
+    /// A text of at most `most` bytes.
+    pub fn text(&mut self, most: usize) -> Result<&'a str, DecodeError> {
+        std::str::from_utf8(self.bytes(most)?).map_err(|_| DecodeError::Text)
+    }
+
     /// A node id.
     pub fn node_id(&mut self) -> Result<NodeId, DecodeError> {
         Ok(NodeId::from_bytes(self.array()?))
@@ -117,8 +122,7 @@ impl<'a> Reader<'a> {
 
     /// A name.
     pub fn name(&mut self) -> Result<Name, DecodeError> {
-        let text = std::str::from_utf8(self.bytes(limits::NAME_BYTES)?).map_err(|_| DecodeError::Text)?;
-        text.parse().map_err(|_| DecodeError::Text)
+        self.text(limits::NAME_BYTES)?.parse().map_err(|_| DecodeError::Text)
     }
 }
 
@@ -285,5 +289,29 @@ mod tests {
         encode_record(&record, &mut bytes);
         bytes.push(0);
         assert_eq!(decode_record(&bytes), Err(DecodeError::Trailing));
+    }
+
+    #[test]
+    fn instances_and_checks_that_break_their_rules_are_refused() {
+        let decoded = |kind: u8, key: &str, value: &[u8]| {
+            let entry = Entry { version: Version(0), value: Some(value.into()) };
+            let other = [(Key::Other(kind, key.as_bytes().into()), entry)];
+            let origin = Origin::Node(NodeId::from_bytes([1; 16]));
+            let parts = (Stamp::default(), Version(0), Phase::Running);
+            let record = Record::from_parts(origin, "n".parse().unwrap(), parts.0, parts.1, parts.2, other).unwrap();
+            let mut bytes = Vec::new();
+            encode_record(&record, &mut bytes);
+            decode_record(&bytes).map(|record| (record.instances().count(), record.checks().count()))
+        };
+        let (instance, check) = (b"\x01\0\x03web\0\0\x01\x01\0\0\0\0\0\0", b"\x01\0\0\0\x01c\0\0\0\0");
+        assert_eq!(decoded(2, "web", instance), Ok((1, 0)));
+        assert_eq!(decoded(3, "web", check), Ok((0, 1)));
+        for (kind, key, value) in [(2, "web", &b""[..]), (2, "web", check), (2, "", instance), (2, "a\n", instance)] {
+            assert_eq!(decoded(kind, key, value), Err(DecodeError::Text), "{key:?}");
+        }
+        for (kind, key, value) in [(3, "web", &b""[..]), (3, "web", instance), (3, "", check), (3, "\u{7f}", check)] {
+            assert_eq!(decoded(kind, key, value), Err(DecodeError::Text), "{key:?}");
+        }
+        assert_eq!(decoded(4, "web", b"anything"), Ok((0, 0)), "what only a newer agent knows");
     }
 }

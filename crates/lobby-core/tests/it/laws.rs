@@ -16,9 +16,11 @@ use lobby_core::{
 };
 use proptest::{collection::vec, prelude::*};
 
+use crate::services;
+
 const EXCHANGE: ExchangeId = ExchangeId(0);
 
-fn label() -> impl Strategy<Value = Label> {
+pub(crate) fn label() -> impl Strategy<Value = Label> {
     "[a-z]{1,3}(:[ -~&&[^,]]{0,8})?".prop_filter_map("a label", |text| text.parse().ok())
 }
 
@@ -40,8 +42,8 @@ fn versions(id: u8, history: &[Vec<Label>]) -> Vec<Arc<Record>> {
 
 proptest! {
     #[test]
-    fn records_survive_the_binary_form(history in history()) {
-        for record in versions(1, &history) {
+    fn records_survive_the_binary_form(history in services::history()) {
+        for record in services::versions(&history) {
             let mut bytes = Vec::new();
             binary::encode_record(&record, &mut bytes);
             prop_assert_eq!(binary::decode_record(&bytes).unwrap(), record);
@@ -49,15 +51,17 @@ proptest! {
     }
 
     #[test]
-    fn a_delta_from_any_version_gives_the_newest(history in history()) {
-        let versions = versions(1, &history);
+    fn a_delta_from_any_version_gives_the_newest(history in services::history()) {
+        let versions = services::versions(&history);
         let newest = versions.last().unwrap();
         for old in &versions[..versions.len() - 1] {
             let delta = newest.delta_since(old.stamp.version).unwrap();
             let mut bytes = Vec::new();
             binary::encode_delta(&delta, &mut bytes);
             let delta = binary::decode_delta(&bytes).unwrap();
-            prop_assert_eq!(&old.apply(&delta).unwrap(), &**newest);
+            let next = old.apply(&delta).unwrap();
+            prop_assert_eq!(&next, &**newest);
+            prop_assert_eq!(next.content_hash(), newest.content_hash());
             prop_assert!(newest.apply(&delta).is_err());
         }
     }
@@ -110,15 +114,17 @@ proptest! {
     }
 
     #[test]
-    fn no_decoder_panics_on_damaged_records(history in history(), at in any::<prop::sample::Index>(), byte: u8) {
+    fn no_decoder_panics_on_damaged_records(history in services::history(), at in any::<prop::sample::Index>(), byte: u8) {
         let mut bytes = Vec::new();
-        binary::encode_record(versions(1, &history).last().unwrap(), &mut bytes);
+        binary::encode_record(services::versions(&history).last().unwrap(), &mut bytes);
         let at = at.index(bytes.len());
         bytes[at] = byte;
         if let Ok(record) = binary::decode_record(&bytes) {
             let mut again = Vec::new();
             binary::encode_record(&record, &mut again);
-            prop_assert_eq!(binary::decode_record(&again).unwrap(), record);
+            let again = binary::decode_record(&again).unwrap();
+            services::reads_alike(&again)?;
+            prop_assert_eq!(again, record);
         }
     }
 

@@ -4,3 +4,5 @@ mod catalog_laws;
 mod change;
 mod golden;
 mod laws;
+mod service_view;
+mod services;
