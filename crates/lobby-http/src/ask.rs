@@ -52,6 +52,9 @@ use silent::Silent;
 /// How long answers are waited for unless the request says otherwise, as Serf does on small fleets, and at most.
 const TIMEOUT: (Duration, Duration) = (Duration::from_secs(2), Duration::from_secs(60));
 
+/// What a request may say beside its filter.
+const PARAMETERS: &[&str] = &["timeout", "ack", "relay", "stream"];
+
 /// Answers that wait for a slow client. Gossip drops what finds no room.
 const NEWS: usize = 1024;
 
@@ -69,8 +72,6 @@ pub(crate) fn routes() -> Router<App> {
 struct Asked {
     app: App,
     name: String,
-    /// How many nodes were asked, as far as gossip knows.
-    asked: usize,
     news: mpsc::Receiver<QueryNews>,
     /// Whether nodes were asked to acknowledge.
     ack: bool,
@@ -135,6 +136,7 @@ async fn ask(
     request: Request,
 ) -> Result<Response, ApiError> {
     let query = query::parse(uri.query().unwrap_or_default())?;
+    event::only(&query, PARAMETERS)?;
     who::gossips(&app)?;
     let timeout = timeout(&query)?;
     let (ack, relays) = (flag(&query, "ack", true)?, relays(&query)?);
@@ -144,17 +146,18 @@ async fn ask(
     let (sender, news) = mpsc::channel(NEWS);
     let silent = Silent::new(&app.state.handles.reader.snapshot(), &event.filter, ack);
     let new = NewQuery { event, timeout, ack, relays };
-    let asked = who::ask(&app, |answer| GossipCommand::Ask(new, sender, answer)).await?;
+    // Gossip counts everybody, whom the filter does not take too.
+    let _everybody = who::ask(&app, |answer| GossipCommand::Ask(new, sender, answer)).await?;
     let give_up = Instant::now() + timeout + GRACE;
-    let asked = Asked { app, name, asked, news, ack, silent, give_up, stop, permit };
+    let asked = Asked { app, name, news, ack, silent, give_up, stop, permit };
     if stream { Ok(lines::stream(asked)) } else { Ok(answer::json(&asked.collect().await)) }
 }
 
 impl Asked {
     /// Waits for the end and holds what came.
     async fn collect(self) -> Outcome {
-        let Self { app, name, asked, mut news, ack, mut silent, give_up, stop, permit } = self;
-        let (end, acks, answers) = (End::Complete, Vec::new(), Vec::new());
+        let Self { app, name, mut news, ack, mut silent, give_up, stop, permit } = self;
+        let (end, asked, acks, answers) = (End::Complete, silent.n_asked(), Vec::new(), Vec::new());
         let mut outcome = Outcome { name, asked, end, acks, answers, missing: None, dropped: 0 };
         let mut bytes = 0;
         let (mut stop, mut late) = (std::pin::pin!(stop.stopped()), std::pin::pin!(sleep_until(give_up)));

@@ -14,7 +14,7 @@ use lobby_core::{
     catalog::Snapshot,
     coordinate::{Coordinate, DIMENSIONS},
     id::NodeId,
-    port::gossip::{GossipCommand, GossipError},
+    port::gossip::GossipCommand,
 };
 use serde::Serialize;
 
@@ -72,11 +72,7 @@ async fn node(
 ) -> Result<Response, ApiError> {
     let query = query::parse(uri.query().unwrap_or_default())?;
     let snapshot = held(&app, &view, &query, stop).await?;
-    let ids = who::all(&snapshot, &node);
-    if ids.is_empty() {
-        return Err(GossipError::UnknownNode(format!("{:?}", shown(&node))).into());
-    }
-    let found = locate(&app, ids).await?;
+    let found = locate(&app, who::all(&snapshot, &node)?).await?;
     if found.is_empty() {
         return Err(ApiError::NoCoordinate(format!("{:?}", shown(&node))));
     }

@@ -35,6 +35,9 @@ pub(crate) enum ApiError {
     /// A field of the query string is not what it should be.
     #[error("{field} {value:?}: expected {want}")]
     Field { field: &'static str, value: String, want: &'static str },
+    /// The query string has a parameter that is not known where a slip would reach the wrong nodes.
+    #[error("query: unknown parameter {name:?}; accepted are {accepted}")]
+    Parameter { name: String, accepted: String },
     /// The body is not text, but should be this.
     #[error("body: not UTF-8; expected {0}")]
     NotText(&'static str),
@@ -59,6 +62,9 @@ pub(crate) enum ApiError {
     /// Several nodes have this name.
     #[error("several nodes are called {name}: use an id: {}", ids.join(", "))]
     Ambiguous { name: String, ids: Vec<String> },
+    /// Several ids begin so.
+    #[error("several ids begin with {prefix}: use more of one: {}", ids.join(", "))]
+    AmbiguousId { prefix: String, ids: Vec<String> },
     /// None of the addresses to join answered.
     #[error("join: nobody of this cluster answered: {0}")]
     NotJoined(String),
@@ -112,7 +118,7 @@ impl ApiError {
     fn status(&self) -> StatusCode {
         match self {
             Self::Query(_) | Self::Label { .. } | Self::NotText(_) | Self::BodyBroken | Self::BadHost => StatusCode::BAD_REQUEST,
-            Self::Path(_) | Self::PathControl(_) | Self::Field { .. } => StatusCode::BAD_REQUEST,
+            Self::Path(_) | Self::PathControl(_) | Self::Field { .. } | Self::Parameter { .. } => StatusCode::BAD_REQUEST,
             Self::BodyTooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
             Self::BodyTimeout => StatusCode::REQUEST_TIMEOUT,
             Self::Command(CommandError::TooManyLabels) => StatusCode::BAD_REQUEST,
@@ -120,7 +126,7 @@ impl ApiError {
             Self::Command(CommandError::Stopping) | Self::NotWarm => StatusCode::SERVICE_UNAVAILABLE,
             Self::Gossip(err) => gossip_status(err),
             Self::NoAnswer => StatusCode::GATEWAY_TIMEOUT,
-            Self::Ambiguous { .. } => StatusCode::CONFLICT,
+            Self::Ambiguous { .. } | Self::AmbiguousId { .. } => StatusCode::CONFLICT,
             // The addresses are good; whoever is there did not answer. To Consul's clients any status but 200 is a failure.
             Self::NotJoined(_) => StatusCode::BAD_GATEWAY,
             // What Consul's clients expect of a foreign data centre.

@@ -25,7 +25,7 @@ use serde::Serialize;
 use crate::{
     App, View,
     consul::{self, Block, Stop},
-    error::ApiError,
+    error::{ApiError, shown},
     query::{self, Query},
     receive::{self, Segment},
     who,
@@ -33,6 +33,15 @@ use crate::{
 
 /// Names that begin so are lobbyd's own.
 const RESERVED: &str = "_lobby:";
+
+/// What a request for a user event or a query may say: whom it is for.
+const FILTER: &[&str] = &["node", "service", "tag", "label"];
+
+/// What Consul's clients send along. All but `dc` and `pretty` changes nothing here.
+const CONSULS: &[&str] = &["dc", "ns", "partition", "token", "pretty", "stale", "consistent"];
+
+/// What Consul's clients say of a request that writes: through how many others the answer travels.
+const RELAY_FACTOR: &str = "relay-factor";
 
 /// What everybody with access may ask.
 pub(crate) fn routes() -> Router<App> {
@@ -81,12 +90,22 @@ async fn fire(
     request: Request,
 ) -> Result<Response, ApiError> {
     let query = query::parse(uri.query().unwrap_or_default())?;
+    only(&query, &[RELAY_FACTOR])?;
     consul::check_datacenter(&query, &view)?;
     who::gossips(&app)?;
     let event = new_event(&app, name, &query, request).await?;
     let fired = who::ask(&app, |answer| GossipCommand::Fire(event, answer)).await?;
     // Consul tells the Lamport time only in the list.
     Ok(consul::json(&query, &event_body(&fired, 0)))
+}
+
+/// Refuses what is neither a filter nor Consul's nor among `more`: a filter with a slip in its name would tell everybody.
+pub(crate) fn only(query: &Query<'_>, more: &[&str]) -> Result<(), ApiError> {
+    let accepted = || FILTER.iter().chain(more).chain(CONSULS).copied();
+    match query.keys().find(|key| !accepted().any(|name| name == *key)) {
+        None => Ok(()),
+        Some(key) => Err(ApiError::Parameter { name: shown(key), accepted: accepted().collect::<Vec<_>>().join(", ") }),
+    }
 }
 
 /// A user event or query as a request names it, within the bounds of both. Patterns are compiled by gossip.

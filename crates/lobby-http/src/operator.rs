@@ -8,14 +8,10 @@
 //! ```
 //! The last two may also be POSTed. Who may: `access::operator`, which stands before these routes.
 
-use std::{
-    collections::BTreeSet,
-    fmt::Write,
-    net::{IpAddr, Ipv6Addr, SocketAddr},
-};
+use std::{collections::BTreeSet, fmt::Write};
 
 use axum::{Extension, Router, extract::State, http::Uri, response::Response, routing::put};
-use lobby_core::port::gossip::{GossipCommand, GossipError, JoinOutcome};
+use lobby_core::port::gossip::{self, GossipCommand, GossipError, JoinOutcome};
 use serde::Serialize;
 
 use crate::{
@@ -71,9 +67,8 @@ async fn join(State(app): State<App>, Segment(text): Segment) -> Result<Response
     if let Some(long) = addresses.iter().find(|address| address.len() > ADDRESS_BYTES) {
         return Err(bad(format!("{:?}… is too long; at most {ADDRESS_BYTES} bytes are accepted", shown(long))));
     }
-    if let Some(wrong) = addresses.iter().find(|address| !is_address(address)) {
-        let want = "expected host, host:port, an IP address with or without a port, or _name._tcp.domain";
-        return Err(bad(format!("{:?}: {want}", shown(wrong))));
+    if let Some(wrong) = addresses.iter().find(|address| !gossip::is_seed(address)) {
+        return Err(bad(format!("{:?}: expected {}", shown(wrong), gossip::SEED)));
     }
     let outcome = who::ask(&app, |answer| GossipCommand::Join(addresses, answer)).await?;
     if outcome.reached.is_empty() {
@@ -83,21 +78,6 @@ async fn join(State(app): State<App>, Segment(text): Segment) -> Result<Response
         reached: outcome.reached.iter().map(ToString::to_string).collect(),
         failed: outcome.failed.into_iter().map(|(address, why)| NotReached { address, why }).collect(),
     }))
-}
-
-/// Whether it may be a seed as GOSSIP_JOIN takes it. Whether there is such a host is for the resolver to say.
-fn is_address(text: &str) -> bool {
-    if text.parse::<IpAddr>().is_ok() || text.parse::<SocketAddr>().is_ok_and(|addr| addr.port() != 0) {
-        return true;
-    }
-    let bracketed = text.strip_prefix('[').and_then(|text| text.strip_suffix(']'));
-    if let Some(ip) = bracketed {
-        return ip.parse::<Ipv6Addr>().is_ok();
-    }
-    let (host, port) = text.split_once(':').map_or((text, None), |(host, port)| (host, Some(port)));
-    let in_host = |c: char| c.is_alphanumeric() || matches!(c, '.' | '-' | '_');
-    let is_port = |port: &str| port.bytes().all(|byte| byte.is_ascii_digit()) && port.parse::<u16>().is_ok_and(|port| port != 0);
-    !host.is_empty() && host.chars().all(in_host) && port.is_none_or(is_port)
 }
 
 /// Why nobody was reached, in one line.

@@ -1,6 +1,6 @@
 //! The query string: percent-decoded `key=value` pairs, as the old daemon reads them.
 //!
-//! A plus sign is a blank; of a repeated key the first value counts; unknown keys are ignored by the handlers.
+//! A plus sign is a blank; of a repeated key the first value counts; unknown keys are ignored by most handlers.
 //! Also [`segment`], the same for one segment of a path, where a plus sign is itself.
 //! Not here: what `labels` and `prefixes` mean (`lobby_core::select`).
 
@@ -46,6 +46,11 @@ impl Query<'_> {
     /// Every value of a key, in their order.
     pub fn all(&self, key: &str) -> impl Iterator<Item = &str> {
         self.pairs.iter().filter(move |(name, _)| name == key).map(|(_, value)| &**value)
+    }
+
+    /// Every key, as often as it is given.
+    pub(crate) fn keys(&self) -> impl Iterator<Item = &str> {
+        self.pairs.iter().map(|(name, _)| &**name)
     }
 
     /// Whether the key is there, with whatever value.

@@ -47,7 +47,7 @@ pub struct Store {
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
     /// Another process uses the folder. Set DATA_DIR to another one.
-    #[error("data folder {0:?} is used by another process: set DATA_DIR to another folder")]
+    #[error("data folder {0:?} is used by another process: end that one, or set DATA_DIR to another folder")]
     Taken(PathBuf),
     /// The folder or a file in it cannot be read or written.
     #[error("data folder: {path:?}")]

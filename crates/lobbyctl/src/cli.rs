@@ -3,9 +3,9 @@
 //! The Go tools take long options with one dash; those are rewritten before clap sees them.
 //! Not here: the arguments of gossip's verbs (`gossip`), what a verb does (`cmd/<verb>.rs`).
 
-use std::ffi::OsString;
+use std::{collections::BTreeSet, ffi::OsString};
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 use lobby::client::{Client, ClientError, Label};
 
 pub(crate) mod gossip;
@@ -99,7 +99,7 @@ pub(crate) enum Command {
     },
     /// Every node with its state, failed ones too
     Nodes {
-        /// Nearest to this node first (name, id, or _agent), with the estimated round trip to it
+        /// Nearest to this node first (name, id or 8 digits of it, or _agent), with the estimated round trip to it
         #[arg(long, value_name = "NODE")]
         near: Option<String>,
     },
@@ -126,7 +126,7 @@ pub(crate) enum Command {
     Query(gossip::Query),
     /// Estimated round trip between two nodes
     Rtt {
-        /// A name or an id
+        /// A name, or an id (8 digits or more of it)
         a: String,
         /// Another one; without it the daemon's own node
         #[arg(default_value = "_agent", hide_default_value = true)]
@@ -140,7 +140,7 @@ pub(crate) enum Command {
     },
     /// Make everybody forget a failed node
     ForceLeave {
-        /// A name or an id
+        /// A name, or an id (8 digits or more of it)
         node: String,
         /// Forget also that it was ever there
         #[arg(long)]
@@ -206,12 +206,15 @@ impl Cli {
 
 /// Rewrites the old tools' `-host H` and `-host=H` to `--host H`, up to a `--`.
 pub(crate) fn double_dashed(args: impl Iterator<Item = OsString>) -> Vec<OsString> {
-    const LONG: &[&str] = &["proto", "host", "port", "token", "json", "help", "version"];
+    let mut command = Cli::command();
+    // Adds what clap has of its own, such as `help`.
+    command.build();
+    let long = long_options(&command);
     let mut options = true;
     let rewrite = |arg: OsString| {
         options &= arg != "--";
         let name = arg.to_str().and_then(|text| text.strip_prefix('-')).map(|text| text.split('=').next().unwrap_or(text));
-        if options && name.is_some_and(|name| LONG.contains(&name)) {
+        if options && name.is_some_and(|name| long.contains(name)) {
             let mut dashed = OsString::from("-");
             dashed.push(arg);
             return dashed;
@@ -221,10 +224,14 @@ pub(crate) fn double_dashed(args: impl Iterator<Item = OsString>) -> Vec<OsStrin
     args.map(rewrite).collect()
 }
 
+/// The long options of a command and of all below it.
+fn long_options(command: &clap::Command) -> BTreeSet<String> {
+    let own = command.get_arguments().filter_map(|arg| arg.get_long()).map(str::to_owned);
+    own.chain(command.get_subcommands().flat_map(long_options)).collect()
+}
+
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory;
-
     use super::*;
 
     #[test]
@@ -244,6 +251,17 @@ mod tests {
         let args = ["lobbyctl", "-host", "h", "-port=1", "-h", "--json", "-x", "--", "-host"];
         let got = double_dashed(args.iter().map(OsString::from));
         assert_eq!(got, ["lobbyctl", "--host", "h", "--port=1", "-h", "--json", "-x", "--", "-host"]);
+        for line in [
+            "members -state alive -label=x",
+            "query -timeout 1s -no-ack -relay-factor=2 -node a x",
+            "event -service s -tag t x",
+            "force-leave -prune n",
+            "events -watch -name x",
+            "nodes -near a -json",
+        ] {
+            let args = double_dashed(std::iter::once("lobbyctl").chain(line.split(' ')).map(OsString::from));
+            Cli::try_parse_from(args).unwrap_or_else(|err| panic!("{line}: {err}"));
+        }
     }
 
     #[test]

@@ -55,7 +55,9 @@ pub(crate) fn report(err: &anyhow::Error) -> ExitCode {
         }
         ClientError::Refused { status: 404, .. } => (1, Some("`lobbyctl nodes` shows who is known")),
         ClientError::Refused { status: 502, message } if message.starts_with("join:") => {
-            (1, Some("the daemon goes on trying; its log says more"))
+            // Nothing comes of trying that again.
+            let ourselves = message.trim_end().split("; ").all(|reason| reason.ends_with("that is ourselves"));
+            (1, (!ourselves).then_some("the daemon goes on trying; `lobbyctl members` shows when it has joined"))
         }
         ClientError::Refused { status: 429 | 503 | 504, .. } => (1, Some("try again in a moment")),
         ClientError::Refused { status: 501, .. } => (1, Some("add gossip to the daemon's DRIVER")),

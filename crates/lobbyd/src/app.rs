@@ -30,7 +30,7 @@ const SPARE_DESCRIPTORS: usize = 256;
 /// Runs the daemon to its end.
 pub(crate) async fn run(config: Config) -> anyhow::Result<()> {
     let mut signals = Signals::listen().context("listening to signals")?;
-    let data = data_dir::open(config.data_dir.as_deref(), config.dev)?;
+    let data = data_dir::open(config.data_dir.as_deref(), config.dev).await?;
     let (builder, http) = agent(config, data.store)?;
     // Bound before anybody is told of us, answered after: a port that is taken must not look like a short visit.
     let (tcp, unix) = listen(&http).await?;

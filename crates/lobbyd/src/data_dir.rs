@@ -7,7 +7,10 @@
 //!                  that can be written; none: a temporary identity, said once
 //! ```
 
-use std::path::{Path, PathBuf};
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use lobby::store::{Store, StoreError};
 use tempfile::TempDir;
@@ -18,10 +21,16 @@ pub(crate) struct DataDir {
     pub(crate) temporary: Option<TempDir>,
 }
 
+/// A predecessor that has said goodbye takes half a second to end; a slow one is waited for this long.
+const PREDECESSOR: Duration = Duration::from_secs(3);
+
+/// Between two looks whether it has ended.
+const LOOK: Duration = Duration::from_millis(50);
+
 /// Opens the data folder.
-pub(crate) fn open(configured: Option<&Path>, dev: bool) -> anyhow::Result<DataDir> {
+pub(crate) async fn open(configured: Option<&Path>, dev: bool) -> anyhow::Result<DataDir> {
     if let Some(folder) = configured {
-        return Ok(DataDir { store: Store::open(folder)?, temporary: None });
+        return Ok(DataDir { store: when_free(folder).await?, temporary: None });
     }
     if dev {
         let temporary = tempfile::Builder::new().prefix("lobbyd-dev-").tempdir()?;
@@ -38,9 +47,43 @@ pub(crate) fn open(configured: Option<&Path>, dev: bool) -> anyhow::Result<DataD
     Ok(DataDir { store: Store::temporary(), temporary: None })
 }
 
+/// Opens this folder, as soon as the process that uses it has ended.
+async fn when_free(folder: &Path) -> Result<Store, StoreError> {
+    let wait = async {
+        loop {
+            match Store::open(folder) {
+                Err(StoreError::Taken(_)) => tokio::time::sleep(LOOK).await,
+                result => return result,
+            }
+        }
+    };
+    match tokio::time::timeout(PREDECESSOR, wait).await {
+        Ok(result) => result,
+        Err(_) => Store::open(folder),
+    }
+}
+
 fn bases() -> Vec<PathBuf> {
     let home = || std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".local/state"));
     let state = std::env::var_os("XDG_STATE_HOME").map(PathBuf::from).or_else(home);
     let user = state.filter(|folder| folder.is_absolute()).map(|folder| folder.join("lobby"));
     std::iter::once(PathBuf::from("/var/lib/lobby")).chain(user).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_predecessor_that_ends_is_waited_for_and_one_that_stays_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let predecessor = Store::open(folder.path()).unwrap();
+        let err = open(Some(folder.path()), false).await.err().unwrap();
+        assert!(err.to_string().contains("used by another process"), "{err}");
+        tokio::spawn(async move {
+            tokio::time::sleep(PREDECESSOR / 2).await;
+            drop(predecessor);
+        });
+        assert!(open(Some(folder.path()), false).await.is_ok());
+    }
 }

@@ -8,7 +8,11 @@
 //! A full command queue makes the caller wait; a full query queue drops the query, which its asker sees as no answer.
 //! Not here: how any of it travels (`lobby-gossip`).
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    net::{IpAddr, Ipv6Addr, SocketAddr},
+    sync::Arc,
+    time::Duration,
+};
 
 use bytes::Bytes;
 use imbl::Vector;
@@ -40,6 +44,24 @@ pub const FILTER_BYTES: usize = 128;
 
 /// Largest answer to a query. Up to 1 KiB goes by datagram, more by stream.
 pub const ANSWER_BYTES: usize = 64 * 1024;
+
+/// What a seed may be, for people.
+pub const SEED: &str = "host, host:port, an IP address with or without a port, or _name._tcp.domain";
+
+/// Whether a text may be a seed: as [`SEED`] says. Whether there is such a host is for the resolver to say.
+pub fn is_seed(text: &str) -> bool {
+    if text.parse::<IpAddr>().is_ok() || text.parse::<SocketAddr>().is_ok_and(|addr| addr.port() != 0) {
+        return true;
+    }
+    let bracketed = text.strip_prefix('[').and_then(|text| text.strip_suffix(']'));
+    if let Some(ip) = bracketed {
+        return ip.parse::<Ipv6Addr>().is_ok();
+    }
+    let (host, port) = text.split_once(':').map_or((text, None), |(host, port)| (host, Some(port)));
+    let in_host = |c: char| c.is_alphanumeric() || matches!(c, '.' | '-' | '_');
+    let is_port = |port: &str| port.bytes().all(|byte| byte.is_ascii_digit()) && port.parse::<u16>().is_ok_and(|port| port != 0);
+    !host.is_empty() && host.chars().all(in_host) && port.is_none_or(is_port)
+}
 
 /// Through how many others an answer may travel. Serf's users take 1 to 3.
 pub const RELAYS: u8 = 5;

@@ -140,11 +140,14 @@ impl Loop {
     }
 
     fn use_keyring(&mut self, keyring: Arc<Keyring>) {
+        let names = self.engine.keys().own;
+        // The names only: no key stands in a log.
+        tracing::info!(seals = names.first().map_or("", |name| name), accepted = %names.join(" "), "the gossip keys changed");
         if let Some(folder) = &self.folder {
             folder.save_keys(&keyring);
         }
         self.context.keyring = keyring;
-        self.fingerprints.send_replace(self.engine.keys().own);
+        self.fingerprints.send_replace(names);
     }
 
     /// A helper task, which ends with the loop at the latest.

@@ -14,6 +14,7 @@ use tokio::{
 };
 
 mod agent;
+mod captured;
 mod death;
 mod found;
 mod verbs;

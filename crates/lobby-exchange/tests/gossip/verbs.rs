@@ -4,11 +4,14 @@ use std::{fs, os::unix::fs::PermissionsExt, time::Duration};
 
 use bytes::Bytes;
 use lobby_core::port::gossip::{Filter, GossipCommand, GossipError, KeyChange, KeyOutcome, NewEvent, NewQuery, QueryNews};
-use lobby_exchange::gossip::Config;
+use lobby_exchange::gossip::{Config, Key};
 use lobby_testkit::TempDir;
 use tokio::{sync::mpsc, time::timeout};
 
-use crate::agent::{Agent, SOON, config, three};
+use crate::{
+    agent::{Agent, SOON, config, three},
+    captured::Log,
+};
 
 /// The keys of 32 bytes 1, of 32 bytes 2, as people write them.
 const ONE: &str = "AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE=";
@@ -132,6 +135,29 @@ async fn a_rotation_reaches_streams_and_the_file_and_outlives_a_restart() {
     let counted = || first.stats.received_count(lobby_core::stats::PacketKind::Stream, lobby_core::stats::Verdict::WrongKey) > 0;
     lobby_testkit::eventually_async(SOON, || async { lobby_testkit::expect(counted(), ()) }).await;
     assert!(!stranger.warm);
+}
+
+#[tokio::test]
+async fn each_change_of_the_keys_is_one_line_with_names_and_no_key() {
+    let log = Log::start();
+    let mut agents = [Agent::start(1, config(Vec::new(), &[1])).await];
+    agents[0].until("nobody else", |agent| agent.warm).await;
+    for wanted in [KeyChange::Install(TWO.into()), KeyChange::Use(TWO.into()), KeyChange::Remove(ONE.into())] {
+        change_when_ready(&mut agents, &wanted).await;
+        // Nothing changes the second time.
+        let _ = change(&mut agents, wanted).await;
+    }
+    let [agent] = agents;
+    agent.stop().await;
+    let [one, two] = [1, 2].map(|byte| Key::from_bytes([byte; 32]).fingerprint());
+    let expected = [(&one, format!("{one} {two}")), (&two, format!("{two} {one}")), (&two, two.clone())]
+        .map(|(seals, accepted)| format!("INFO message=the gossip keys changed seals=\"{seals}\" accepted={accepted}"));
+    let lines = log.lines();
+    assert_eq!(
+        lines.iter().filter(|line| line.contains("keys changed")).collect::<Vec<_>>(),
+        expected.iter().collect::<Vec<_>>()
+    );
+    assert!(lines.iter().all(|line| ![ONE, TWO].iter().any(|key| line.contains(key))), "{lines:?}");
 }
 
 #[tokio::test]

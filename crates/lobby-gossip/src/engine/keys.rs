@@ -11,6 +11,7 @@ use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use lobby_core::{
+    catalog::AGENT_GRACE,
     id::NodeId,
     port::gossip::{Filter, GossipError, KeyChange, KeyOutcome, Keys, NewEvent},
     time::Moment,
@@ -31,7 +32,7 @@ const TIMEOUT: Duration = Duration::from_secs(3);
 const REASON_BYTES: usize = 200;
 
 /// States of members that are not up and may be back.
-const AWAY: [&str; 2] = ["failed", "restarting"];
+const AWAY: [&str; 3] = ["failed", "restarting", "unattended"];
 
 /// What helps when such a member stands in the way.
 const NEVER_BACK: &str = "; `lobbyctl force-leave NODE --prune` is the way past a machine that never comes back";
@@ -101,7 +102,7 @@ impl Engine {
         if self.user.keys.change.is_some() {
             return Err(GossipError::Busy("key changes"));
         }
-        let op = self.plan(change)?;
+        let op = self.plan(change, now)?;
         let mut payload = Vec::new();
         op.encode(&mut payload);
         let event = NewEvent { name: op.query_name().to_owned(), payload: payload.into(), filter: Filter::default() };
@@ -116,7 +117,7 @@ impl Engine {
     }
 
     /// What is to be done, if the cluster is ready for it.
-    fn plan(&self, change: KeyChange) -> Result<KeyOp, GossipError> {
+    fn plan(&self, change: KeyChange, now: Moment) -> Result<KeyOp, GossipError> {
         let refused = |why: String| Err(GossipError::Keys(why));
         if self.keyring.names().len() == 0 {
             return refused("this cluster has no keys: start its agents with GOSSIP_KEY".to_owned());
@@ -132,7 +133,7 @@ impl Engine {
             }
             KeyChange::Use(text) => {
                 let name = named(&text)?;
-                let lacking = self.names_of(|names| !names.contains(&name));
+                let lacking = self.names_of(now, |names| !names.contains(&name));
                 match lacking {
                     _ if !self.keyring.has(name) => refused(format!("this node does not have key {name}: install it first")),
                     None => Ok(KeyOp::Use(name)),
@@ -146,7 +147,7 @@ impl Engine {
                 if self.keyring.names().next() == Some(name) {
                     return refused(format!("this node seals with key {name}: take another one into use first"));
                 }
-                if let Some((users, hint)) = self.names_of(|names| names.first().is_none_or(|first| *first == name)) {
+                if let Some((users, hint)) = self.names_of(now, |names| names.first().is_none_or(|first| *first == name)) {
                     return refused(format!(
                         "{users} may still seal with key {name}: take another one into use everywhere first{hint}"
                     ));
@@ -161,10 +162,11 @@ impl Engine {
 
     /// The names of the members whose keys are such, the first three of them, and what helps against those that are not
     /// up. These count too: they will be back, with the keys that they had.
-    fn names_of(&self, wanted: impl Fn(&[KeyName]) -> bool) -> Option<(String, &'static str)> {
+    fn names_of(&self, now: Moment, wanted: impl Fn(&[KeyName]) -> bool) -> Option<(String, &'static str)> {
         let members = self.roster.standings(|_| true).filter(|(node, state)| *state != "left" && wanted(&self.reported(node.id)));
         let name = |id: NodeId| self.roster.record(id).map_or_else(|| id.to_string(), |record| record.name.to_string());
-        let mut names: Vec<_> = members.map(|(node, state)| (AWAY.contains(&state), name(node.id), state)).collect();
+        let names = members.map(|(node, state)| (name(node.id), self.word(node.id, state, now)));
+        let mut names: Vec<_> = names.map(|(name, state)| (AWAY.contains(&state), name, state)).collect();
         names.sort();
         let hint = if names.last()?.0 { NEVER_BACK } else { "" };
         let n_more = names.len().saturating_sub(3);
@@ -172,6 +174,17 @@ impl Engine {
         let shown = shown.map(|(is_away, name, state)| if *is_away { format!("{name} ({state})") } else { name.clone() });
         let shown = shown.collect::<Vec<_>>().join(", ");
         Some((if n_more > 0 { format!("{shown} and {n_more} more") } else { shown }, hint))
+    }
+
+    /// What the catalog calls this state, as far as can be told here: for a while after its end, a member counts as
+    /// unattended or restarting, later as failed.
+    fn word(&self, id: NodeId, state: &'static str, now: Moment) -> &'static str {
+        let is_recent = self.roster.down_since(id).is_none_or(|since| now.since(since) < AGENT_GRACE);
+        match state {
+            "failed" if is_recent && self.roster.is_unattended(id) => "unattended",
+            "restarting" if !is_recent => "failed",
+            _ => state,
+        }
     }
 
     /// The keys that a node's record lists; none when it lists none.

@@ -31,6 +31,11 @@ impl Roster {
         self.nodes.get(&id).is_some_and(|node| node.said_goodbye())
     }
 
+    /// Since when the member is down; `None` while it is up or unknown.
+    pub(crate) fn down_since(&self, id: NodeId) -> Option<Moment> {
+        self.nodes.get(&id).filter(|node| node.live_idx.is_none()).map(|node| node.since)
+    }
+
     /// There is proof of a live member's death, or of its life after all; what the catalog must hear.
     pub(crate) fn set_unattended(&mut self, id: NodeId, unattended: bool) -> Option<PeerEvent> {
         let node = self.nodes.get_mut(&id).filter(|node| node.live_idx.is_some() && node.unattended != unattended)?;
@@ -87,8 +92,10 @@ impl Roster {
             let member = node.member.as_ref()?;
             let phase = node.record.as_ref().map(|record| record.phase);
             let state = match member.state() {
+                // Also one that meant to come back.
+                _ if node.told == Told::Left => "left",
                 _ if node.said_goodbye() && phase == Some(Phase::Restarting) => "restarting",
-                _ if node.said_goodbye() || node.told == Told::Left => "left",
+                _ if node.said_goodbye() => "left",
                 State::Down => "failed",
                 _ if node.unattended => "unattended",
                 State::Suspect if !alive(*id) => "suspect",

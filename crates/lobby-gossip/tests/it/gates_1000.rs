@@ -27,8 +27,10 @@ fn a_large_cluster_is_idle_quick_and_notices_deaths() {
         let n = n();
         let mut sim = Sim::formed_beside(n, 1, seed, false);
         let (packets, bytes) = idle(&mut sim, 20);
-        println!("gate 2: N={n} seed={seed}: {packets:.2} packets/s, {bytes:.0} B/s (not sealed: 42 B less each)");
-        assert!(packets <= 5.0 && bytes <= 450.0, "{packets} packets/s, {bytes} B/s");
+        // The seal is left out here and costs 42 bytes a packet. The sums that members compare grow a little with the cluster.
+        let sealed = bytes + 42.0 * packets;
+        println!("gate 2: N={n} seed={seed}: {packets:.2} packets/s, {bytes:.0} B/s, sealed {sealed:.0} B/s");
+        assert!(packets <= 5.0 && sealed <= 650.0, "{packets} packets/s, {sealed} B/s");
         let (knows, known) = fresh_node(&mut sim);
         println!("gate 9: N={n} seed={seed}: knows all after {knows:?}, known by all after {known:?}");
         assert!(knows <= SEC && known <= SEC, "{knows:?} {known:?}");

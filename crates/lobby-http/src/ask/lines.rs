@@ -58,10 +58,10 @@ struct Lines {
 
 /// The answer that tells everything as it comes.
 pub(super) fn stream(asked: Asked) -> Response {
-    let Asked { app, name, asked, news, ack, silent, give_up, stop, permit } = asked;
+    let Asked { app, name, news, ack, silent, give_up, stop, permit } = asked;
     let body = Lines {
         app,
-        first: Some(Line::Asked { name, asked }),
+        first: Some(Line::Asked { name, asked: silent.n_asked() }),
         news,
         ack,
         silent,

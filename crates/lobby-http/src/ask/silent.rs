@@ -1,4 +1,4 @@
-//! Who should have said that it got a query, and has not: the members that gossip held alive when it was asked and whom
+//! Whom a query is for, and who of them should have said that it got it, and has not: the members that gossip held alive when it was asked and whom
 //! the filter takes, ourselves too.
 //!
 //! A member whose agent is gone for a moment (`unattended`) is among them: it was not reached either, and is still listed.
@@ -19,14 +19,19 @@ use crate::{App, who};
 /// The exchange that queries travel by.
 const GOSSIP: &str = "gossip";
 
-/// Those of whom nothing was heard. `None` when nobody was asked to acknowledge.
-pub(super) struct Silent(Option<BTreeSet<NodeId>>);
+/// Those of whom nothing was heard.
+pub(super) struct Silent {
+    /// How many the query is for.
+    n_asked: usize,
+    /// `None` when nobody was asked to acknowledge.
+    ids: Option<BTreeSet<NodeId>>,
+}
 
 impl Silent {
     /// Everybody who should get the query.
     pub(super) fn new(snapshot: &Snapshot, filter: &Filter, ack: bool) -> Self {
         // A filter that is none is gossip's to refuse.
-        let Some(matcher) = ack.then(|| Matcher::compile(filter).ok()).flatten() else { return Self(None) };
+        let Ok(matcher) = Matcher::compile(filter) else { return Self { n_asked: 0, ids: None } };
         let gossip = snapshot.links.iter().position(|link| &*link.name == GOSSIP);
         let is_up = |state| matches!(state, NodeState::Alive | NodeState::Suspect | NodeState::Unattended);
         let takes_part = |node: &&Node| {
@@ -35,12 +40,18 @@ impl Silent {
         };
         let others = snapshot.nodes.values().map(|node| &**node).filter(|node| !node.own);
         let meant = others.chain([&*snapshot.local]).filter(takes_part).filter(|node| matcher.matches(&node.record));
-        Self(Some(meant.filter_map(|node| node.record.origin.node_id()).collect()))
+        let ids: BTreeSet<_> = meant.filter_map(|node| node.record.origin.node_id()).collect();
+        Self { n_asked: ids.len(), ids: ack.then_some(ids) }
+    }
+
+    /// How many nodes the query is for, as far as we know.
+    pub(super) const fn n_asked(&self) -> usize {
+        self.n_asked
     }
 
     /// This node said something.
     pub(super) fn heard(&mut self, id: NodeId) {
-        if let Some(ids) = &mut self.0 {
+        if let Some(ids) = &mut self.ids {
             ids.remove(&id);
         }
     }
@@ -49,6 +60,6 @@ impl Silent {
     pub(super) fn names(&self, app: &App) -> Option<Vec<Who>> {
         let snapshot = app.state.handles.reader.snapshot();
         let still = |id: &&NodeId| who::node(&snapshot, **id).is_some();
-        self.0.as_ref().map(|ids| ids.iter().filter(still).map(|id| Who::new(app, *id)).collect())
+        self.ids.as_ref().map(|ids| ids.iter().filter(still).map(|id| Who::new(app, *id)).collect())
     }
 }

@@ -51,6 +51,8 @@ async fn the_coordinate_of_one_node() {
     for (node, names) in [
         ("far", vec!["far"]),
         (&hex(2), vec!["far"]),
+        (&hex(2)[..8], vec!["far"]),
+        (&hex(1)[..8], vec!["here.example.com"]),
         ("twin", vec!["twin"]),
         ("_agent", vec!["here.example.com"]),
         ("here.example.com", vec!["here.example.com"]),
@@ -117,6 +119,7 @@ async fn nodes_sorted_by_distance() {
     for (near, status) in [("nobody", 404), ("twin", 409), (&hex(5), 404)] {
         assert_eq!(served.get(&format!("/v1/nodes?near={near}")).await.status, status, "{near}");
     }
+    assert_eq!(list(&hex(2)[..8]).await, list("far").await);
     let plain = served.get("/v1/nodes?near=").await;
     assert!(!plain.text().contains("distance_ms"), "{}", plain.text());
 }

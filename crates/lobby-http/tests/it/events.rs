@@ -74,6 +74,17 @@ async fn what_cannot_be_fired_says_why() {
         ("/v1/event/fire/x?node=%", 400, "query: bad percent-encoding"),
         (&format!("/v1/event/fire/x?node={}&label={long}", "p".repeat(64)), 400, "filter: 129 bytes in all patterns together"),
         ("/v1/event/fire/x?node=[", 400, "node: \"[\" is no regular expression"),
+        (
+            "/v1/event/fire/x?label=a&lable=role:db",
+            400,
+            "query: unknown parameter \"lable\"; accepted are node, service, tag, label,",
+        ),
+        ("/v1/event/fire/x?Node=a", 400, "query: unknown parameter \"Node\""),
+        (
+            "/v1/event/fire/x?node=[&dc=&ns=a&partition=b&token=c&pretty&stale&consistent&service=x&tag=y&relay-factor=1",
+            400,
+            "node: \"[\" is no regular expression",
+        ),
         ("/v1/event/fire/x?dc=dc2", 500, "No path to datacenter"),
         ("/v1/event/fire/a/b", 404, "no route"),
     ] {
@@ -82,7 +93,7 @@ async fn what_cannot_be_fired_says_why() {
     }
     let (code, text) = refused("/v1/event/fire/x", &"x".repeat(EVENT_PAYLOAD_BYTES + 1)).await;
     assert_eq!((code, text.as_str()), (413, "body: too large; at most 1024 bytes are accepted\n"));
-    assert_eq!(gossip.asked().len(), 1, "only the pattern is gossip's to judge");
+    assert_eq!(gossip.asked().len(), 2, "only the pattern is gossip's to judge");
 }
 
 fn index_of(answer: &Answer) -> u64 {

@@ -125,7 +125,12 @@ impl Fleet {
 
     /// A live node that gossip knows.
     pub(crate) fn node(self, id: u8, name: &str, texts: &[&str]) -> Self {
-        let origin = Origin::Node(NodeId::from_bytes([id; 16]));
+        self.of_id(NodeId::from_bytes([id; 16]), name, texts)
+    }
+
+    /// The same with an id that is not one byte again and again.
+    pub(crate) fn of_id(self, id: NodeId, name: &str, texts: &[&str]) -> Self {
+        let origin = Origin::Node(id);
         self.event(GOSSIP, PeerEvent::Record(record(origin.clone(), name, texts)))
             .event(GOSSIP, PeerEvent::Seen(origin, Duration::ZERO))
     }

@@ -110,7 +110,7 @@ async fn chunk(reader: &mut BufReader<TcpStream>) -> String {
     String::from_utf8(bytes).unwrap().trim_end().to_owned()
 }
 
-const ASKED: &str = "{\"type\":\"asked\",\"name\":\"load\",\"asked\":3}";
+const ASKED: &str = "{\"type\":\"asked\",\"name\":\"load\",\"asked\":2}";
 const ACK: &str = "{\"type\":\"ack\",\"id\":\"02020202020202020202020202020202\",\"name\":\"web\"}";
 const OWN: &str = "{\"id\":\"01010101010101010101010101010101\",\"name\":\"here.example.com\"}";
 const ANSWER: &str =

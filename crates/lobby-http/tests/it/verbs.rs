@@ -6,12 +6,15 @@ use axum::{
     body::Body,
     http::{Request, StatusCode},
 };
-use lobby_core::port::gossip::{GossipCommand, GossipError, JoinOutcome};
+use lobby_core::{
+    id::NodeId,
+    port::gossip::{GossipCommand, GossipError, JoinOutcome},
+};
 use lobby_http::Config;
 
 use crate::{
     fixture::{Fleet, config, from, local},
-    gossip::{Gossip, gossip, hex, serve, serve_with},
+    gossip::{Gossip, gossip, hex, id, serve, serve_with},
 };
 
 /// Reaches whoever has port 1314, and nobody else.
@@ -82,6 +85,37 @@ fn leaving() -> Gossip {
         });
         format!("{}{}", id.as_bytes()[0], if prune { " prune" } else { "" })
     })
+}
+
+#[tokio::test]
+async fn eight_digits_of_an_id_name_a_node() {
+    let gossip = leaving();
+    // The name of node 5 looks like the beginning of the id of node 4.
+    let fleet = Fleet::new(&[]).node(3, "db", &[]).node(4, "web", &[]).node(5, "04040404", &[]).node(0xab, "x", &[]);
+    let mut near = *id(0xab).as_bytes();
+    near[15] = 0;
+    let near = NodeId::from_bytes(near);
+    let fleet = fleet.of_id(near, "y", &[]).failed(3);
+    let served = serve(fleet, &gossip);
+    let leave = async |node: &str| {
+        let answer = served.put(&format!("/v1/agent/force-leave/{node}"), "").await;
+        (answer.status.as_u16(), answer.text().to_owned())
+    };
+    assert_eq!(leave("03030303").await.0, 200);
+    assert_eq!(leave("04040404").await.0, 200, "a name comes first");
+    assert_eq!(leave("040404040").await.0, 200);
+    assert_eq!(gossip.asked(), ["3", "5", "4"]);
+    for unknown in ["0303030", "03030304", "0303030x", &format!("{}0", hex(3))] {
+        assert_eq!(leave(unknown).await, (404, format!("no node \"{unknown}\"\n")));
+    }
+    let text = format!("several ids begin with ABABABAB: use more of one: {near}, {}\n", hex(0xab));
+    assert_eq!(leave("ABABABAB").await, (409, text.clone()));
+    // The other routes have the same rule.
+    for path in ["/v1/coordinate/node/ABABABAB", "/v1/nodes?near=ABABABAB"] {
+        let answer = served.get(path).await;
+        assert_eq!((answer.status.as_u16(), answer.text()), (409, text.as_str()), "{path}");
+    }
+    assert_eq!(gossip.asked().len(), 3);
 }
 
 #[tokio::test]

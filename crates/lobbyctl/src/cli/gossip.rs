@@ -5,7 +5,13 @@
 use std::time::Duration;
 
 use clap::{Args, Subcommand};
-use lobby::{client::Audience, core::port::gossip::RELAYS};
+use lobby::{
+    client::Audience,
+    core::port::gossip::{QUERY_TIME, RELAYS},
+};
+
+/// The longest that daemons hold a request for answers.
+const LONGEST: Duration = Duration::from_secs(60);
 
 /// Which members are shown.
 #[derive(Debug, Args)]
@@ -121,7 +127,7 @@ pub(crate) fn address(text: &str) -> Result<String, String> {
     }
 }
 
-/// A number of seconds, or with the unit ms, s or m; from a millisecond to a minute, the longest that daemons wait.
+/// A number of seconds, or with the unit ms, s or m; as short and as long as daemons accept.
 fn time(text: &str) -> Result<Duration, String> {
     let (number, unit) = text.split_at(text.find(|c: char| c.is_ascii_alphabetic()).unwrap_or(text.len()));
     let seconds = match unit {
@@ -130,8 +136,9 @@ fn time(text: &str) -> Result<Duration, String> {
         "m" => 60.0,
         _ => f64::NAN,
     };
-    let time = number.parse::<f64>().ok().map(|number| number * seconds).filter(|time| (0.001..=60.0).contains(time));
-    time.map(Duration::from_secs_f64).ok_or_else(|| "expected a time from 1ms to 1m, such as 500ms or 2s".into())
+    let time = number.parse::<f64>().ok().and_then(|number| Duration::try_from_secs_f64(number * seconds).ok());
+    let time = time.filter(|time| (*QUERY_TIME.start()..=LONGEST).contains(time));
+    time.ok_or_else(|| "expected a time from 50ms to 1m, such as 500ms or 2s".into())
 }
 
 #[cfg(test)]
@@ -140,10 +147,12 @@ mod tests {
 
     #[test]
     fn times() {
-        for (text, millis) in [("2s", 2000), ("2", 2000), ("0.5", 500), ("500ms", 500), ("1m", 60_000), ("1.5s", 1500)] {
+        for (text, millis) in
+            [("2s", 2000), ("2", 2000), ("0.5", 500), ("500ms", 500), ("1m", 60_000), ("1.5s", 1500), ("50ms", 50)]
+        {
             assert_eq!(time(text), Ok(Duration::from_millis(millis)), "{text}");
         }
-        for text in ["", "s", "0", "0s", "-1s", "1h", "1 s", "61s", "2m", "NaN", "inf", "1e9", "5sm"] {
+        for text in ["", "s", "0", "0s", "-1s", "1ms", "49ms", "1h", "1 s", "61s", "2m", "NaN", "inf", "1e9", "5sm"] {
             assert!(time(text).is_err(), "{text}");
         }
     }

@@ -1,6 +1,6 @@
 //! `query NAME [PAYLOAD]`: asks everybody, or whom the options name, and prints what comes back as it comes.
 //!
-//! That nobody answers is no failure: whether anybody should have is for the caller to say. Who did not even acknowledge is
+//! That nobody answers, or nobody was meant, is no failure: whether anybody should have is for the caller to say. Who did not even acknowledge is
 //! named.
 
 use lobby::client::{Client, News, NodeName, Query};
@@ -25,10 +25,10 @@ pub(crate) async fn run(client: &Client, query: &gossip::Query, out: Output) -> 
             relays: query.relay_factor,
         })
         .await?;
-    let mut n_asked = 0;
+    let mut n_asked = None;
     while let Some(news) = asking.next().await? {
         match &news {
-            News::Asked { asked, .. } => n_asked = *asked,
+            News::Asked { asked, .. } => n_asked = Some(*asked),
             // Of a newer daemon, which still says the rest.
             News::Other => continue,
             _ => {}
@@ -44,7 +44,7 @@ pub(crate) async fn run(client: &Client, query: &gossip::Query, out: Output) -> 
     Ok(())
 }
 
-fn text(news: &News, n_asked: u64, no_ack: bool) -> Vec<Vec<Cell>> {
+fn text(news: &News, n_asked: Option<u64>, no_ack: bool) -> Vec<Vec<Cell>> {
     match news {
         News::Ack { id, name } => vec![vec![plain("ack   "), plain(show::node(name.as_deref(), id))]],
         News::Answer { id, name, payload, .. } => {
@@ -52,7 +52,10 @@ fn text(news: &News, n_asked: u64, no_ack: bool) -> Vec<Vec<Cell>> {
             let row = |line: &str| vec![Cell(Tone::Good, "answer".into()), plain(name), plain(line)];
             show::payload(payload).split('\n').map(row).collect()
         }
+        News::End { acks: 0, answers: 0, .. } if n_asked == Some(0) => vec![vec![Cell(Tone::Doubtful, "no node matches".into())]],
         News::End { acks, answers, missing, .. } => {
+            // The daemon may not have known of all that acknowledge.
+            let n_asked = n_asked.unwrap_or_default().max(*acks);
             let acks = if no_ack { String::new() } else { format!("{acks} of {n_asked} acknowledged, ") };
             let missing = missing.iter().flatten();
             let missing = missing

@@ -1,4 +1,4 @@
-//! The verbs of gossip: what they ask a daemon, what people and scripts see, and how they end.
+//! The verbs of gossip: what they ask a daemon, what people and scripts see, and how they end. Not here: queries (`query`).
 
 use std::{
     io::{BufRead, BufReader, Write},
@@ -24,7 +24,7 @@ const MEMBERS: &str = r#"[
     {"id":"22112233445566778899aabbccddeeff","name":null,"address":"10.0.0.3:1314","state":"suspect","distance_ms":12.345}]"#;
 
 #[track_caller]
-fn begins(asked: &[String], want: &str) {
+pub(crate) fn begins(asked: &[String], want: &str) {
     assert!(asked[0].starts_with(&format!("{want} HTTP")), "wanted {want}: {asked:?}");
 }
 
@@ -119,6 +119,16 @@ fn join_says_how_many_were_reached() {
     let output = run(daemon.address.port(), &["join", "x"]);
     assert_eq!(output.status.code(), Some(1));
     assert!(stderr(&output).contains("nobody of this cluster answered: x: refused\nhint: "), "{}", stderr(&output));
+    assert!(stderr(&output).ends_with("hint: the daemon goes on trying; `lobbyctl members` shows when it has joined\n"));
+    for (why, hints) in [
+        ("x: that is ourselves", false),
+        ("x: that is ourselves; y: refused", true),
+        ("x: that is ourselves; y: that is ourselves", false),
+    ] {
+        let text = format!("join: nobody of this cluster answered: {why}\n");
+        let daemon = Canned::start(move |_, _| ("502 Bad Gateway".into(), text.clone()));
+        assert_eq!(stderr(&run(daemon.address.port(), &["join", "x"])).contains("hint:"), hints, "{why}");
+    }
     let daemon = Canned::start(|_, _| ("400 Bad Request".into(), "address: \"x:0\": expected host:port\n".into()));
     assert_eq!(run(daemon.address.port(), &["join", "x:0"]).status.code(), Some(64));
 }
@@ -219,77 +229,6 @@ fn watched_events_are_shown_once_and_waited_for() {
     assert!(daemon.asked().iter().skip(1).all(|request| request.contains("wait=60s")), "{:?}", daemon.asked());
     child.kill().unwrap();
     child.wait().unwrap();
-}
-
-const ANSWERS: &str = r#"{"type":"asked","name":"load","asked":3}
-{"type":"ack","id":"00ff","name":"a"}
-{"type":"answer","id":"00ff","name":"a","text":"0.5\n1.5\n","base64":"MC41CjEuNQo="}
-{"type":"later","x":1}
-{"type":"ack","id":"11ff","name":null}
-{"type":"end","end":"complete","acks":2,"answers":1}
-"#;
-
-#[test]
-fn a_query_prints_acks_and_answers_and_how_many() {
-    let args =
-        ["query", "load", "now", "--node", "a", "--node", "b.*", "--label", "x", "--timeout", "1.5s", "--relay-factor", "2"];
-    let asked = check(
-        ANSWERS,
-        &args,
-        expect![[r#"
-            ack     a
-            answer  a  0.5
-            answer  a  1.5
-            ack     11ff
-            2 of 3 acknowledged, 1 answered
-        "#]],
-    );
-    begins(&asked, "PUT /v1/ask/load?node=a%7C%28%3F%3Ab.*%29&label=x&timeout=1500ms&ack=true&relay=2&stream=true");
-    assert!(asked[0].ends_with("\nnow"), "{asked:?}");
-    let asked = check(
-        ANSWERS,
-        &["query", "load", "--no-ack", "--json"],
-        expect![[r#"
-            {"type":"asked","name":"load","asked":3}
-            {"type":"ack","id":"00ff","name":"a"}
-            {"type":"answer","id":"00ff","name":"a","text":"0.5\n1.5\n","base64":"MC41CjEuNQo="}
-            {"type":"ack","id":"11ff","name":null}
-            {"type":"end","end":"complete","acks":2,"answers":1}
-        "#]],
-    );
-    begins(&asked, "PUT /v1/ask/load?timeout=2000ms&ack=false&relay=0&stream=true");
-}
-
-#[test]
-fn who_does_not_acknowledge_a_query_is_named() {
-    let daemon = Canned::start(|_, _| {
-        let news = "{\"type\":\"asked\",\"name\":\"x\",\"asked\":2}\n\
-                    {\"type\":\"ack\",\"id\":\"00112233445566778899aabbccddeeff\",\"name\":\"a\"}\n\
-                    {\"type\":\"end\",\"end\":\"complete\",\"acks\":1,\"answers\":0,\"missing\":[{\"id\":\"11ff\",\"name\":\"b\"},\
-                    {\"id\":\"22ff\",\"name\":null}]}\n";
-        ("200 OK".into(), news.into())
-    });
-    let text = |args: &[&str]| String::from_utf8(run(daemon.address.port(), args).stdout).unwrap();
-    let want = "ack     a\n1 of 2 acknowledged, 0 answered\nno ack  b\nno ack  22ff\n";
-    assert_eq!(text(&["query", "x"]), want);
-    assert_eq!(text(&["query", "x", "--node", "."]), want);
-    let json = text(&["query", "x", "--json"]);
-    assert!(json.ends_with("\"missing\":[{\"id\":\"11ff\",\"name\":\"b\"},{\"id\":\"22ff\",\"name\":null}]}\n"), "{json}");
-}
-
-#[test]
-fn a_query_that_is_cut_off_is_a_failure() {
-    let daemon = Canned::with_body("{\"type\":\"asked\",\"name\":\"x\",\"asked\":3}\n");
-    let output = run(daemon.address.port(), &["query", "x"]);
-    assert_eq!(output.status.code(), Some(69), "{output:?}");
-    let daemon = Canned::with_body("{\"type\":\"end\",\"end\":\"stopping\",\"acks\":0,\"answers\":0}\n");
-    let output = run(daemon.address.port(), &["query", "x"]);
-    assert_eq!(output.status.code(), Some(1), "{output:?}");
-    assert!(stderr(&output).contains("the query ended early: the daemon is stopping\nhint: "), "{}", stderr(&output));
-    let daemon = Canned::start(|_, _| ("501 Not Implemented".into(), "this agent does not gossip\n".into()));
-    let output = run(daemon.address.port(), &["query", "x"]);
-    assert_eq!(output.status.code(), Some(1), "{output:?}");
-    assert!(stderr(&output).contains("\nhint: add gossip"), "{}", stderr(&output));
 }
 
 #[test]

@@ -7,4 +7,5 @@ mod gossip;
 mod layers;
 mod papers;
 mod program;
+mod query;
 mod tidy;

@@ -2,7 +2,12 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use lobby::{ExchangeError, clock::Clock, gossip, nats, redis};
+use lobby::{
+    ExchangeError,
+    clock::Clock,
+    core::port::gossip::{SEED, is_seed},
+    gossip, nats, redis,
+};
 
 use super::{ConfigError, Driver, Gossip, Read};
 
@@ -36,6 +41,9 @@ pub(super) fn drivers(read: &Read<'_>) -> Result<Vec<Driver>, ConfigError> {
 fn gossip(read: &Read<'_>) -> Result<Gossip, ConfigError> {
     let bind: SocketAddr = read.parse("GOSSIP_ADDR", "IP:PORT, such as 0.0.0.0:1314")?;
     let join = read.list("GOSSIP_JOIN");
+    if join.iter().any(|seed| !is_seed(seed)) {
+        return Err(read.refuse("GOSSIP_JOIN", format!("a comma list, each {SEED}")));
+    }
     let keys = keys(read)?;
     let (is_loopback, insecure) = (bind.ip().is_loopback(), read.truth("GOSSIP_INSECURE")?);
     if !is_loopback && keys.is_empty() && !insecure {

@@ -104,6 +104,7 @@ fn refusals_name_the_setting_its_value_and_what_is_accepted() {
         (&[("GOSSIP_PROFILE", "moon")], &["GOSSIP_PROFILE", "moon", "lan, wan or fast"]),
         (&[("GOSSIP_ADDR", "here")], &["GOSSIP_ADDR", "here", "IP:PORT"]),
         (&[("GOSSIP_ADDR", "0.0.0.0:1314")], &["GOSSIP_ADDR", "GOSSIP_KEY", "GOSSIP_INSECURE"]),
+        (&[("GOSSIP_JOIN", "a,127.0.0.1:99999")], &["GOSSIP_JOIN", "99999", "host:port"]),
         (&[("GOSSIP_JOIN", "192.0.2.7:1314")], &["GOSSIP_JOIN", "192.0.2.7", "GOSSIP_ADDR"]),
         (&[("GOSSIP_KEY", "c2hvcnQ=")], &["GOSSIP_KEY", "<hidden>", "32 bytes"]),
         (&[("SOCKET", "/run/lobby.sock:9z")], &["SOCKET", "octal"]),

@@ -1,4 +1,4 @@
-//! Rules of drafts, one by one.
+//! The rules that drafts must keep, one by one: what is refused, what acts as something else.
 
 use super::*;
 

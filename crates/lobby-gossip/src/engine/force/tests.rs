@@ -145,3 +145,30 @@ fn leaves_in_question_are_bounded() {
     let copies = net.with(0, |engine, now| [0, ids.len() - 1].map(|idx| engine.take_force_leave(leave(ids[idx]), now)));
     assert_eq!(copies, [Verdict::Stale, Verdict::Ok]);
 }
+
+#[test]
+fn who_announced_a_restart_and_never_came_back_has_left_once_it_is_made_to() {
+    for prune in [false, true] {
+        let mut net = Net::formed(6, 2);
+        let id = net.id(5);
+        let state = |net: &Net, idx: usize| {
+            let view = net.engine(idx).view(net.now);
+            view.members.iter().find(|member| member.id == id).map(|member| member.state)
+        };
+        net.leave(5, true);
+        net.run(12_000 * MS);
+        assert!((0..5).all(|idx| state(&net, idx) == Some("restarting")));
+        net.with(0, |engine, now| engine.force_leave(id, prune, now)).unwrap();
+        net.run(15_000 * MS);
+        let expected = (!prune).then_some("left");
+        assert!((0..5).all(|idx| state(&net, idx) == expected), "prune {prune}: {:?}", state(&net, 0));
+        assert_eq!(net.told_about(id, Told::Left, net.now).len(), 5);
+        // Its next process is a member like any other.
+        net.log.clear();
+        net.restart(5, 101);
+        net.run(5000 * MS);
+        assert!((0..5).all(|idx| state(&net, idx) == Some("alive")));
+        let record = Told::Record(Generation(101), lobby_core::record::Phase::Running);
+        assert_eq!([Told::Seen, record].map(|told| net.told_about(id, told, net.now).len()), [5, 5]);
+    }
+}

@@ -316,3 +316,52 @@ fn no_key_stands_in_what_people_may_log() {
         assert!(!log.contains(&key(2).to_base64()) && !log.contains(&inner) && !log.contains("\\x02\\x02"));
     }
 }
+
+/// Says what its shell says when it is about to restart, and never comes back.
+fn restart_for_ever(fleet: &mut Fleet, idx: usize) {
+    fleet.nodes[idx].local.restart();
+    fleet.publish(idx);
+    fleet.with(idx, |engine, now| engine.handle(Input::Leave, now));
+    fleet.run(SEC);
+    fleet.kill(idx);
+}
+
+#[test]
+fn who_meant_to_be_back_is_in_the_way_until_it_is_made_to_leave_with_or_without_prune() {
+    for prune in [false, true] {
+        let mut fleet = Fleet::formed(4, &[key(1)]);
+        restart_for_ever(&mut fleet, 3);
+        change(&mut fleet, 1, install(2)).unwrap();
+        fleet.run(SEC);
+        let why = |fleet: &mut Fleet| change(fleet, 0, use_(2)).unwrap_err().to_string();
+        let text = why(&mut fleet);
+        assert!(text.contains("not reported by node-3 (restarting): "), "{text}");
+        fleet.run(lobby_core::catalog::AGENT_GRACE);
+        let text = why(&mut fleet);
+        assert!(text.contains("not reported by node-3 (failed): "), "as the catalog calls it: {text}");
+        fleet.with(1, |engine, now| engine.force_leave(id(3), prune, now)).unwrap();
+        fleet.run(SEC);
+        assert_eq!(change(&mut fleet, 0, use_(2)).unwrap().done, all(3), "prune {prune}");
+    }
+}
+
+#[test]
+fn a_member_in_the_way_whose_agent_alone_is_gone_is_called_unattended_for_the_grace() {
+    let mut fleet = Fleet::formed(4, &[key(1)]);
+    let number = fleet.with(1, |engine, now| engine.change_keys(install(2), now)).unwrap();
+    fleet.kill(3);
+    fleet.until(SEC, |fleet| fleet.engine(0).keyring.has(key(2).name()));
+    let proven = |fleet: &mut Fleet| fleet.with(0, |engine, _| engine.roster.set_unattended(id(3), true));
+    assert!(proven(&mut fleet).is_some(), "it is still up for foca");
+    let hint = "; `lobbyctl force-leave NODE --prune` is the way past a machine that never comes back";
+    let why = |fleet: &mut Fleet, state: &str| {
+        let text = change(fleet, 0, use_(2)).unwrap_err().to_string();
+        assert!(text.contains(&format!("not reported by node-3 ({state}): ")) && text.ends_with(hint), "{text}");
+    };
+    why(&mut fleet, "unattended");
+    fleet.until(10 * SEC, |fleet| fleet.engine(0).roster.down_since(id(3)).is_some());
+    why(&mut fleet, "unattended");
+    fleet.run(lobby_core::catalog::AGENT_GRACE);
+    why(&mut fleet, "failed");
+    assert_eq!(fleet.outcome(1, number).map(|outcome| outcome.silent), Some(vec![id(3)]));
+}
