@@ -72,6 +72,8 @@ pub mod membership;
 #[cfg(feature = "node")]
 mod node;
 #[cfg(feature = "node")]
+pub mod probe;
+#[cfg(feature = "node")]
 pub mod registry;
 #[cfg(feature = "node")]
 pub mod rlimit;

@@ -1,7 +1,8 @@
 //! One run of a command: a process group of its own, a deadline, its output in the log or kept as an answer.
 //!
 //! Hooks and handlers decide what is run and when; both run it here. Secrets of lobbyd are not inherited.
-//! Not here: who counts how it ended, and why it was run (`hook`, `handler`).
+//! Not here: who counts how it ended, and why it was run (`hook`, `handler`); scripts of checks, which share only how a
+//! command is made and its group killed (`probe::script`).
 
 use std::{
     process::{ExitStatus, Stdio},
@@ -24,7 +25,7 @@ const OUTPUT_BYTES: u64 = 64 * 1024;
 
 /// How long the output is read after the command's end: what it wrote is in the pipe by then, and a process that it left
 /// behind may hold the pipe for ever.
-const DRAIN: Duration = Duration::from_millis(100);
+pub(crate) const DRAIN: Duration = Duration::from_millis(100);
 
 /// Variables of lobbyd that hold secrets, each also known as `LOBBY_NAME`: a command that needs one is given it by
 /// whoever configures the command.
@@ -78,7 +79,24 @@ pub(crate) enum End {
 }
 
 /// The process group of a run: killed whole when dropped, so that a cancelled run leaves nothing behind.
-struct Group(Option<Pid>);
+pub(crate) struct Group(Option<Pid>);
+
+impl Group {
+    /// That of a child that [`command`] made.
+    pub(crate) fn of(child: &Child) -> Self {
+        Self(child.id().and_then(|id| Pid::from_raw(i32::try_from(id).ok()?)))
+    }
+
+    /// Who leads it.
+    pub(crate) fn leader(&self) -> Option<Pid> {
+        self.0
+    }
+
+    /// The command has ended: what it left in its group on purpose may go on.
+    pub(crate) fn release(mut self) {
+        self.0 = None;
+    }
+}
 
 impl Drop for Group {
     fn drop(&mut self) {
@@ -103,13 +121,12 @@ impl Job<'_> {
                 return (End::Failed, None);
             }
         };
-        let mut group = Group(child.id().and_then(|id| Pid::from_raw(i32::try_from(id).ok()?)));
-        crate::rlimit::restore_for(group.0);
+        let group = Group::of(&child);
+        crate::rlimit::restore_for(group.leader());
         let mut answer = Vec::new();
         let end = match self.feed_and_wait(&mut child, &mut answer).await {
             Ok(Ok(status)) => {
-                // What it left in its group on purpose may go on.
-                group.0 = None;
+                group.release();
                 self.report(status)
             }
             Ok(Err(err)) => {
@@ -187,7 +204,8 @@ impl Job<'_> {
     }
 }
 
-fn command(program: &str, arguments: &[String]) -> Command {
+/// A command in a process group of its own, with piped input and output and without our secrets.
+pub(crate) fn command(program: &str, arguments: &[String]) -> Command {
     let mut command = Command::new(program);
     command.args(arguments).process_group(0).kill_on_drop(true);
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
