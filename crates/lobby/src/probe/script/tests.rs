@@ -1,3 +1,5 @@
+//! Scripts of a real shell: exit codes, deadlines, process groups, outputs without an end.
+
 use super::*;
 use crate::probe::tests::{check, check_within, eventually, text};
 use lobby_core::check::{kind::Kind, output::Output};

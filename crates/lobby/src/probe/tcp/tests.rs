@@ -1,3 +1,5 @@
+//! Connections to real sockets: taken, refused, silent, and several addresses of one name.
+
 use tokio::net::TcpListener;
 
 use super::*;

@@ -1,3 +1,5 @@
+//! Datagrams to real sockets: answered, swallowed, refused, and several addresses.
+
 use super::*;
 use crate::probe::tests::{SOON, check, check_within, text};
 use lobby_core::check::kind::Kind;
