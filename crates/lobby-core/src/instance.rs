@@ -4,7 +4,7 @@
 //! An [`Instance`] in the hand is a proposal; what comes out of a record has passed [`Instance::validate`].
 //! Not here: checks (`check`), which address of the node stands for an empty one (outputs).
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use crate::limits;
 
@@ -22,14 +22,14 @@ pub struct Instance {
     pub id: Id,
     /// The name of the service.
     pub service: Id,
-    /// In the order in which they were given; at most [`limits::TAGS`].
-    pub tags: Vec<String>,
+    /// In the order in which they were given; at most [`limits::TAGS`]. Shared: the instances of one label family have the same.
+    pub tags: Arc<[String]>,
     /// IP address or host name; empty: that of the node.
     pub address: String,
     /// 0: none, so that it never reaches SRV records or proxies.
     pub port: u16,
-    /// At most [`limits::PAIRS`].
-    pub meta: BTreeMap<String, String>,
+    /// At most [`limits::PAIRS`]. Shared as tags are.
+    pub meta: Arc<BTreeMap<String, String>>,
     /// Other addresses by what they are for (`lan`, `wan`); at most [`limits::TAGGED_ADDRESSES`].
     pub tagged_addresses: BTreeMap<String, TaggedAddress>,
     /// Its share among the instances of its service.
@@ -76,10 +76,10 @@ impl Instance {
         Self {
             id,
             service,
-            tags: Vec::new(),
+            tags: Arc::default(),
             address: String::new(),
             port: 0,
-            meta: BTreeMap::new(),
+            meta: Arc::default(),
             tagged_addresses: BTreeMap::new(),
             weights: Weights::default(),
             enable_tag_override: false,
@@ -96,7 +96,7 @@ impl Instance {
         self.tags.iter().try_for_each(|tag| line("tags", tag, limits::TAG_BYTES))?;
         address("address", &self.address)?;
         value::at_most("meta", self.meta.len(), limits::PAIRS)?;
-        for (key, value) in &self.meta {
+        for (key, value) in &*self.meta {
             word("meta key", key, limits::PAIR_KEY_BYTES)?;
             line("meta value", value, limits::PAIR_VALUE_BYTES)?;
         }
@@ -137,8 +137,8 @@ mod tests {
     fn an_instance_at_its_bounds_is_accepted() {
         assert_eq!(check(|_| {}), Ok(()));
         let at_bounds = |instance: &mut Instance| {
-            instance.tags = vec!["x".repeat(limits::TAG_BYTES); limits::TAGS];
-            instance.meta = pairs(limits::PAIRS);
+            instance.tags = vec!["x".repeat(limits::TAG_BYTES); limits::TAGS].into();
+            instance.meta = pairs(limits::PAIRS).into();
             instance.address = "x".repeat(limits::ADDRESS_BYTES);
             instance.kind = "x".repeat(limits::KIND_BYTES);
             instance.tagged_addresses =
@@ -149,11 +149,11 @@ mod tests {
 
     #[test]
     fn one_more_than_the_bounds_is_refused_by_its_field() {
-        assert_eq!(field(|instance| instance.tags = vec![String::new(); limits::TAGS + 1]), "tags");
-        assert_eq!(field(|instance| instance.tags = vec!["x".repeat(limits::TAG_BYTES + 1)]), "tags");
-        assert_eq!(field(|instance| instance.meta = pairs(limits::PAIRS + 1)), "meta");
-        assert_eq!(field(|instance| instance.meta = [("x".repeat(129), String::new())].into()), "meta key");
-        assert_eq!(field(|instance| instance.meta = [("a".into(), "x".repeat(513))].into()), "meta value");
+        assert_eq!(field(|instance| instance.tags = vec![String::new(); limits::TAGS + 1].into()), "tags");
+        assert_eq!(field(|instance| instance.tags = vec!["x".repeat(limits::TAG_BYTES + 1)].into()), "tags");
+        assert_eq!(field(|instance| instance.meta = pairs(limits::PAIRS + 1).into()), "meta");
+        assert_eq!(field(|instance| instance.meta = Arc::new([("x".repeat(129), String::new())].into())), "meta key");
+        assert_eq!(field(|instance| instance.meta = Arc::new([("a".into(), "x".repeat(513))].into())), "meta value");
         assert_eq!(field(|instance| instance.kind = "x".repeat(limits::KIND_BYTES + 1)), "kind");
         let tagged = |count: usize| (0..count).map(|n| (n.to_string(), TaggedAddress::default())).collect();
         assert_eq!(field(|instance| instance.tagged_addresses = tagged(limits::TAGGED_ADDRESSES + 1)), "taggedaddresses");
@@ -162,9 +162,9 @@ mod tests {
     #[test]
     fn bad_values_are_refused_by_their_field() {
         assert_eq!(field(|instance| instance.address = "0.0.0.0".into()), "address");
-        assert_eq!(field(|instance| instance.tags = vec!["a\nb".into()]), "tags");
-        assert_eq!(field(|instance| instance.meta = [("a.b".into(), String::new())].into()), "meta key");
-        assert_eq!(field(|instance| instance.meta = [("a".into(), "\r".into())].into()), "meta value");
+        assert_eq!(field(|instance| instance.tags = ["a\nb".into()].into()), "tags");
+        assert_eq!(field(|instance| instance.meta = Arc::new([("a.b".into(), String::new())].into())), "meta key");
+        assert_eq!(field(|instance| instance.meta = Arc::new([("a".into(), "\r".into())].into())), "meta value");
         let any = TaggedAddress { address: "::".into(), port: 1 };
         assert_eq!(field(|instance| instance.tagged_addresses = [("lan".into(), any)].into()), "taggedaddresses address");
         assert_eq!(field(|instance| instance.kind = "a b".into()), "kind");

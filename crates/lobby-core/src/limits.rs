@@ -62,7 +62,7 @@ pub const KIND_BYTES: usize = 64;
 /// Longest JSON text that is kept for others without being understood, in bytes.
 pub const OPAQUE_BYTES: usize = 8192;
 
-/// Most ports of one service that labels make: each takes a copy of its tags and meta pairs.
+/// Most ports of one service that labels make: each is an instance of its own, with the same tags and meta pairs.
 pub const LABEL_PORTS: usize = 64;
 
 /// Longest name of a check in bytes: that of a service and the words around it fit twice.

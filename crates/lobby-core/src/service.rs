@@ -80,6 +80,7 @@ fn families<'a>(labels: impl IntoIterator<Item = &'a Label>) -> BTreeMap<&'a str
 fn family_instances(name: &Id, service: &Service<'_>) -> Vec<Instance> {
     let mut ports = BTreeSet::new();
     let mut plain = Instance::new(name.clone(), name.clone());
+    let (mut tags, mut meta) = (Vec::new(), BTreeMap::new());
     for label in &service.labels {
         let Some((kind, value)) = split(label.as_str()).and_then(|(_, rest)| rest?.split_once(':')) else { continue };
         match kind {
@@ -87,21 +88,22 @@ fn family_instances(name: &Id, service: &Service<'_>) -> Vec<Instance> {
             "host" if plain.address.is_empty() && address("host", value).is_ok() => plain.address = value.into(),
             "host" => {}
             "tag" => {
-                if !value.is_empty() && plain.tags.len() < limits::TAGS && line("tag", value, limits::TAG_BYTES).is_ok() {
-                    plain.tags.push(value.into());
+                if !value.is_empty() && tags.len() < limits::TAGS && line("tag", value, limits::TAG_BYTES).is_ok() {
+                    tags.push(value.to_owned());
                 }
             }
             key => {
                 let taken = word("key", key, limits::PAIR_KEY_BYTES).is_ok()
                     && line("value", value, limits::PAIR_VALUE_BYTES).is_ok()
-                    && plain.meta.len() < limits::PAIRS
-                    && !plain.meta.contains_key(key);
+                    && meta.len() < limits::PAIRS
+                    && !meta.contains_key(key);
                 if taken {
-                    plain.meta.insert(key.into(), value.into());
+                    meta.insert(key.to_owned(), value.to_owned());
                 }
             }
         }
     }
+    (plain.tags, plain.meta) = (tags.into(), meta.into());
     if ports.is_empty() {
         return vec![plain];
     }
@@ -128,6 +130,8 @@ fn split(label: &str) -> Option<(&str, Option<&str>)> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
     use crate::{
         id::{Generation, NodeId},
@@ -204,11 +208,19 @@ mod tests {
     }
 
     #[test]
+    fn the_instances_of_a_family_share_tags_and_pairs() {
+        let texts = ["port:1", "port:2", "tag:eu", "k:v"].map(|rest| format!("service:web:{rest}").parse::<Label>().unwrap());
+        let made = instances(&texts);
+        assert!(Arc::ptr_eq(&made[0].tags, &made[1].tags) && Arc::ptr_eq(&made[0].meta, &made[1].meta));
+    }
+
+    #[test]
     fn an_instance_is_shown_by_labels() {
         let mut instance = Instance::new("web-1".parse().unwrap(), "web".parse().unwrap());
         (instance.port, instance.address) = (80, "10.0.0.7".into());
         instance.tags = ["b", "a", "a", ""].map(Into::into).into();
-        instance.meta = [("ver", "3"), ("port", "x"), ("empty", "")].map(|(key, value)| (key.into(), value.into())).into();
+        let pairs = [("ver", "3"), ("port", "x"), ("empty", "")].map(|(key, value)| (key.into(), value.into()));
+        instance.meta = Arc::new(pairs.into());
         let shown: Vec<_> = labels(&instance).iter().map(ToString::to_string).collect();
         let want = ["", ":empty:", ":host:10.0.0.7", ":port:80", ":tag:a", ":tag:b", ":ver:3"];
         assert_eq!(shown, want.map(|rest| format!("service:web{rest}")));
@@ -221,9 +233,9 @@ mod tests {
     #[test]
     fn the_longest_values_still_make_labels() {
         let mut instance = Instance::new("i".parse().unwrap(), "n".repeat(limits::ID_BYTES).parse().unwrap());
-        instance.tags = vec!["t".repeat(limits::TAG_BYTES)];
+        instance.tags = ["t".repeat(limits::TAG_BYTES)].into();
         instance.address = "a".repeat(limits::ADDRESS_BYTES);
-        instance.meta = [("k".repeat(limits::PAIR_KEY_BYTES), "v".repeat(limits::PAIR_VALUE_BYTES))].into();
+        instance.meta = Arc::new([("k".repeat(limits::PAIR_KEY_BYTES), "v".repeat(limits::PAIR_VALUE_BYTES))].into());
         assert_eq!(labels(&instance).len(), 4);
     }
 }

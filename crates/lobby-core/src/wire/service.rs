@@ -9,7 +9,7 @@
 //! a later form is skipped, and flags and kinds that are not known mean nothing. Bytes come from the network and are
 //! hostile: a length is checked before anything is allocated, and every value passes its validator.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use bytes::BufMut;
 
@@ -42,7 +42,7 @@ pub fn encode_instance(instance: &Instance, out: &mut Vec<u8>) {
     put_varint(out, instance.tags.len() as u64);
     instance.tags.iter().for_each(|tag| put_text(out, tag));
     put_varint(out, instance.meta.len() as u64);
-    for (key, value) in &instance.meta {
+    for (key, value) in &*instance.meta {
         put_text(out, key);
         put_text(out, value);
     }
@@ -69,7 +69,7 @@ pub fn decode_instance(id: Id, bytes: &[u8]) -> Result<Instance, DecodeError> {
         port: read_u16(&mut reader)?,
         weights: Weights { passing: read_u16(&mut reader)?, warning: read_u16(&mut reader)? },
         tags: read_tags(&mut reader)?,
-        meta: read_meta(&mut reader)?,
+        meta: read_meta(&mut reader)?.into(),
         tagged_addresses: read_tagged_addresses(&mut reader)?,
         enable_tag_override: flags & TAG_OVERRIDE != 0,
         drain: flags & DRAIN != 0,
@@ -150,7 +150,7 @@ fn read_u16(reader: &mut Reader<'_>) -> Result<u16, DecodeError> {
     u16::try_from(reader.varint()?).map_err(|_| DecodeError::Range)
 }
 
-fn read_tags(reader: &mut Reader<'_>) -> Result<Vec<String>, DecodeError> {
+fn read_tags(reader: &mut Reader<'_>) -> Result<Arc<[String]>, DecodeError> {
     let count = reader.count(limits::TAGS)?;
     (0..count).map(|_| Ok(reader.text(limits::TAG_BYTES)?.into())).collect()
 }
@@ -232,10 +232,11 @@ mod tests {
         };
         assert_eq!(refused(|instance| instance.address = "0.0.0.0".into()), DecodeError::Text);
         assert_eq!(refused(|instance| instance.proxy = "{".into()), DecodeError::Text);
-        assert_eq!(refused(|instance| instance.tags = vec![String::new(); limits::TAGS + 1]), DecodeError::Range);
-        assert_eq!(refused(|instance| instance.tags = vec!["x".repeat(limits::TAG_BYTES + 1)]), DecodeError::Range);
-        let pairs =
-            |instance: &mut Instance| instance.meta = (0..=limits::PAIRS).map(|n| (n.to_string(), String::new())).collect();
+        assert_eq!(refused(|instance| instance.tags = vec![String::new(); limits::TAGS + 1].into()), DecodeError::Range);
+        assert_eq!(refused(|instance| instance.tags = ["x".repeat(limits::TAG_BYTES + 1)].into()), DecodeError::Range);
+        let pairs = |instance: &mut Instance| {
+            instance.meta = Arc::new((0..=limits::PAIRS).map(|n| (n.to_string(), String::new())).collect())
+        };
         assert_eq!(refused(pairs), DecodeError::Range);
     }
 

@@ -1,6 +1,6 @@
 //! Stored bytes of every released form: what version 0.1 wrote must decode for ever.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use lobby_core::{
     check::{
@@ -65,10 +65,10 @@ fn the_first_form_of_instances_and_checks() {
     check(&record);
     let pair = |key: &str, value: &str| (key.to_owned(), value.to_owned());
     let instance = Instance {
-        tags: vec!["b".into(), "a".into()],
+        tags: ["b".into(), "a".into()].into(),
         address: "10.0.0.7".into(),
         port: 8080,
-        meta: [pair("ver", "3")].into(),
+        meta: Arc::new([pair("ver", "3")].into()),
         tagged_addresses: [("lan".into(), TaggedAddress { address: "::1".into(), port: 81 })].into(),
         weights: Weights { passing: 10, warning: 300 },
         enable_tag_override: true,

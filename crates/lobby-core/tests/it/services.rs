@@ -64,10 +64,10 @@ fn instance() -> impl Strategy<Value = Instance> {
             Instance {
                 id,
                 service,
-                tags,
+                tags: tags.into(),
                 address,
                 port,
-                meta,
+                meta: meta.into(),
                 tagged_addresses,
                 weights,
                 enable_tag_override,
@@ -183,7 +183,7 @@ fn family() -> impl Strategy<Value = Vec<Instance>> {
     ("[a-z/#]([a-z/# ]{0,6}[a-z])?", host(), tags, meta, ports).prop_map(|(name, address, tags, meta, ports)| {
         let service: Id = name.parse().unwrap();
         let tags = tags.into_iter().collect();
-        let plain = Instance { address, tags, meta, ..Instance::new(service.clone(), service) };
+        let plain = Instance { address, tags, meta: meta.into(), ..Instance::new(service.clone(), service) };
         if ports.is_empty() {
             return vec![plain];
         }

@@ -110,12 +110,8 @@ async fn a_clone_ends_its_commands_before_it_goes() {
     let hub = Hub::new();
     let builder = Lobby::builder().name("a".parse().unwrap()).memory(hub.join()).handler(handler);
     let mut lobby = builder.start().await.unwrap();
-    let pid = loop {
-        match std::fs::read_to_string(&path) {
-            Ok(pid) => break pid.trim().to_owned(),
-            Err(_) => tokio::time::sleep(Duration::from_millis(5)).await,
-        }
-    };
+    let started = || std::future::ready(std::fs::read_to_string(&path));
+    let pid = lobby_testkit::eventually_async(Duration::from_secs(20), started).await.trim().to_owned();
     lobby._events.send((ExchangeId(0), PeerEvent::Cloned)).await.unwrap();
     assert!(matches!(lobby.ended().await, Err(AgentError::Cloned { .. })));
     lobby.leave().await;

@@ -14,6 +14,7 @@ use lobby_core::{
     record::{Record, meta},
     time::Moment,
 };
+use lobby_testkit::{eventually_async, expect};
 use tokio::task::JoinSet;
 
 use super::*;
@@ -22,6 +23,9 @@ mod gossip;
 
 const NET: ExchangeId = ExchangeId(0);
 const HOUR: Duration = Duration::from_secs(3600);
+
+/// For broken programs and slow machines only.
+const SOON: Duration = Duration::from_secs(20);
 
 /// Everything around the handlers.
 struct Scene {
@@ -50,17 +54,9 @@ fn local(n: u8, name: &str, labels: &[&str]) -> LocalRecord {
     local
 }
 
-/// Waits for a condition that is due; the time is for broken programs and slow machines only.
+/// Waits for a condition that is due.
 async fn eventually<T>(what: &str, mut condition: impl FnMut() -> Option<T>) -> T {
-    let wait = async {
-        loop {
-            if let Some(value) = condition() {
-                return value;
-            }
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-    };
-    tokio::time::timeout(Duration::from_secs(20), wait).await.unwrap_or_else(|_| panic!("never: {what}"))
+    eventually_async(SOON, || std::future::ready(condition().ok_or(what))).await
 }
 
 impl Scene {
@@ -147,12 +143,11 @@ impl Scene {
 
     /// Waits until the file has this content.
     async fn reads(&self, file: &str, want: &str) {
-        let wait = tokio::time::timeout(Duration::from_secs(20), async {
-            while self.read(file) != want {
-                tokio::time::sleep(Duration::from_millis(5)).await;
-            }
-        });
-        assert!(wait.await.is_ok(), "{file}: wanted {want:?}, got {:?}", self.read(file));
+        let look = || {
+            let content = self.read(file);
+            std::future::ready(expect(content == want, format!("{file}: wanted {want:?}, got {content:?}")))
+        };
+        eventually_async(SOON, look).await;
     }
 
     async fn counts(&self, counter: impl Fn(&AgentStats) -> &AtomicU64, want: u64) {

@@ -1,5 +1,7 @@
 //! What all kinds have in common, and help for the tests of each.
 
+use lobby_testkit::{eventually_async, expect};
+
 use super::*;
 
 /// Far above what any test needs, and below what a reader of a hanging test waits.
@@ -16,12 +18,7 @@ pub(super) async fn check_within(kind: &Kind, timeout: Duration, keep: usize) ->
 
 /// Waits until something is so.
 pub(super) async fn eventually(mut is_so: impl FnMut() -> bool) {
-    let wait = async {
-        while !is_so() {
-            tokio::task::yield_now().await;
-        }
-    };
-    tokio::time::timeout(SOON, wait).await.expect("it becomes so");
+    eventually_async(SOON, || std::future::ready(expect(is_so(), "it is not so yet"))).await;
 }
 
 pub(super) fn text(verdict: &Verdict) -> String {

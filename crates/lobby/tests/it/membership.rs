@@ -12,6 +12,7 @@ use lobby::{
     memory::Hub,
     store::Store,
 };
+use lobby_testkit::{eventually_async, expect};
 use tokio::time::timeout;
 
 use crate::saved::until;
@@ -43,12 +44,11 @@ impl Notes {
     }
 
     async fn eventually(&self, want: &[&str], holds: impl Fn(&[String]) -> bool) {
-        let wait = async {
-            while !holds(&self.0.lock().unwrap()) {
-                tokio::time::sleep(Duration::from_millis(2)).await;
-            }
+        let look = || {
+            let notes = self.0.lock().unwrap();
+            std::future::ready(expect(holds(&notes), format!("wanted {want:?}, got {notes:?}")))
         };
-        assert!(timeout(SOON, wait).await.is_ok(), "wanted {want:?}, got {:?}", self.0.lock().unwrap());
+        eventually_async(SOON, look).await;
     }
 }
 
