@@ -23,6 +23,7 @@ use crate::{
 };
 
 pub mod gossip;
+pub mod registry;
 
 /// Bound of the event queue: a full catalog of 4 096 nodes arrives without a wait.
 pub const EVENTS: usize = 4096;

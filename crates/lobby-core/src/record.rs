@@ -50,6 +50,8 @@ pub mod meta {
     pub const GOSSIP_KEYS: &str = "gossip-keys";
     /// Data centre of the node.
     pub const DATACENTER: &str = "datacenter";
+    /// `true` while the whole node takes nothing new. Absent or empty otherwise.
+    pub const DRAIN: &str = "drain";
 }
 
 /// One entry: its value, or a tombstone, and the version that made it so.

@@ -1,0 +1,267 @@
+//! The local registry as outputs see it: what programs may ask of it, and what it shows.
+//!
+//! ```text
+//! outputs ──commands (mpsc)──► registry ──view (watch)──► outputs
+//! ```
+//! A command is answered when it is on disk, in the view, and in a snapshot of the catalog. A full queue makes the caller
+//! wait. Not here: how it is done (the crate `lobby`), the words of bodies and files (`wire::definition`).
+
+use std::{sync::Arc, time::Duration};
+
+use imbl::OrdMap;
+use tokio::sync::{mpsc, oneshot, watch};
+
+use crate::{
+    check::{Status, spec::Spec, state::NotTtlError},
+    instance::{Id, Instance},
+    label::Label,
+    local::SetError,
+    time::Moment,
+};
+
+/// Bound of the command queue: the heartbeats of a thousand programs at once.
+pub const COMMANDS: usize = 1024;
+
+/// Most checks that one registration may bring along; nobody is known to need more than a handful.
+pub const CHECKS: usize = 64;
+
+/// The check that takes the whole node out, as Consul names it.
+pub const NODE_MAINTENANCE: &str = "_node_maintenance";
+
+/// What the id of a check that takes an instance out begins with, as Consul names it; the id of the instance follows.
+pub const SERVICE_MAINTENANCE: &str = "_service_maintenance:";
+
+/// A check of Consul's own that every member shows; nobody may register one of this id.
+pub const SERF_HEALTH: &str = "serfHealth";
+
+/// A check as somebody registers it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NewCheck {
+    /// Unique on this node.
+    pub id: Id,
+    /// For people.
+    pub name: String,
+    /// What its author says about it.
+    pub notes: String,
+    /// The instance it judges; `None`: all of the node.
+    pub instance: Option<Id>,
+    /// What it is.
+    pub spec: Spec,
+}
+
+/// An instance and the checks that come with it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Registration {
+    /// The instance.
+    pub instance: Instance,
+    /// Its checks, at most [`CHECKS`]. One of an id that is there already keeps its status and output.
+    pub checks: Vec<NewCheck>,
+    /// Whether checks of the instance that are not among these go.
+    pub replace_checks: bool,
+}
+
+/// What an operator takes out or drains.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Target {
+    /// Everything here.
+    Node,
+    /// One instance.
+    Instance(Id),
+}
+
+/// What an output asks of the registry.
+#[derive(Debug)]
+pub enum RegistryCommand {
+    /// Adds an instance, or replaces the one of its id.
+    Register(Box<Registration>, Answer<()>),
+    /// The same, until what is answered is dropped; not kept over a restart.
+    Hold(Box<Registration>, Answer<Held>),
+    /// Removes an instance and its checks.
+    Deregister(Id, Answer<()>),
+    /// Adds a check, or replaces the one of its id.
+    SetCheck(Box<NewCheck>, Answer<()>),
+    /// Removes a check.
+    RemoveCheck(Id, Answer<()>),
+    /// A program reports by itself.
+    Beat {
+        /// Its check, of the kind TTL.
+        check: Id,
+        /// How it is.
+        status: Status,
+        /// What it says; replaces the output.
+        note: String,
+        /// Told when it counts. Never waits for the disk.
+        answer: Answer<()>,
+    },
+    /// Takes something out, for a reason, or (`None`) back in.
+    Maintain(Target, Option<String>, Answer<()>),
+    /// Whether it takes nothing new.
+    Drain(Target, bool, Answer<()>),
+}
+
+/// Where a command's answer goes.
+pub type Answer<T> = oneshot::Sender<Result<T, RegistryError>>;
+
+/// A registration that lasts as long as this does.
+#[derive(Debug)]
+pub struct Held(#[expect(dead_code, reason = "its end is what counts")] oneshot::Sender<()>);
+
+impl Held {
+    /// What to hand out, and what ends when that is dropped.
+    pub fn new() -> (Self, oneshot::Receiver<()>) {
+        let (sender, ended) = oneshot::channel();
+        (Self(sender), ended)
+    }
+}
+
+/// Why a command was not carried out. Nothing was changed.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum RegistryError {
+    /// No instance of this id is registered here. Consul's clients look for the words.
+    #[error("unknown service ID {0:?}: ensure that the id of an instance is given, not the name of its service")]
+    UnknownInstance(String),
+    /// No check of this id is registered here.
+    #[error("unknown check ID {0:?}: ensure that the id of a check is given, not its name")]
+    UnknownCheck(String),
+    /// A label made the instance; whoever wants it gone removes the label.
+    #[error("the instance {id:?} is made by the label {label:?}: remove that")]
+    FromLabel {
+        /// Its id.
+        id: Id,
+        /// The first of its labels.
+        label: Label,
+    },
+    /// Only checks of the kind TTL take reports.
+    #[error(transparent)]
+    NotTtl(#[from] NotTtlError),
+    /// A value breaks its rules, or the record has no room.
+    #[error(transparent)]
+    Set(#[from] SetError),
+    /// The id is one of those that lobbyd gives itself.
+    #[error("the id {0:?} is reserved")]
+    Reserved(Id),
+    /// The check runs a command, which must be allowed first.
+    #[error("checks that run commands are off: set ENABLE_SCRIPT_CHECKS (enable_script_checks) to true")]
+    ScriptsDisabled,
+    /// The process that the instance is to be bound to is not there, or cannot be watched.
+    #[error("PID {pid}: {why}")]
+    Process {
+        /// Its id.
+        pid: u32,
+        /// What the system says.
+        why: Arc<str>,
+    },
+    /// There are too many of something.
+    #[error("{what}: at most {most} are accepted")]
+    TooMany {
+        /// Of what.
+        what: &'static str,
+        /// How many there may be.
+        most: usize,
+    },
+    /// It could not be written to disk.
+    #[error("not saved: {0}")]
+    NotSaved(Arc<str>),
+    /// The agent is stopping.
+    #[error("the agent is stopping")]
+    Stopping,
+}
+
+/// Who registered an instance.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// A program, over the API.
+    Api,
+    /// A file in the folder `services.d`, by its name.
+    File(Arc<str>),
+    /// An open connection, for as long as it is open.
+    Hold,
+}
+
+/// An instance that is registered here.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LocalInstance {
+    /// What is told of it.
+    pub instance: Arc<Instance>,
+    /// Who registered it.
+    pub source: Source,
+}
+
+/// A check that is registered here, with all that only its own agent knows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LocalCheck {
+    /// Its id.
+    pub id: Id,
+    /// For people.
+    pub name: Arc<str>,
+    /// What its author says about it.
+    pub notes: Arc<str>,
+    /// The instance it judges; `None`: all of the node.
+    pub instance: Option<Id>,
+    /// What it is.
+    pub spec: Arc<Spec>,
+    /// The status shown.
+    pub status: Status,
+    /// The status by results alone; differs from the one shown while it is flapping.
+    pub own_status: Status,
+    /// It changed so often that it is held at its worst.
+    pub is_flapping: bool,
+    /// What it said last, up to its own bound.
+    pub output: Arc<str>,
+    /// Since when the status shown is shown, as far as this process knows.
+    pub since: Moment,
+    /// How long its own status had been critical when this was published.
+    pub critical_for: Option<Duration>,
+    /// When the instance goes if it stays critical.
+    pub deregister_at: Option<Moment>,
+}
+
+/// Everything that is registered here. What labels make is not part of it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct LocalView {
+    /// By id.
+    pub instances: OrdMap<Id, Arc<LocalInstance>>,
+    /// By id.
+    pub checks: OrdMap<Id, Arc<LocalCheck>>,
+    /// The whole node takes nothing new.
+    pub is_draining: bool,
+}
+
+impl LocalView {
+    /// The checks of one instance, sorted by id.
+    pub fn checks_of(&self, instance: &Id) -> impl Iterator<Item = &Arc<LocalCheck>> {
+        self.checks.values().filter(move |check| check.instance.as_ref() == Some(instance))
+    }
+}
+
+/// Asks the registry and shows it. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct RegistryHandle {
+    commands: mpsc::Sender<RegistryCommand>,
+    view: watch::Receiver<Arc<LocalView>>,
+}
+
+impl RegistryHandle {
+    /// Commands go to whoever holds the other end.
+    pub const fn new(commands: mpsc::Sender<RegistryCommand>, view: watch::Receiver<Arc<LocalView>>) -> Self {
+        Self { commands, view }
+    }
+
+    /// What is registered now.
+    pub fn view(&self) -> Arc<LocalView> {
+        self.view.borrow().clone()
+    }
+
+    /// Tells every change of the view.
+    pub fn watch(&self) -> watch::Receiver<Arc<LocalView>> {
+        self.view.clone()
+    }
+
+    /// Sends a command and waits for its answer.
+    pub async fn ask<T>(&self, command: impl FnOnce(Answer<T>) -> RegistryCommand) -> Result<T, RegistryError> {
+        let (answer, answered) = oneshot::channel();
+        self.commands.send(command(answer)).await.map_err(|_| RegistryError::Stopping)?;
+        answered.await.unwrap_or(Err(RegistryError::Stopping))
+    }
+}
