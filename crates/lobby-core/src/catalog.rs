@@ -31,13 +31,15 @@ mod remembered;
 mod services;
 mod show;
 mod snapshot;
+pub mod subject;
 #[cfg(test)]
 mod tests;
+pub mod why;
 
 use peer::Peer;
 use remembered::Remembered;
 use services::Services;
-pub use services::{InstanceNode, InstanceView, Place, ServiceView};
+pub use services::{InstanceNode, InstanceView, NodeOffers, Place, ServiceView, Stamped, Tables};
 pub use snapshot::{Heard, Host, Link, Node, NodeState, Presence, Snapshot};
 
 /// How long the other exchanges have to contradict one that lost a node.
@@ -294,6 +296,10 @@ impl Catalog {
             hosts: self.hosts.clone(),
             services: self.services.views().clone(),
             vanished: self.services.vanished().clone(),
+            offers: self.services.by_node().offers().clone(),
+            names: self.services.by_node().names().clone(),
+            vanished_nodes: self.services.by_node().vanished().clone(),
+            tables: self.services.by_node().tables(),
             links: self.links.iter().map(|info| info.link.clone()).collect(),
         }))
     }

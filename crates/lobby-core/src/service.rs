@@ -46,25 +46,42 @@ pub fn instances<'a>(labels: impl IntoIterator<Item = &'a Label>) -> Vec<Instanc
 /// The labels that show an instance, sorted. A name with a colon or with blanks around it has none, for they would read as
 /// those of another service; for the same reason meta pairs called like a kind have none, nor do empty tags.
 pub fn labels(instance: &Instance) -> Vec<Label> {
-    let name = instance.service.as_str();
-    if name.contains(':') || name.trim() != name {
-        return Vec::new();
-    }
-    let mut texts = vec![format!("{PREFIX}{name}")];
-    let mut add = |kind: &str, value: &str| texts.push(format!("{PREFIX}{name}:{kind}:{value}"));
-    if instance.port != 0 {
-        add("port", &instance.port.to_string());
-    }
-    if !instance.address.is_empty() {
-        add("host", &instance.address);
-    }
-    instance.tags.iter().filter(|tag| !tag.trim().is_empty()).for_each(|tag| add("tag", tag));
-    let pairs = instance.meta.iter().filter(|(key, _)| !matches!(key.as_str(), "port" | "host" | "tag"));
-    pairs.for_each(|(key, value)| add(key, value));
-    let mut labels: Vec<_> = texts.iter().filter_map(|text| text.parse().ok()).collect();
+    let mut labels = Vec::new();
+    visit(instance, &mut |text| {
+        labels.extend(text.parse::<Label>());
+        false
+    });
     labels.sort();
     labels.dedup();
     labels
+}
+
+/// Whether one of the [`labels`] that show an instance is wanted. Makes none of them.
+pub(crate) fn any_label(instance: &Instance, wanted: &dyn Fn(&str) -> bool) -> bool {
+    visit(instance, &mut |text| text.trim().len() <= limits::LABEL_BYTES && wanted(text.trim()))
+}
+
+/// Shows the texts of an instance's labels until one of them is taken; whether one was.
+fn visit(instance: &Instance, take: &mut dyn FnMut(&str) -> bool) -> bool {
+    let name = instance.service.as_str();
+    if name.contains(':') || name.trim() != name {
+        return false;
+    }
+    let mut text = format!("{PREFIX}{name}");
+    if take(&text) {
+        return true;
+    }
+    let plain = text.len();
+    let mut takes = |kind: &str, value: &str| {
+        text.truncate(plain);
+        [":", kind, ":", value].into_iter().for_each(|part| text.push_str(part));
+        take(&text)
+    };
+    let mut pairs = instance.meta.iter().filter(|(key, _)| !matches!(key.as_str(), "port" | "host" | "tag"));
+    (instance.port != 0 && takes("port", &instance.port.to_string()))
+        || (!instance.address.is_empty() && takes("host", &instance.address))
+        || instance.tags.iter().filter(|tag| !tag.trim().is_empty()).any(|tag| takes("tag", tag))
+        || pairs.any(|(key, value)| takes(key, value))
 }
 
 fn families<'a>(labels: impl IntoIterator<Item = &'a Label>) -> BTreeMap<&'a str, Service<'a>> {
@@ -228,6 +245,25 @@ mod tests {
             instance.service = odd.parse().unwrap();
             assert_eq!(labels(&instance), []);
         }
+    }
+
+    #[test]
+    fn what_is_asked_of_labels_without_making_them_is_what_they_say() {
+        let mut instance = Instance::new("web-1".parse().unwrap(), "web".parse().unwrap());
+        (instance.port, instance.address) = (80, "10.0.0.7".into());
+        instance.tags = ["b ", "a", " "].map(Into::into).into();
+        instance.meta = Arc::new([("ver".into(), "3 ".into()), ("host".into(), "x".into())].into());
+        let seen = std::cell::RefCell::new(BTreeSet::new());
+        assert!(!any_label(&instance, &|text| !seen.borrow_mut().insert(text.to_owned())), "each is shown once");
+        assert_eq!(
+            seen.into_inner().into_iter().collect::<Vec<_>>(),
+            labels(&instance).iter().map(ToString::to_string).collect::<Vec<_>>()
+        );
+        for label in labels(&instance) {
+            assert!(any_label(&instance, &|text| text == label.as_str()), "{label}");
+        }
+        instance.service = "a:b".parse().unwrap();
+        assert!(!any_label(&instance, &|_| true));
     }
 
     #[test]

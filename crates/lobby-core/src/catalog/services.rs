@@ -3,12 +3,12 @@
 //! ```text
 //! shown, changed, removed nodes ─► what they moved ─► publish: new views, each with the revision as its index
 //! ```
-//! An index rises with what is seen: what came and went between two snapshots is no change, nor is who was heard of. Of
-//! services that nobody offers any more the index is remembered for a while, so that who waits for them is not led back.
-//! Not here: which nodes show (`show`), what one node offers (`offers`).
+//! An index rises with what is seen: what came and went between two snapshots is no change, nor is who was heard of.
+//! Not here: which nodes show (`show`), what one node offers (`offers`), the same by node (`nodes`), the indexes of services
+//! that nobody offers any more (`vanished`).
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap},
+    collections::{BTreeMap, HashMap},
     sync::Arc,
 };
 
@@ -18,17 +18,24 @@ use crate::{
     catalog::Node,
     id::{Origin, Revision},
     instance::Id,
+    label::Label,
 };
 
+mod nodes;
 mod offers;
+mod vanished;
 mod view;
 
-use offers::{Moved, Offers};
+use nodes::Nodes;
+pub(super) use nodes::{Names, lower};
+pub use nodes::{NodeOffers, Stamped, Tables};
+use offers::Offers;
+use vanished::Memory;
+#[cfg(test)]
+pub(super) use vanished::VANISHED;
+pub(super) use vanished::Vanished;
+use view::key;
 pub use view::{InstanceNode, InstanceView, Place, ServiceView};
-
-/// Of how many services that nobody offers any more the index is remembered: as many as a fleet may rename in an hour.
-/// For one that is forgotten the newest index of all that are forgotten stands.
-pub(super) const VANISHED: usize = 4096;
 
 /// The services of all nodes that show.
 #[derive(Debug)]
@@ -38,17 +45,8 @@ pub(super) struct Services {
     moved: BTreeMap<Id, BTreeMap<Place, Option<Arc<InstanceView>>>>,
     /// As the last snapshot has them.
     views: OrdMap<Id, Arc<ServiceView>>,
-    vanished: Vanished,
-    /// The vanished, oldest first.
-    order: BTreeSet<(Revision, Id)>,
-}
-
-/// The indexes of services that are not there.
-#[derive(Clone, Debug)]
-pub(crate) struct Vanished {
-    known: OrdMap<Id, Revision>,
-    /// That of all others.
-    others: Revision,
+    vanished: Memory<Id>,
+    by_node: Nodes,
 }
 
 impl Services {
@@ -58,34 +56,47 @@ impl Services {
             nodes: HashMap::new(),
             moved: BTreeMap::new(),
             views: OrdMap::new(),
-            vanished: Vanished { known: OrdMap::new(), others: revision },
-            order: BTreeSet::new(),
+            vanished: Memory::new(revision),
+            by_node: Nodes::new(revision),
         }
     }
 
-    /// The node shows, like this.
-    pub(super) fn show(&mut self, node: &Node) {
+    /// The node shows, like this. Whether its [`Self::labels`] may be others than before.
+    pub(super) fn show(&mut self, node: &Node) -> bool {
         let offers = self.nodes.entry(node.record.origin.clone()).or_insert_with(|| Offers::new(&node.record));
-        let moved = offers.update(&node.record, !node.state.is_listed());
-        self.note(moved);
+        let Some(moved) = offers.update(&node.record, !node.state.is_listed()) else { return false };
+        let instances = moved.instances.iter().map(|(id, (_, new))| (id.clone(), new.clone())).collect();
+        self.by_node.show(offers.node(), instances, moved.checks);
+        moved.instances.into_values().for_each(|(old, new)| self.note(old, new));
+        moved.labels
     }
 
     /// The node does not show, if it did.
     pub(super) fn hide(&mut self, origin: &Origin) {
         if let Some(offers) = self.nodes.remove(origin) {
-            self.note(offers.withdraw());
+            self.by_node.hide(origin);
+            offers.into_views().for_each(|old| self.note(Some(old), None));
         }
     }
 
-    fn note(&mut self, moved: impl IntoIterator<Item = Moved>) {
-        for Moved { service, place, view } in moved {
-            self.moved.entry(service).or_default().insert(place, view);
+    /// An instance moved. First it is gone where it was: it may be in the same place.
+    fn note(&mut self, old: Option<Arc<InstanceView>>, new: Option<Arc<InstanceView>>) {
+        for (view, is_new) in [(old, false), (new, true)] {
+            let Some(view) = view else { continue };
+            let places = self.moved.entry(key(&view.instance.service)).or_default();
+            places.insert(view.place(), is_new.then_some(view));
         }
+    }
+
+    /// The labels that lists show of a node that shows: its own, and those in whose form its registered instances appear.
+    pub(super) fn labels(&self, node: &Node) -> Vec<Label> {
+        let offers = self.nodes.get(&node.record.origin);
+        offers.map_or_else(|| node.record.labels().cloned().collect(), |offers| offers.labels(&node.record))
     }
 
     /// Makes the views of the next snapshot, which has this revision if any is another; whether one is.
     pub(super) fn publish(&mut self, revision: Revision) -> bool {
-        let mut changed = false;
+        let mut changed = self.by_node.publish(revision);
         for (service, mut moved) in std::mem::take(&mut self.moved) {
             let old = self.views.get(&service).map(|view| &view.instances);
             moved.retain(|place, view| old.and_then(|old| old.get(place)) != view.as_ref());
@@ -102,12 +113,12 @@ impl Services {
             }
             match instances.values().next().map(|first| first.instance.service.clone()) {
                 Some(name) => {
-                    self.recall(&service);
+                    self.vanished.recall(&service);
                     self.views.insert(service, Arc::new(ServiceView { name, instances, index: revision }));
                 }
                 None => {
                     self.views.remove(&service);
-                    self.remember(service, revision);
+                    self.vanished.remember(service, revision);
                 }
             }
         }
@@ -118,31 +129,11 @@ impl Services {
         &self.views
     }
 
-    pub(super) fn vanished(&self) -> &Vanished {
-        &self.vanished
+    pub(super) fn vanished(&self) -> &Vanished<Id> {
+        self.vanished.vanished()
     }
 
-    fn remember(&mut self, service: Id, revision: Revision) {
-        self.order.insert((revision, service.clone()));
-        self.vanished.known.insert(service, revision);
-        if self.order.len() > VANISHED
-            && let Some((index, oldest)) = self.order.pop_first()
-        {
-            self.vanished.known.remove(&oldest);
-            self.vanished.others = index;
-        }
-    }
-
-    fn recall(&mut self, service: &Id) {
-        if let Some(index) = self.vanished.known.remove(service) {
-            self.order.remove(&(index, service.clone()));
-        }
-    }
-}
-
-impl Vanished {
-    /// The index of a service that is not there, by its name in lower case.
-    pub(crate) fn index(&self, service: &str) -> Revision {
-        self.known.get(service).copied().unwrap_or(self.others)
+    pub(super) fn by_node(&self) -> &Nodes {
+        &self.by_node
     }
 }

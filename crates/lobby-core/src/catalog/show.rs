@@ -71,12 +71,21 @@ impl Catalog {
         let mut nodes: Vec<_> = origins.filter_map(|origin| self.nodes.get(origin)).cloned().collect();
         // A node with an id hides bare records of its name while it is listed.
         let hides = nodes.iter().any(|node| has_id(node) && node.state.is_listed());
+        let mut relabelled = false;
         for node in &nodes {
-            if hides && !has_id(node) { self.services.hide(&node.record.origin) } else { self.services.show(node) }
+            if hides && !has_id(node) {
+                self.services.hide(&node.record.origin);
+            } else {
+                relabelled |= self.services.show(node);
+            }
         }
         nodes.retain(|node| node.state.is_listed() && (has_id(node) || !hides));
         let n_before = self.hosts.get(name).map_or(0, |host| host.nodes.len());
-        let new = (!nodes.is_empty()).then(|| Arc::new(Host::new(name.clone(), nodes)));
+        let labels_of = |node: &Node| self.services.labels(node);
+        // The labels of what has many instances are not put together anew for each check that flaps.
+        let old = self.hosts.get(name).filter(|old| !relabelled && old.is_of(&nodes));
+        let host = || old.map_or_else(|| Host::new(name.clone(), nodes.clone(), labels_of), |old| old.with_nodes(nodes.clone()));
+        let new = (!nodes.is_empty()).then(|| Arc::new(host()));
         if let Some(host) = new.as_ref().filter(|host| host.nodes.len() > n_before.max(1)) {
             self.conflicts.push(host.clone());
         }

@@ -10,7 +10,7 @@ use std::sync::{
 
 use imbl::OrdMap;
 
-use super::services::{ServiceView, Vanished};
+use super::services::{Names, NodeOffers, ServiceView, Tables, Vanished, lower};
 use crate::{
     id::{ExchangeId, NodeId, Origin, Revision},
     instance::Id,
@@ -25,7 +25,7 @@ use crate::{
 /// One state of the catalog.
 #[derive(Clone, Debug)]
 pub struct Snapshot {
-    /// Rises when anything that a list or a service shows has changed, and only then.
+    /// Rises when anything that a list, a service or a node's offers show has changed, and only then.
     pub revision: Revision,
     /// The first complete picture has arrived.
     pub warm: bool,
@@ -39,7 +39,13 @@ pub struct Snapshot {
     pub hosts: OrdMap<Name, Arc<Host>>,
     /// What nodes offer, failed ones too, by the name with its ASCII letters in lower case. See [`Snapshot::service`].
     pub services: OrdMap<Id, Arc<ServiceView>>,
-    pub(super) vanished: Vanished,
+    pub(super) vanished: Vanished<Id>,
+    /// Each node that shows with all that it offers, failed ones and those that offer nothing too.
+    pub offers: OrdMap<Origin, Arc<NodeOffers>>,
+    pub(super) names: Names,
+    pub(super) vanished_nodes: Vanished<Name>,
+    /// When the lists of the whole catalog last changed.
+    pub tables: Tables,
     /// The exchanges, in the order of the configuration.
     pub links: Arc<[Link]>,
 }
@@ -190,14 +196,25 @@ impl Node {
 }
 
 impl Host {
-    pub(crate) fn new(name: Name, nodes: Vec<Arc<Node>>) -> Self {
-        let mut labels: Vec<_> = nodes.iter().flat_map(|node| node.record.labels().cloned()).collect();
+    /// These nodes, whose labels come sorted.
+    pub(super) fn new(name: Name, nodes: Vec<Arc<Node>>, labels_of: impl Fn(&Node) -> Vec<Label>) -> Self {
+        let mut labels: Vec<_> = nodes.iter().flat_map(|node| labels_of(node)).collect();
         if nodes.len() > 1 {
             labels.sort();
             labels.dedup();
         }
         let rendered = rest::packet_head(&name, &labels).into();
         Self { name, nodes, labels, rendered }
+    }
+
+    /// The same nodes as they are now, with the same labels.
+    pub(super) fn with_nodes(&self, nodes: Vec<Arc<Node>>) -> Self {
+        Self { name: self.name.clone(), nodes, labels: self.labels.clone(), rendered: self.rendered.clone() }
+    }
+
+    /// Whether it is of these nodes, however they are.
+    pub(super) fn is_of(&self, nodes: &[Arc<Node>]) -> bool {
+        self.nodes.iter().map(|node| &node.record.origin).eq(nodes.iter().map(|node| &node.record.origin))
     }
 
     /// The second shown as `last_check`: the newest of its nodes.
@@ -227,6 +244,19 @@ impl Snapshot {
     pub fn service_index(&self, name: &str) -> Revision {
         let name = name.to_ascii_lowercase();
         self.services.get(name.as_str()).map_or_else(|| self.vanished.index(&name), |view| view.index)
+    }
+
+    /// What the nodes of this name offer, in whatever case. Names may clash.
+    pub fn offers_by_name(&self, name: &str) -> impl Iterator<Item = &Arc<NodeOffers>> {
+        let name = name.parse().ok().map(|name| lower(&name));
+        name.into_iter().flat_map(|name| self.names.of(name)).filter_map(|origin| self.offers.get(origin))
+    }
+
+    /// The revision at which anything of the nodes of this name last changed, their end included; it never falls. Of a name
+    /// that nobody remembers it is the newest index of any that was forgotten.
+    pub fn node_index(&self, name: &str) -> Revision {
+        let newest = self.offers_by_name(name).map(|offers| offers.index).max();
+        newest.unwrap_or_else(|| self.vanished_nodes.index(&name.to_ascii_lowercase()))
     }
 
     /// How old the picture is: zero while it is complete.

@@ -11,7 +11,9 @@ use crate::{
 
 mod bounds;
 mod grace;
+mod offers;
 mod services;
+mod subjects;
 
 const GOSSIP: ExchangeId = ExchangeId(0);
 const NATS: ExchangeId = ExchangeId(1);

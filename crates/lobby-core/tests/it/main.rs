@@ -4,5 +4,6 @@ mod catalog_laws;
 mod change;
 mod golden;
 mod laws;
+mod offers;
 mod service_view;
 mod services;

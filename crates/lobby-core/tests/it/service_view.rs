@@ -8,7 +8,7 @@ use std::{
 };
 
 use lobby_core::{
-    catalog::{Catalog, ExchangeSpec, InstanceView, Liveness, Place, Snapshot},
+    catalog::{Catalog, ExchangeSpec, InstanceNode, InstanceView, Liveness, Node, Place, Snapshot},
     check::{Status, view::CheckView},
     id::{ExchangeId, Generation, NodeId, Origin, Revision},
     instance::{Id, Instance},
@@ -24,17 +24,26 @@ use proptest::{collection::vec, prelude::*, sample::select};
 const NET: ExchangeId = ExchangeId(0);
 const LABELS: &[&str] = &["service:web", "service:web:port:80", "service:web:port:81", "service:Web:tag:x", "service:db", "x"];
 const IDS: &[&str] = &["a", "b", "web", "web:80"];
+const METAS: &[(&str, &str)] = &[
+    (meta::ADDRESSES, "192.0.2.1"),
+    (meta::ADDRESSES, "192.0.2.2"),
+    (meta::DRAIN, "true"),
+    (meta::DRAIN, ""),
+    (meta::VERSION, "1"),
+    (meta::DATACENTER, "dc1"),
+    (meta::GOSSIP_KEYS, "k"),
+];
 const SERVICES: &[&str] = &["web", "Web", "db", "a"];
 
 /// What the agents of the two nodes do, and what is heard of them.
 #[derive(Clone, Debug)]
-enum Step {
+pub(crate) enum Step {
     Labels(Vec<&'static str>),
     Instance(&'static str, &'static str, u16),
     Check(&'static str, Option<&'static str>, Status, bool),
     Remove(&'static str),
     Rename(&'static str),
-    Addresses(&'static str),
+    Meta(&'static str, &'static str),
     /// A new process that wants the same, or nothing.
     Restart(bool),
     Hear,
@@ -46,7 +55,7 @@ enum Step {
     Look,
 }
 
-fn step() -> impl Strategy<Value = Step> {
+pub(crate) fn step() -> impl Strategy<Value = Step> {
     let status = || select(Status::ALL.as_slice());
     let labels = || vec(select(LABELS), 0..4);
     let name = || select(["n0", "n1"].as_slice());
@@ -57,7 +66,7 @@ fn step() -> impl Strategy<Value = Step> {
             .prop_map(|(id, instance, status, output)| Step::Check(id, instance, status, output)),
         4 => select(IDS).prop_map(Step::Remove),
         1 => name().prop_map(Step::Rename),
-        1 => select(["192.0.2.1", "192.0.2.2"].as_slice()).prop_map(Step::Addresses),
+        2 => select(METAS).prop_map(|(name, value)| Step::Meta(name, value)),
         1 => any::<bool>().prop_map(Step::Restart),
         4 => Just(Step::Hear),
         2 => select([Gone::Failed, Gone::Unattended, Gone::Left].as_slice()).prop_map(Step::Gone),
@@ -69,10 +78,10 @@ fn step() -> impl Strategy<Value = Step> {
 }
 
 /// Two nodes, the first of them ourselves, and what is known of them.
-struct Run {
-    catalog: Catalog,
+pub(crate) struct Run {
+    pub(crate) catalog: Catalog,
     nodes: [LocalRecord; 2],
-    last: Arc<Snapshot>,
+    pub(crate) last: Arc<Snapshot>,
 }
 
 fn origin(n: usize) -> Origin {
@@ -84,7 +93,7 @@ fn id(text: &str) -> Id {
 }
 
 impl Run {
-    fn start() -> Self {
+    pub(crate) fn start() -> Self {
         let node = |n: u8| LocalRecord::new(NodeId::from_bytes([n; 16]), Generation(1), format!("n{n}").parse().unwrap());
         let nodes = [node(0), node(1)];
         let spec = ExchangeSpec { name: "net".into(), liveness: Liveness::Reported };
@@ -111,14 +120,14 @@ impl Run {
         let mut new = LocalRecord::new(node, Generation(old.stamp.generation.0 + 1), old.name.clone());
         if keep {
             new.set_labels(old.labels().cloned());
-            old.meta(meta::ADDRESSES).into_iter().for_each(|text| new.set_meta(meta::ADDRESSES, text));
+            old.metas().for_each(|(name, value)| new.set_meta(name.as_str(), value));
             old.instances().for_each(|instance| new.set_instance(&instance).unwrap());
             old.checks().for_each(|check| new.set_check(&check).unwrap());
         }
         self.nodes[n] = new;
     }
 
-    fn take(&mut self, n: usize, step: &Step) {
+    pub(crate) fn take(&mut self, n: usize, step: &Step) {
         let local = &mut self.nodes[n];
         match step {
             Step::Labels(labels) => _ = local.set_labels(labels.iter().map(|label| label.parse().unwrap())),
@@ -131,7 +140,7 @@ impl Run {
             }
             Step::Remove(name) => _ = (local.remove_instance(&id(name)), local.remove_check(&id(name))),
             Step::Rename(name) => local.set_name(name.parse().unwrap()),
-            Step::Addresses(text) => local.set_meta(meta::ADDRESSES, text),
+            Step::Meta(name, value) => local.set_meta(name, value),
             Step::Restart(keep) => self.restart(n, *keep),
             Step::Hear => self.apply(PeerEvent::Seen(origin(1), Duration::ZERO)),
             Step::Gone(gone) => self.apply(PeerEvent::Gone(origin(1), *gone)),
@@ -161,30 +170,53 @@ fn bare(name: &Name, labels: &[&str]) -> Arc<Record> {
 
 /// What one instance shows, without any sharing.
 #[derive(Clone, Debug, PartialEq)]
-struct Plain {
-    instance: Instance,
+pub(crate) struct Plain {
+    pub(crate) instance: Instance,
     checks: Vec<CheckView>,
     node_checks: Vec<CheckView>,
     status: Status,
-    from_label: bool,
-    failed: bool,
-    addresses: Option<String>,
+    pub(crate) from_label: bool,
+    node: NodeItself,
 }
 
-type Plains = BTreeMap<String, BTreeMap<Place, Plain>>;
+/// What a node shows of itself.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct NodeItself {
+    pub(crate) name: Name,
+    pub(crate) failed: bool,
+    drain: bool,
+    texts: [Option<String>; 3],
+}
 
-/// All services as the records tell them, from scratch.
-fn naive(snapshot: &Snapshot) -> Plains {
-    let mut services = Plains::new();
+impl NodeItself {
+    pub(crate) fn of(node: &Node) -> Self {
+        let texts = [meta::ADDRESSES, meta::DATACENTER, meta::VERSION].map(|name| node.record.meta(name).map(Into::into));
+        let drain = node.record.meta(meta::DRAIN) == Some("true");
+        Self { name: node.record.name.clone(), failed: !node.state.is_listed(), drain, texts }
+    }
+
+    pub(crate) fn shown(node: &InstanceNode) -> Self {
+        let texts = [&node.addresses, &node.datacenter, &node.version].map(|text| text.as_deref().map(Into::into));
+        Self { name: node.name.clone(), failed: node.failed, drain: node.drain, texts }
+    }
+}
+
+pub(crate) type Plains = BTreeMap<String, BTreeMap<Place, Plain>>;
+
+/// The nodes that show: bare records hide behind living nodes of their name.
+pub(crate) fn shown(snapshot: &Snapshot) -> impl Iterator<Item = (&Origin, &Arc<Node>)> {
     let living = |name: &Name| {
         let with_id = |origin: &Origin| matches!(origin, Origin::Node(_));
         snapshot.nodes.iter().any(|(origin, node)| with_id(origin) && node.state.is_listed() && node.record.name == *name)
     };
-    for (origin, node) in &snapshot.nodes {
+    snapshot.nodes.iter().filter(move |(origin, node)| !matches!(origin, Origin::Bare(..)) || !living(&node.record.name))
+}
+
+/// All services as the records tell them, from scratch.
+pub(crate) fn naive(snapshot: &Snapshot) -> Plains {
+    let mut services = Plains::new();
+    for (origin, node) in shown(snapshot) {
         let (record, failed) = (&node.record, !node.state.is_listed());
-        if matches!(origin, Origin::Bare(..)) && living(&record.name) {
-            continue;
-        }
         let made = service::instances(record.labels()).into_iter();
         let made = made.filter(|made| record.instance(&made.id).is_none()).map(|made| (made, true));
         for (instance, from_label) in record.instances().map(|instance| (instance, false)).chain(made) {
@@ -193,16 +225,15 @@ fn naive(snapshot: &Snapshot) -> Plains {
             let worst = checks.iter().chain(&node_checks).map(|check| check.status).max().unwrap_or(Status::Passing);
             let status = if failed { Status::Critical } else { worst };
             let place = Place { node: record.name.clone(), id: instance.id.clone(), origin: origin.clone() };
-            let addresses = record.meta(meta::ADDRESSES).map(Into::into);
             let name = instance.service.as_str().to_lowercase();
-            let plain = Plain { instance, checks, node_checks, status, from_label, failed, addresses };
+            let plain = Plain { instance, checks, node_checks, status, from_label, node: NodeItself::of(node) };
             assert!(services.entry(name).or_default().insert(place, plain).is_none());
         }
     }
     services
 }
 
-fn plain(place: &Place, view: &InstanceView) -> Plain {
+pub(crate) fn plain(place: &Place, view: &InstanceView) -> Plain {
     assert_eq!((&view.node.name, &view.instance.id, &view.node.origin), (&place.node, &place.id, &place.origin));
     Plain {
         instance: (*view.instance).clone(),
@@ -210,8 +241,7 @@ fn plain(place: &Place, view: &InstanceView) -> Plain {
         node_checks: view.node.checks.iter().map(|check| (**check).clone()).collect(),
         status: view.status,
         from_label: view.from_label,
-        failed: view.node.failed,
-        addresses: view.node.addresses.as_deref().map(Into::into),
+        node: NodeItself::shown(&view.node),
     }
 }
 

@@ -7,27 +7,34 @@
 //! Not here: the views of all nodes together (`services`).
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, BTreeSet, btree_map::Entry},
     sync::Arc,
 };
 
 use imbl::ordmap::DiffItem;
 
-use super::view::{InstanceNode, InstanceView, Place, key};
+use super::{
+    nodes::Change,
+    view::{InstanceNode, InstanceView},
+};
 use crate::{
     check::{Status, view::CheckView},
     instance::{Id, Instance},
-    record::{Key, Record, meta},
+    label::{self, Label},
+    record::{Key, Record},
     service,
     wire::service::{decode_check, decode_instance},
 };
 
-/// The new view of one instance of a service, or that it is not there any more.
-#[derive(Debug)]
+/// What of a node shows differently than before.
+#[derive(Debug, Default)]
 pub(super) struct Moved {
-    pub(super) service: Id,
-    pub(super) place: Place,
-    pub(super) view: Option<Arc<InstanceView>>,
+    /// Its instances as they were and are.
+    pub(super) instances: BTreeMap<Id, Change<InstanceView>>,
+    /// Its checks as they are.
+    pub(super) checks: BTreeMap<Id, Option<Arc<CheckView>>>,
+    /// Whether its labels may be others, those of its registered instances included.
+    pub(super) labels: bool,
 }
 
 /// Instances or checks whose view must be made anew; `None`: those of the whole node.
@@ -47,52 +54,70 @@ pub(super) struct Offers {
     checks: BTreeMap<Option<Id>, Arc<[Arc<CheckView>]>>,
     /// What was last made of each instance.
     views: BTreeMap<Id, Arc<InstanceView>>,
+    /// The labels in whose form the registered instances appear, and how many of them.
+    derived: BTreeMap<Label, u32>,
 }
 
 impl Offers {
     /// A node that offers nothing yet.
     pub(super) fn new(record: &Record) -> Self {
-        let (origin, name) = (record.origin.clone(), record.name.clone());
-        let node = InstanceNode { origin, name, failed: false, addresses: None, checks: Arc::default() };
+        let nothing = Record::new(record.origin.clone(), record.name.clone(), record.stamp);
         Self {
-            record: Arc::new(Record::new(node.origin.clone(), node.name.clone(), record.stamp)),
-            node: Arc::new(node),
+            node: Arc::new(InstanceNode::new(&nothing, false, Arc::default())),
+            record: Arc::new(nothing),
             instances: BTreeMap::new(),
             checks: BTreeMap::new(),
             views: BTreeMap::new(),
+            derived: BTreeMap::new(),
         }
     }
 
-    /// Takes in the node's newest record and state, and tells what of its services shows differently, in order.
-    pub(super) fn update(&mut self, record: &Arc<Record>, failed: bool) -> Vec<Moved> {
+    /// The node as its instances show it.
+    pub(super) fn node(&self) -> &Arc<InstanceNode> {
+        &self.node
+    }
+
+    /// Takes in the node's newest record and state, and tells what of it shows differently; `None`: nothing can.
+    pub(super) fn update(&mut self, record: &Arc<Record>, failed: bool) -> Option<Moved> {
         let same_record = Arc::ptr_eq(&self.record, record);
         if same_record && self.node.failed == failed {
-            return Vec::new();
+            return None;
         }
         let old = std::mem::replace(&mut self.record, record.clone());
-        let mut touched = if same_record { Touched::new() } else { self.read(&old, record) };
-        let addresses = record.entries.get(&Key::meta(meta::ADDRESSES)).and_then(|entry| entry.value.as_ref());
-        let node = InstanceNode {
-            origin: record.origin.clone(),
-            name: record.name.clone(),
-            failed,
-            addresses: addresses.and_then(|value| Some(std::str::from_utf8(value).ok()?.into())),
-            checks: self.checks_of(None),
-        };
+        let mut moved = Moved::default();
+        let mut touched = if same_record { Touched::new() } else { self.read(&old, record, &mut moved) };
+        let node = InstanceNode::new(record, failed, self.checks_of(None));
         if *self.node != node {
             self.node = Arc::new(node);
             touched.extend(self.instances.keys().map(|(id, _)| Some(id.clone())));
         }
-        touched.into_iter().flatten().flat_map(|id| self.refresh(id)).collect()
+        touched.into_iter().flatten().for_each(|id| self.refresh(id, &mut moved));
+        Some(moved)
     }
 
     /// Everything that the node offers goes.
-    pub(super) fn withdraw(self) -> impl Iterator<Item = Moved> {
-        self.views.into_values().map(|view| gone(&view))
+    pub(super) fn into_views(self) -> impl Iterator<Item = Arc<InstanceView>> {
+        self.views.into_values()
+    }
+
+    /// The labels of the record, which is the newest, and as many of those of its registered instances as a node may have
+    /// beside them, sorted.
+    pub(super) fn labels(&self, record: &Record) -> Vec<Label> {
+        let mut labels: Vec<_> = record.labels().cloned().collect();
+        if self.derived.is_empty() {
+            return labels;
+        }
+        let own = labels.len();
+        let is_own = |label: &Label| labels.binary_search(label).is_ok();
+        let derived: Vec<_> = self.derived.keys().filter(|label| !is_own(label)).cloned().collect();
+        labels.extend(derived);
+        labels.truncate(label::kept(&labels).max(own));
+        labels.sort();
+        labels
     }
 
     /// Decodes what differs.
-    fn read(&mut self, old: &Record, new: &Record) -> Touched {
+    fn read(&mut self, old: &Record, new: &Record, moved: &mut Moved) -> Touched {
         let (mut touched, mut families, mut checks) = (Touched::new(), BTreeSet::new(), Checks::new());
         for item in old.entries.diff(&new.entries) {
             let (key, before, after) = match item {
@@ -104,12 +129,13 @@ impl Offers {
                 continue;
             }
             match key {
-                Key::Label(label) => families.extend(service::family(label)),
+                Key::Label(label) => {
+                    families.extend(service::family(label));
+                    moved.labels = true;
+                }
                 Key::Instance(id) => {
-                    match after.and_then(|value| decode_instance(id.clone(), value).ok()) {
-                        Some(instance) => self.instances.insert((id.clone(), false), Arc::new(instance)),
-                        None => self.instances.remove(&(id.clone(), false)),
-                    };
+                    moved.labels = true;
+                    self.put_instance(id, after.and_then(|value| decode_instance(id.clone(), value).ok()));
                     touched.insert(Some(id.clone()));
                 }
                 Key::Check(id) => {
@@ -126,8 +152,34 @@ impl Offers {
         }
         self.read_families(&families, new, &mut touched);
         touched.extend(checks.keys().cloned());
-        checks.into_iter().for_each(|(instance, changes)| self.put_checks(instance, changes));
+        for (instance, changes) in checks {
+            // A check that judges something else now is gone there and has come here, in whatever order.
+            for (id, check) in &changes {
+                let entry = moved.checks.entry(id.clone()).or_default();
+                *entry = check.clone().or(entry.take());
+            }
+            self.put_checks(instance, changes);
+        }
         touched
+    }
+
+    /// Changes a registered instance, and the labels that show it.
+    fn put_instance(&mut self, id: &Id, instance: Option<Instance>) {
+        for label in instance.iter().flat_map(service::labels) {
+            *self.derived.entry(label).or_default() += 1;
+        }
+        let old = match instance {
+            Some(instance) => self.instances.insert((id.clone(), false), Arc::new(instance)),
+            None => self.instances.remove(&(id.clone(), false)),
+        };
+        for label in old.iter().flat_map(|old| service::labels(old)) {
+            if let Entry::Occupied(mut entry) = self.derived.entry(label) {
+                *entry.get_mut() -= 1;
+                if *entry.get() == 0 {
+                    entry.remove();
+                }
+            }
+        }
     }
 
     /// Makes anew what the labels of these services make.
@@ -165,21 +217,18 @@ impl Offers {
         self.checks.get(&instance).cloned().unwrap_or_default()
     }
 
-    /// Makes the view of this instance anew and tells what is different.
-    fn refresh(&mut self, id: Id) -> Vec<Moved> {
+    /// Makes the view of this instance anew and notes what is different.
+    fn refresh(&mut self, id: Id, moved: &mut Moved) {
         let new = self.view(&id);
         if self.views.get(&id).map(|old| &**old) == new.as_ref() {
-            return Vec::new();
+            return;
         }
         let new = new.map(Arc::new);
         let old = match &new {
-            Some(view) => self.views.insert(id, view.clone()),
+            Some(view) => self.views.insert(id.clone(), view.clone()),
             None => self.views.remove(&id),
         };
-        let come =
-            |view: Arc<InstanceView>| Moved { service: key(&view.instance.service), place: view.place(), view: Some(view) };
-        // First where it was: it may be in the same place.
-        old.as_deref().map(gone).into_iter().chain(new.map(come)).collect()
+        moved.instances.insert(id, (old, new));
     }
 
     fn view(&self, id: &Id) -> Option<InstanceView> {
@@ -190,8 +239,4 @@ impl Offers {
         let status = if self.node.failed { Status::Critical } else { worst };
         Some(InstanceView { node: self.node.clone(), instance, checks, status, from_label })
     }
-}
-
-fn gone(view: &InstanceView) -> Moved {
-    Moved { service: key(&view.instance.service), place: view.place(), view: None }
 }

@@ -12,6 +12,7 @@ use crate::{
     id::{Origin, Revision},
     instance::{Id, Instance},
     name::Name,
+    record::{Key, Record, meta},
 };
 
 /// One service of the whole fleet. Names that differ only in the case of ASCII letters are one service.
@@ -62,12 +63,44 @@ pub struct InstanceNode {
     pub failed: bool,
     /// Its addresses, a comma list, best first.
     pub addresses: Option<Arc<str>>,
+    /// All of it takes nothing new, but is not down.
+    pub drain: bool,
+    /// Its data centre.
+    pub datacenter: Option<Arc<str>>,
+    /// The version of its lobbyd.
+    pub version: Option<Arc<str>>,
     /// The checks of all of the node, sorted by id.
     pub checks: Arc<[Arc<CheckView>]>,
 }
 
+impl InstanceNode {
+    /// What a record shows of its node. Of the checks the record is not asked.
+    pub(super) fn new(record: &Record, failed: bool, checks: Arc<[Arc<CheckView>]>) -> Self {
+        let text = |name: &str| {
+            let value = record.entries.get(&Key::meta(name))?.value.as_ref()?;
+            std::str::from_utf8(value).ok()
+        };
+        Self {
+            origin: record.origin.clone(),
+            name: record.name.clone(),
+            failed,
+            addresses: text(meta::ADDRESSES).map(Into::into),
+            drain: text(meta::DRAIN) == Some("true"),
+            datacenter: text(meta::DATACENTER).map(Into::into),
+            version: text(meta::VERSION).map(Into::into),
+            checks,
+        }
+    }
+}
+
 impl InstanceView {
-    pub(super) fn place(&self) -> Place {
+    /// Whether it, or all of its node, takes nothing new.
+    pub fn is_draining(&self) -> bool {
+        self.instance.drain || self.node.drain
+    }
+
+    /// Where it stands among the instances of its service.
+    pub fn place(&self) -> Place {
         Place { node: self.node.name.clone(), id: self.instance.id.clone(), origin: self.node.origin.clone() }
     }
 }

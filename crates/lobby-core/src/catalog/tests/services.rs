@@ -10,36 +10,36 @@ use crate::{
 };
 
 /// A node whose record is under our hands.
-struct Owner(LocalRecord);
+pub(super) struct Owner(pub(super) LocalRecord);
 
 impl Owner {
-    fn new(n: u8, generation: u64, name: &str) -> Self {
+    pub(super) fn new(n: u8, generation: u64, name: &str) -> Self {
         Self(LocalRecord::new(id(n), Generation(generation), name.parse().unwrap()))
     }
 
-    fn labels(mut self, labels: &[&str]) -> Self {
+    pub(super) fn labels(mut self, labels: &[&str]) -> Self {
         self.0.set_labels(labels.iter().map(|label| label.parse().unwrap()));
         self
     }
 
-    fn offer(mut self, id: &str, service: &str, port: u16) -> Self {
+    pub(super) fn offer(mut self, id: &str, service: &str, port: u16) -> Self {
         let instance = Instance { port, ..Instance::new(id.parse().unwrap(), service.parse().unwrap()) };
         self.0.set_instance(&instance).unwrap();
         self
     }
 
-    fn check(mut self, id: &str, instance: Option<&str>, status: Status, output: &str) -> Self {
+    pub(super) fn check(mut self, id: &str, instance: Option<&str>, status: Status, output: &str) -> Self {
         let check = CheckView::new(id.parse().unwrap(), id, instance.map(|id| id.parse().unwrap()));
         self.0.set_check(&CheckView { status, output: output.into(), ..check }).unwrap();
         self
     }
 
-    fn without(mut self, instance: &str) -> Self {
+    pub(super) fn without(mut self, instance: &str) -> Self {
         assert!(self.0.remove_instance(&instance.parse().unwrap()));
         self
     }
 
-    fn heard_by(mut self, scene: &mut Scene) -> Self {
+    pub(super) fn heard_by(mut self, scene: &mut Scene) -> Self {
         let record = self.0.commit(Moment::ZERO).unwrap_or_else(|| self.0.record().clone());
         scene.hear(GOSSIP, &record);
         self
@@ -172,7 +172,7 @@ fn addresses_and_the_name_of_a_node_show_in_its_services() {
     assert_eq!(scene.last.service_index("web"), before.next());
     let addresses = |scene: &Scene| view(scene, "web").instances.values().next().unwrap().node.addresses.clone();
     assert_eq!(addresses(&scene).as_deref(), Some("192.0.2.1"));
-    node.0.set_meta(meta::VERSION, "2");
+    node.0.set_meta(meta::GOSSIP_KEYS, "k");
     let mut node = node.heard_by(&mut scene);
     assert_eq!(scene.last.revision, before.next());
     node.0.set_name("b".parse().unwrap());
