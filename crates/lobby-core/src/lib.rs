@@ -13,6 +13,7 @@ pub mod catalog;
 pub mod change;
 pub mod check;
 pub mod coordinate;
+pub mod duration;
 pub mod expr;
 pub mod filter;
 pub mod id;

@@ -2,11 +2,13 @@
 //! a script or a Prometheus lives below here.
 //!
 //! - [`binary`]: records and deltas between our own agents (gossip).
+//! - [`definition`]: registrations of instances and checks, as programs send them and files hold them.
 //! - [`packet`]: the JSON packet of the Go daemon, with our additions (NATS, Redis).
 //! - [`rest`]: list bodies of the REST API, byte for byte as in the contract.
 //! - [`service`]: instances and checks, as values of a record's entries.
 
 pub mod binary;
+pub mod definition;
 pub mod packet;
 pub mod rest;
 pub mod service;

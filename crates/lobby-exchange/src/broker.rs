@@ -284,7 +284,10 @@ impl Broker {
         if let Some(old) = self.sent.take_if(|sent| sent.name != record.name) {
             self.send_goodbye(&old, now);
         }
-        let bytes = packet::encode(&record, Message::Hi, &self.setup.cluster, now.wall);
+        let mut bytes = packet::encode(&record, Message::Hi, &self.setup.cluster, now.wall);
+        if bytes.len() > self.max_bytes {
+            bytes = packet::encode_short(&record, &self.setup.cluster, now.wall);
+        }
         if bytes.len() > self.max_bytes {
             self.stats.sent(PacketKind::Hi, Verdict::Oversize, 0);
             if !std::mem::replace(&mut self.oversize, true) {

@@ -23,6 +23,7 @@ use axum::{
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use bytes::Bytes;
 use lobby_core::{
+    duration,
     id::NodeId,
     port::gossip::{GossipCommand, GossipError, NewQuery, QUERY_TIME, QueryNews, RELAYS},
     record::Phase,
@@ -36,7 +37,6 @@ use tokio::{
 use crate::{
     App, answer,
     consul::Stop,
-    duration,
     error::{ApiError, shown},
     event,
     query::{self, Query},

@@ -19,13 +19,13 @@ use axum::{
     http::{HeaderName, HeaderValue, header, request::Parts},
     response::{IntoResponse, Response},
 };
-use lobby_core::record::meta;
+use lobby_core::{duration, record::meta};
 use serde::Serialize;
 use serde_json::ser::{PrettyFormatter, Serializer};
 use tokio::sync::watch;
 
 use crate::{
-    App, View, duration,
+    App, View,
     error::{ApiError, shown},
     query::Query,
 };

@@ -37,7 +37,6 @@ mod body;
 mod consul;
 mod coordinate;
 mod counters;
-mod duration;
 mod error;
 mod event;
 mod health;

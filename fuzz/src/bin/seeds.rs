@@ -6,7 +6,9 @@
 use std::{collections::VecDeque, fs, io, path::Path, sync::Arc};
 
 use lobby_core::{
+    check::view::CheckView,
     id::{ExchangeId, NodeId},
+    instance::Instance,
     label::Label,
     record::Record,
     time::{Moment, WallSecond},
@@ -22,6 +24,12 @@ const LABEL_FILE: &str = "service:smtp\r\n\n  public_ip6:2a03::1\nž\nwith blank
 const LABEL_LIST: &str = "service:ns,ns:primary,public_ip4:1,2,3,4,public_ip6:2a03::1,location:prague";
 const QUERIES: &[&str] =
     &["labels=service:smtp,x", "prefixes=prometheus%3A,public_", "labels=&prefixes=%C5%BE", "label=a+b%20c&&a=1&a=2"];
+const DEFINITIONS: &[&str] = &[
+    r#"{"Name":"web","ID":"web-1","Tags":["a"],"Address":"10.0.0.7","Port":80,"Meta":{"k":"v"},"Weights":{"Passing":2},"Check":{"TTL":"10s","Status":"passing"},"Checks":[{"HTTP":"https://a/","Interval":"1m30s","Header":{"X":["y"]},"tls_skip_verify":true,"DeregisterCriticalServiceAfter":"90m"}]}"#,
+    r#"{"name":"web","enable_tag_override":true,"tagged_addresses":{"lan":{"address":"a","port":1}},"proxy":{"local_service_port":1,"config":{}},"connect":{"sidecar_service":{"port":2}},"checks":[{"args":["true"],"interval":1000000000},{"alias_service":"x"},{"pid":"self"},{"Hold":true},{"grpc":"a:1/b","grpc_use_tls":true,"interval":"1s"}]}"#,
+    r#"{"Name":"disk","ServiceID":"web","docker_container_id":"c","script_args":["a"],"Interval":"2s","failures_before_critical":3,"output_max_size":9}"#,
+    r#"{"Node":"n","ID":"6c1e0f0a-5d0e-4a8e-9b7d-0a5c3f1e2d44","Address":"a","NodeMeta":{"k":"v"},"TaggedAddresses":{"lan":"b"},"Service":{"Service":"s","Port":1},"Check":{"Name":"C","ServiceID":"s","Definition":{"IntervalDuration":"1s"}}}"#,
+];
 const EXPRESSIONS: &[&str] = &[
     r#"Name == "a" and not (b in Tags or Meta["a.b"] matches `^a$`) or Checks.Status != passing"#,
     "Port != 80 and Native == true and Tags is not empty and Meta.a is empty",
@@ -40,11 +48,15 @@ const BARE: &[&str] = &[
 fn main() -> io::Result<()> {
     let versions = versions();
     packets(&versions)?;
+    service_packet()?;
     records(&versions)?;
     write("label_file", "file", LABEL_FILE)?;
     write("label_file", "list", LABEL_LIST)?;
     for (idx, text) in QUERIES.iter().enumerate() {
         write("query", &idx.to_string(), text)?;
+    }
+    for (idx, text) in DEFINITIONS.iter().enumerate() {
+        write("definition", &idx.to_string(), text)?;
     }
     for (idx, text) in EXPRESSIONS.iter().enumerate() {
         write("expr", &idx.to_string(), text)?;
@@ -78,6 +90,18 @@ fn packets(versions: &[Arc<Record>]) -> io::Result<()> {
     write("packet", "answer", &answer[0])?;
     let ask = Ask { asker: NodeId::from_bytes([3; 16]), cluster: "lobby".into(), taken: true };
     write("packet", "ask", packet::encode_ask(&ask))
+}
+
+/// A packet with an instance and a check.
+fn service_packet() -> io::Result<()> {
+    let mut local = local(2);
+    let instance = Instance::new("web-1".parse().expect("an id"), "web".parse().expect("an id"));
+    let instance = Instance { port: 80, tags: ["a".into()].into(), ..instance };
+    let check = CheckView::new("service:web-1".parse().expect("an id"), "C", Some(instance.id.clone()));
+    local.set_instance(&instance).expect("there is room");
+    local.set_check(&check).expect("there is room");
+    let record = local.commit(Moment::ZERO).expect("something changed");
+    write("packet", "services", packet::encode(&record, Message::Hi, "lobby", WallSecond(5)))
 }
 
 fn records(versions: &[Arc<Record>]) -> io::Result<()> {

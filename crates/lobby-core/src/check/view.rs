@@ -108,6 +108,11 @@ impl CheckKind {
         }
     }
 
+    /// The kind of this word; one that only a newer agent knows is [`Self::Other`].
+    pub(crate) fn from_word(word: &str) -> Self {
+        Self::ALL.into_iter().find(|kind| kind.as_str() == word).unwrap_or_default()
+    }
+
     /// The kind of this number; one that only a newer agent knows is [`Self::Other`].
     pub(crate) fn from_number(number: u8) -> Self {
         Self::ALL.get(usize::from(number)).copied().unwrap_or_default()
@@ -180,8 +185,10 @@ mod tests {
         for (idx, kind) in CheckKind::ALL.into_iter().enumerate() {
             assert_eq!(kind as usize, idx);
             assert_eq!(CheckKind::from_number(kind as u8), kind);
+            assert_eq!(CheckKind::from_word(kind.as_str()), kind);
         }
         assert_eq!(CheckKind::from_number(14), CheckKind::Other);
+        assert_eq!(CheckKind::from_word("astrology"), CheckKind::Other);
         let words: std::collections::BTreeSet<_> = CheckKind::ALL.into_iter().map(CheckKind::as_str).collect();
         assert_eq!(words.len(), CheckKind::ALL.len());
     }

@@ -5,15 +5,23 @@
 //! ask           {"ask":"<id of the asker>","cluster":"lobby"[,"taken":true]}
 //! answer        {"answer":[{"packet":<hi>,"age_ms":n}…],"more":true|false,"cluster":"lobby"}
 //! ```
-//! The old daemon ignores fields it does not know, so `lobby` (id, generation, version, hash, cluster, meta) rides
-//! along; an envelope without it is a valid peer and becomes a bare record. Values that break their rules are
-//! dropped and counted in [`Incoming::dropped`], the rest of the packet stands.
+//! The old daemon ignores fields it does not know, so `lobby` (id, generation, version, hash, cluster, meta, services,
+//! checks) rides along; an envelope without it is a valid peer and becomes a bare record. So that the old daemon sees
+//! services too, the labels that show them follow the node's own ones, whose number `own_labels` tells: our agents pass over
+//! the rest. Values that break their rules are dropped and counted in [`Incoming::dropped`], the rest of the packet stands.
 //! Not here: subjects, asking and timing (`lobby-exchange`), the list bodies of the REST API (`rest`).
 
-use std::{collections::BTreeMap, sync::Arc};
+mod service;
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use serde::{Deserialize, Deserializer, Serialize};
 
+use self::service::{WireCheck, WireService};
+use super::service::{encode_check, encode_instance};
 use crate::{
     id::{ExchangeId, Generation, NodeId, Origin, Version},
     label::{self, Label},
@@ -42,7 +50,7 @@ pub struct Incoming {
     pub cluster: Option<String>,
     /// The content hash the sender computed; differs from ours when labels were left out for size, as in a goodbye.
     pub hash: Option<u64>,
-    /// Labels and meta entries that broke their rules and were left out.
+    /// Labels, instances, checks and meta entries that broke their rules and were left out.
     pub dropped: usize,
 }
 
@@ -126,6 +134,13 @@ struct WireLobby {
     cluster: String,
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     meta: BTreeMap<String, String>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    services: Vec<WireService>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    checks: Vec<WireCheck>,
+    /// How many of the packet's labels are the node's own, when others follow that show its instances.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    own_labels: Option<usize>,
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     leaving: bool,
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
@@ -169,9 +184,22 @@ fn null_is_empty<'de, D: Deserializer<'de>, T: Deserialize<'de>>(input: D) -> Re
     Ok(Option::deserialize(input)?.unwrap_or_default())
 }
 
-/// Writes a hi or goodbye. A goodbye tells no labels and no meta: whoever is too large for a hi must be able to leave.
+/// Writes a hi or goodbye. A goodbye tells nothing but who goes: whoever is too large for a hi must be able to leave.
 pub fn encode(record: &Record, message: Message, cluster: &str, now: WallSecond) -> Vec<u8> {
-    serde_json::to_vec(&envelope(record, message, cluster, now)).expect("a packet of strings and numbers always serialises")
+    let mut envelope = envelope(record, message, cluster, now);
+    if message == Message::Hi {
+        show_instances(&mut envelope, record);
+    }
+    written(&envelope)
+}
+
+/// Writes a hi without the labels that show instances: less for old daemons, the same for our agents, and shorter.
+pub fn encode_short(record: &Record, cluster: &str, now: WallSecond) -> Vec<u8> {
+    written(&envelope(record, Message::Hi, cluster, now))
+}
+
+fn written(envelope: &WireEnvelope<'_>) -> Vec<u8> {
+    serde_json::to_vec(envelope).expect("a packet of strings and numbers always serialises")
 }
 
 /// Reads a hi or goodbye that came over `exchange`.
@@ -246,6 +274,9 @@ fn envelope<'a>(record: &'a Record, message: Message, cluster: &str, now: WallSe
         hash: format!("{:016x}", record.content_hash()),
         cluster: cluster.into(),
         meta: entries.into_iter().flat_map(Record::metas).map(|(name, value)| (name.to_string(), value.to_owned())).collect(),
+        services: entries.into_iter().flat_map(Record::instances).map(WireService::from).collect(),
+        checks: entries.into_iter().flat_map(Record::checks).map(WireCheck::from).collect(),
+        own_labels: None,
         leaving: record.phase == Phase::Left,
         restarting: record.phase == Phase::Restarting,
     });
@@ -261,7 +292,19 @@ fn envelope<'a>(record: &'a Record, message: Message, cluster: &str, now: WallSe
     WireEnvelope { discovery, message: message.into(), lobby }
 }
 
-fn incoming(wire: WireEnvelope<'_>, exchange: ExchangeId) -> Result<Incoming, DecodePacketError> {
+/// Appends the labels that show the record's instances, but for those that the node has anyway.
+fn show_instances(envelope: &mut WireEnvelope<'_>, record: &Record) {
+    let Some(lobby) = &mut envelope.lobby else { return };
+    let own: BTreeSet<_> = record.labels().collect();
+    let mut shown: BTreeSet<_> = record.instances().flat_map(|instance| crate::service::labels(&instance)).collect();
+    shown.retain(|label| !own.contains(label));
+    if !shown.is_empty() {
+        lobby.own_labels = Some(own.len());
+        envelope.discovery.labels.extend(shown.iter().map(|label| label.as_str().to_owned().into()));
+    }
+}
+
+fn incoming(mut wire: WireEnvelope<'_>, exchange: ExchangeId) -> Result<Incoming, DecodePacketError> {
     let message = match &*wire.message {
         "hi" => Message::Hi,
         "goodbye" => Message::Goodbye,
@@ -269,6 +312,9 @@ fn incoming(wire: WireEnvelope<'_>, exchange: ExchangeId) -> Result<Incoming, De
     };
     let name: Name = wire.discovery.hostname.parse().map_err(|_| DecodePacketError::Hostname)?;
     let mut dropped = 0;
+    if let Some(own) = wire.lobby.as_ref().and_then(|lobby| lobby.own_labels) {
+        wire.discovery.labels.truncate(own);
+    }
     let mut labels: Vec<Label> =
         wire.discovery.labels.iter().filter_map(|text| checked(text.parse().ok(), &mut dropped)).collect();
     labels.sort();
@@ -277,8 +323,10 @@ fn incoming(wire: WireEnvelope<'_>, exchange: ExchangeId) -> Result<Incoming, De
     dropped += labels.len() - kept;
     labels.truncate(kept);
 
+    let mut told = Vec::new();
     let (origin, stamp, phase, meta, cluster, hash) = match wire.lobby {
         Some(lobby) => {
+            told = service_entries(lobby.services, lobby.checks, &mut dropped);
             let id: NodeId = lobby.id.parse().map_err(|_| DecodePacketError::Bounds)?;
             let stamp = Stamp { generation: Generation(lobby.generation), version: Version(lobby.version) };
             let hash = u64::from_str_radix(&lobby.hash, 16).ok();
@@ -293,6 +341,7 @@ fn incoming(wire: WireEnvelope<'_>, exchange: ExchangeId) -> Result<Incoming, De
     };
     let entry = |value| Entry { version: stamp.version, value: Some(value) };
     let mut entries: Vec<_> = labels.into_iter().map(|label| (Key::Label(label), entry(Value::default()))).collect();
+    entries.extend(told.into_iter().map(|(key, value)| (key, entry(value))));
     for (name, value) in meta {
         let key = name.parse().ok().map(Key::Meta).filter(|key| key.takes(value.as_bytes()));
         if let Some(key) = checked(key, &mut dropped) {
@@ -303,54 +352,25 @@ fn incoming(wire: WireEnvelope<'_>, exchange: ExchangeId) -> Result<Incoming, De
     Ok(Incoming { message, record: Arc::new(record), cluster, hash, dropped })
 }
 
+fn service_entries(services: Vec<WireService>, checks: Vec<WireCheck>, dropped: &mut usize) -> Vec<(Key, Value)> {
+    let mut entries = Vec::with_capacity(services.len() + checks.len());
+    for instance in services.into_iter().filter_map(|wire| checked(wire.read(), dropped)) {
+        let mut bytes = Vec::new();
+        encode_instance(&instance, &mut bytes);
+        entries.push((Key::Instance(instance.id), bytes.as_slice().into()));
+    }
+    for check in checks.into_iter().filter_map(|wire| checked(wire.read(), dropped)) {
+        let mut bytes = Vec::new();
+        encode_check(&check, &mut bytes);
+        entries.push((Key::Check(check.id), bytes.as_slice().into()));
+    }
+    entries
+}
+
 fn checked<T>(value: Option<T>, dropped: &mut usize) -> Option<T> {
     *dropped += usize::from(value.is_none());
     value
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const EXCHANGE: ExchangeId = ExchangeId(0);
-
-    #[test]
-    fn a_packet_of_the_go_daemon_is_a_bare_record() {
-        let text = br#"{"discovery":{"hostname":"smtp.example.com","labels":["service:smtp","public_ip6:2a03::1"],"last_check":1630612478},"message":"hi"}"#;
-        let packet = decode(text, EXCHANGE).unwrap();
-        assert_eq!(packet.message, Message::Hi);
-        assert_eq!(packet.record.origin, Origin::Bare(EXCHANGE, "smtp.example.com".parse().unwrap()));
-        let labels: Vec<_> = packet.record.labels().map(Label::as_str).collect();
-        assert_eq!(labels, ["public_ip6:2a03::1", "service:smtp"]);
-    }
-
-    #[test]
-    fn a_goodbye_may_have_null_labels() {
-        let text = br#"{"discovery":{"hostname":"a","labels":null,"last_check":0},"message":"goodbye"}"#;
-        assert_eq!(decode(text, EXCHANGE).unwrap().message, Message::Goodbye);
-    }
-
-    #[test]
-    fn bad_labels_are_dropped_and_counted() {
-        let text = br#"{"discovery":{"hostname":"a","labels":["ok","","a\tb"," ok "]},"message":"hi","new":1}"#;
-        let packet = decode(text, EXCHANGE).unwrap();
-        assert_eq!((packet.dropped, packet.record.labels().count()), (2, 1));
-    }
-
-    #[test]
-    fn a_question_reads_as_it_was_written() {
-        let ask = Ask { asker: NodeId::from_bytes([7; 16]), cluster: "c".into(), taken: false };
-        assert_eq!(decode_ask(&encode_ask(&ask)).unwrap(), ask);
-        assert!(decode_ask(br#"{"ask":"7"}"#).is_err());
-    }
-
-    #[test]
-    fn what_is_no_packet_is_refused() {
-        assert!(matches!(decode(b"", EXCHANGE), Err(DecodePacketError::Json(_))));
-        assert!(matches!(decode(br#"{"message":"hi"}"#, EXCHANGE), Err(DecodePacketError::Json(_))));
-        let text = br#"{"discovery":{"hostname":"a"},"message":"resync"}"#;
-        assert!(matches!(decode(text, EXCHANGE), Err(DecodePacketError::UnknownMessage)));
-        let text = br#"{"discovery":{"hostname":""},"message":"hi"}"#;
-        assert!(matches!(decode(text, EXCHANGE), Err(DecodePacketError::Hostname)));
-    }
-}
+mod tests;

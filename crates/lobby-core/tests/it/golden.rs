@@ -11,6 +11,7 @@ use lobby_core::{
     instance::{Instance, TaggedAddress, Weights},
     label::Label,
     record::Record,
+    time::WallSecond,
     wire::{self, binary, packet},
 };
 
@@ -29,6 +30,18 @@ const SERVICES: &str = "1111111111111111111111111111111107030100057765622d310400
 80c8afa02580dea0cb05016e043432390a";
 
 const PACKET: &str = r#"{"discovery":{"hostname":"web-1","labels":["service:web"],"last_check":5},"message":"hi","lobby":{"id":"11111111111111111111111111111111","generation":7,"version":3,"hash":"00","cluster":"lobby","meta":{"addresses":"192.0.2.1"}}}"#;
+
+/// The same with the services of [`SERVICES`], as an agent sends it.
+const SERVICES_PACKET: &str = concat!(
+    r#"{"discovery":{"hostname":"web-1","labels":["service:web","service:web:host:10.0.0.7","service:web:port:8080","#,
+    r#""service:web:tag:a","service:web:tag:b","service:web:ver:3"],"last_check":5},"message":"hi","lobby":{"#,
+    r#""id":"11111111111111111111111111111111","generation":7,"version":3,"hash":"HASH","cluster":"lobby","#,
+    r#""meta":{"addresses":"192.0.2.1"},"services":[{"id":"web-1","service":"web","address":"10.0.0.7","port":8080,"#,
+    r#""tags":["b","a"],"meta":{"ver":"3"},"tagged":{"lan":{"address":"::1","port":81}},"weights":[10,300],"#,
+    r#""tag_override":true,"kind":"connect-proxy","drain":true,"proxy":"{}","connect":"{\"Native\":true}"}],"#,
+    r#""checks":[{"id":"service:web-1","name":"C","status":"warning","service":"web-1","kind":"http","#,
+    r#""interval":10000000000,"timeout":1500000000,"notes":"n","output":"429\n"}],"own_labels":1}}"#
+);
 
 fn bytes(digits: &str) -> Vec<u8> {
     let digits: String = digits.split_whitespace().collect();
@@ -55,7 +68,23 @@ fn the_binary_record_of_0_1() {
 
 #[test]
 fn the_json_packet_of_0_1() {
-    check(&packet::decode(PACKET.as_bytes(), ExchangeId(0)).unwrap().record);
+    let record = packet::decode(PACKET.as_bytes(), ExchangeId(0)).unwrap().record;
+    check(&record);
+    // Nothing has been added for a node without services.
+    let again = packet::encode(&record, packet::Message::Hi, "lobby", WallSecond(5));
+    let want = PACKET.replace(r#""00""#, &format!(r#""{:016x}""#, record.content_hash()));
+    assert_eq!(String::from_utf8(again).unwrap(), want);
+}
+
+#[test]
+fn the_json_packet_of_services() {
+    let record = binary::decode_record(&bytes(SERVICES)).unwrap();
+    let text = packet::encode(&record, packet::Message::Hi, "lobby", WallSecond(5));
+    let want = SERVICES_PACKET.replace("HASH", &format!("{:016x}", record.content_hash()));
+    assert_eq!(String::from_utf8(text).unwrap(), want);
+    let read = packet::decode(want.as_bytes(), ExchangeId(0)).unwrap().record;
+    check(&read);
+    assert_eq!(read.content_hash(), record.content_hash());
 }
 
 #[test]

@@ -67,14 +67,18 @@ proptest! {
     }
 
     #[test]
-    fn the_json_packet_keeps_labels_and_order(history in history()) {
-        for record in versions(1, &history) {
-            let bytes = packet::encode(&record, packet::Message::Hi, "lobby", WallSecond(5));
-            let read = packet::decode(&bytes, EXCHANGE).unwrap();
-            prop_assert_eq!(read.record.stamp, record.stamp);
-            prop_assert_eq!(read.record.content_hash(), record.content_hash());
-            prop_assert_eq!(read.hash, Some(record.content_hash()));
-            prop_assert_eq!(read.dropped, 0);
+    fn the_json_packet_keeps_labels_services_and_order(history in services::history()) {
+        for record in services::versions(&history) {
+            let long = packet::encode(&record, packet::Message::Hi, "lobby", WallSecond(5));
+            let short = packet::encode_short(&record, "lobby", WallSecond(5));
+            prop_assert!(short.len() <= long.len());
+            for bytes in [long, short] {
+                let read = packet::decode(&bytes, EXCHANGE).unwrap();
+                prop_assert_eq!(read.record.stamp, record.stamp);
+                prop_assert_eq!(read.record.content_hash(), record.content_hash());
+                prop_assert_eq!(read.hash, Some(record.content_hash()));
+                prop_assert_eq!(read.dropped, 0);
+            }
         }
     }
 

@@ -12,6 +12,7 @@ use tokio::sync::{mpsc, watch};
 use super::*;
 
 mod last;
+mod size;
 
 const KEEP_ALIVE: Duration = Duration::from_secs(5);
 const OWN: NodeId = NodeId::from_bytes([1; 16]);

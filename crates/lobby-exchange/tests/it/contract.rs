@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use lobby_core::{
     catalog::{Liveness, NodeState, Snapshot},
+    instance::Instance,
     stats::{PacketKind, Verdict},
 };
 use lobby_exchange::Exchange;
@@ -62,6 +63,22 @@ pub(crate) async fn changes_arrive_at_once(backend: impl Backend) {
     eventually_async(SOON, || async { expect(b.hosts()[0] == "a new:1", b.hosts()) }).await;
     a.rename("z");
     b.sees(&["b", "z"]).await;
+}
+
+/// Every node knows the services and checks of every other, and no label is made of them on the way.
+pub(crate) async fn services_travel(backend: impl Backend) {
+    let (mut a, b) = (backend.node("a"), backend.node("b"));
+    b.sees(&["a", "b"]).await;
+    let web = Instance::new("web-1".parse().unwrap(), "web".parse().unwrap());
+    let own = a.register(&Instance { port: 80, tags: ["blue".into()].into(), ..web });
+    let late = backend.node("late");
+    for node in [&b, &late] {
+        let heard = || node.snapshot().node(a.id).map(|node| node.record.clone());
+        let same =
+            || heard().is_some_and(|record| record.instances().count() == 1 && record.content_hash() == own.content_hash());
+        eventually_async(SOON, || async { expect(same(), heard()) }).await;
+        assert!(heard().is_some_and(|record| record.checks().count() == 1 && record.labels().count() == 1), "{:?}", heard());
+    }
 }
 
 pub(crate) async fn goodbye_removes(backend: impl Backend) {
@@ -211,6 +228,7 @@ macro_rules! contract {
             $start,
             late_joiner_sees_all,
             changes_arrive_at_once,
+            services_travel,
             goodbye_removes,
             crash_expires,
             a_restarted_node_is_one_node,

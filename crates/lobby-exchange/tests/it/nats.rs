@@ -4,7 +4,10 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::StreamExt;
-use lobby_core::stats::{PacketKind, Verdict};
+use lobby_core::{
+    instance::Instance,
+    stats::{PacketKind, Verdict},
+};
 use lobby_exchange::{
     Exchange,
     backoff::Backoff,
@@ -106,6 +109,24 @@ async fn a_go_daemon_and_we_see_each_other() {
         }
     };
     assert_eq!(last["discovery"]["hostname"], "b");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_go_daemon_sees_services_as_labels() {
+    let broker = Broker::start();
+    let go = broker.client().await;
+    let mut heard = go.subscribe("lobby.discovery").await.unwrap();
+    go.flush().await.unwrap();
+    let mut a = broker.node("a");
+    a.is_up(true).await;
+    a.register(&Instance { port: 80, ..Instance::new("web-1".parse().unwrap(), "web".parse().unwrap()) });
+    loop {
+        let packet: serde_json::Value = serde_json::from_slice(&heard.next().await.unwrap().payload).unwrap();
+        if packet["discovery"]["labels"] == serde_json::json!(["of:a", "service:web", "service:web:port:80"]) {
+            break;
+        }
+        assert_eq!(packet["discovery"]["labels"], serde_json::json!(["of:a"]), "before the registration was told");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

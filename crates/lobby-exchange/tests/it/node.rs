@@ -6,10 +6,13 @@ use std::{sync::Arc, time::Duration};
 
 use lobby_core::{
     catalog::{Catalog, ExchangeSpec, Liveness, Snapshot},
+    check::view::CheckView,
     id::{ExchangeId, Generation, NodeId, Revision},
+    instance::Instance,
     label::Label,
     local::LocalRecord,
     port::{Announcement, CatalogReader, EVENTS, LinkState, PeerLink, QUESTIONS},
+    record::Record,
     stats::Stats,
     time::Moment,
 };
@@ -104,6 +107,15 @@ impl Node {
     pub(crate) fn set_labels(&mut self, labels: impl IntoIterator<Item = String>) {
         self.local.set_labels(labels.into_iter().map(|label| label.parse().unwrap()));
         self.announce();
+    }
+
+    /// Registers an instance with one check, as a program does. Returns the record with it.
+    pub(crate) fn register(&mut self, instance: &Instance) -> Arc<Record> {
+        let check = CheckView::new(format!("service:{}", instance.id).parse().unwrap(), "a check", Some(instance.id.clone()));
+        self.local.set_instance(instance).unwrap();
+        self.local.set_check(&check).unwrap();
+        self.announce();
+        self.local.record().clone()
     }
 
     pub(crate) fn rename(&mut self, name: &str) {

@@ -1,6 +1,7 @@
-//! Durations as Consul's clients write them: Go's `1h30m`, `1.5s`, `20ms`, `0`.
+//! Durations as Consul and its clients write them, in Go's words: `1h30m`, `1.5s`, `20ms`, `0`.
 //!
-//! A bare number is none, but for zero. Negative ones are refused: nothing here lasts less than nothing.
+//! A bare number is none, but for zero. Negative ones are refused: nothing here lasts less than nothing. What is printed
+//! is read back as the same. Not here: numbers of nanoseconds in bodies (`wire::definition`).
 
 use std::time::Duration;
 
@@ -20,7 +21,7 @@ const UNITS: &[(&str, u128)] = &[
 const DIGITS: usize = 18;
 
 /// Reads a duration. `None`: it is none, or longer than centuries.
-pub(crate) fn parse(text: &str) -> Option<Duration> {
+pub fn parse(text: &str) -> Option<Duration> {
     let mut rest = text.strip_prefix('+').unwrap_or(text);
     if rest == "0" {
         return Some(Duration::ZERO);
@@ -42,6 +43,34 @@ pub(crate) fn parse(text: &str) -> Option<Duration> {
             return None;
         }
     }
+}
+
+/// Prints a duration as Go does: `10s`, `1m0s`, `1h0m30s`, `20ms`, `0s`.
+pub fn text(duration: Duration) -> String {
+    let (seconds, nanos) = (duration.as_secs(), duration.subsec_nanos());
+    if seconds == 0 {
+        return match nanos {
+            0 => "0s".into(),
+            1..1_000 => format!("{nanos}ns"),
+            1_000..1_000_000 => with_fraction(nanos / 1_000, nanos % 1_000, 3, "\u{b5}s"),
+            _ => with_fraction(nanos / 1_000_000, nanos % 1_000_000, 6, "ms"),
+        };
+    }
+    let (hours, minutes) = (seconds / 3600, seconds / 60 % 60);
+    let rest = with_fraction(seconds % 60, nanos, 9, "s");
+    match (hours, minutes) {
+        (0, 0) => rest,
+        (0, _) => format!("{minutes}m{rest}"),
+        _ => format!("{hours}h{minutes}m{rest}"),
+    }
+}
+
+fn with_fraction(whole: impl std::fmt::Display, fraction: u32, digits: usize, unit: &str) -> String {
+    if fraction == 0 {
+        return format!("{whole}{unit}");
+    }
+    let fraction = format!("{fraction:0digits$}");
+    format!("{whole}.{}{unit}", fraction.trim_end_matches('0'))
 }
 
 fn digits(text: &str) -> (&str, &str) {
@@ -83,6 +112,25 @@ mod tests {
         }
     }
 
+    #[test]
+    fn printed() {
+        for (nanos, want) in [
+            (0, "0s"),
+            (1, "1ns"),
+            (1_500, "1.5\u{b5}s"),
+            (20_000_000, "20ms"),
+            (1_000_001, "1.000001ms"),
+            (1_500_000_000, "1.5s"),
+            (10_000_000_000, "10s"),
+            (60_000_000_000, "1m0s"),
+            (90_000_000_000, "1m30s"),
+            (3_600_000_000_001, "1h0m0.000000001s"),
+            (5_400_000_000_000, "1h30m0s"),
+        ] {
+            assert_eq!(text(Duration::from_nanos(nanos)), want);
+        }
+    }
+
     proptest! {
         #[test]
         fn no_text_panics(text in ".*") {
@@ -92,6 +140,12 @@ mod tests {
         #[test]
         fn no_number_overflows(text in "([0-9]{0,40}\\.?[0-9]{0,40}(ns|us|ms|s|m|h)){1,40}") {
             let _ = parse(&text);
+        }
+
+        #[test]
+        fn what_is_printed_is_read_back(nanos: u64, shift in 0_u32..64) {
+            let duration = Duration::from_nanos(nanos >> shift);
+            prop_assert_eq!(parse(&text(duration)), Some(duration));
         }
     }
 }
