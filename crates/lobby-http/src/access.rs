@@ -1,18 +1,20 @@
-//! The doors: who may ask what. Web pages of others, rebound names, the token, operator verbs.
+//! The doors: who may ask what. Web pages of others, rebound names, tokens, operator verbs.
 //!
+//! ```text
+//! doors ─► rights (once per request) ─► token: what the method and path need at least ─► handler: need(service it writes)
+//!                                   └─► operator
+//! ```
 //! [`doors`] stands before every route, [`token`] before all but health and the operator verbs, [`operator`] before those:
 //! whatever changes something beyond our own labels, or costs the whole fleet.
+//! Handlers that write services take `Extension<Rights>` and call [`need`] with the name of each.
 //! A web page must not drive the API of an agent on its reader's machine, so pages of other sites and origins are
 //! refused; nor may it rebind its own name to a loopback address, so from there the Host must be a name of ours.
 
-use std::{
-    hint::black_box,
-    net::{IpAddr, Ipv4Addr, SocketAddr},
-};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use axum::{
-    extract::{Request, State},
-    http::{HeaderMap, Version, header},
+    extract::Request,
+    http::{Method, Version, header},
     middleware::Next,
     response::{IntoResponse, Response},
 };
@@ -22,6 +24,17 @@ use crate::{
     counters::Route,
     error::{ApiError, shown},
 };
+
+mod files;
+mod given;
+mod rights;
+mod tokens;
+
+pub(crate) use files::read as read_file;
+pub use files::{Access, FileError};
+pub(crate) use given::Digest;
+use given::Given;
+pub(crate) use rights::{Need, Rights, need};
 
 /// Who sent a request. The serving loop puts it among the request's extensions.
 #[derive(Clone, Copy, Debug)]
@@ -46,6 +59,10 @@ pub enum Door {
     Unix {
         /// The peer runs as root or as our own user.
         trusted: bool,
+        /// The process that connected, when it has a number in our namespace.
+        pid: Option<u32>,
+        /// Its user.
+        uid: Option<u32>,
     },
 }
 
@@ -116,51 +133,51 @@ fn is_our_host(app: &App, view: &View, host: &str) -> bool {
     ours.into_iter().chain(allowed).any(|ours| ours.eq_ignore_ascii_case(name))
 }
 
-/// The door of everything but health and the operator verbs.
-pub(crate) async fn token(State(app): State<App>, request: Request, next: Next) -> Response {
-    if has_token(&app, request.headers()) { next.run(request).await } else { ApiError::AccessDenied.into_response() }
+/// What the caller of a request may do.
+pub(crate) fn rights(app: &App, request: &Request) -> Rights {
+    let (door, tokens) = (caller(request).door, app.config().access.tokens());
+    let is_open = app.state.token.is_none() && tokens.is_none();
+    let mut rights = if is_open {
+        let loopback = matches!(door, Door::Tcp { peer, .. } if peer.ip().to_canonical().is_loopback());
+        Rights { operate: loopback && app.config().operator_loopback, ..Rights::ANYONE }
+    } else {
+        let given = Given::find(request.uri(), request.headers());
+        let known = given.and_then(|given| {
+            let owner = app.state.token.is_some_and(|token| given.is(&token));
+            let named = tokens.as_ref().and_then(|tokens| tokens.find(&given).cloned());
+            if owner { Some(Rights::OWNER) } else { named }
+        });
+        known.unwrap_or(Rights::STRANGER)
+    };
+    rights.operate |= matches!(door, Door::Unix { trusted: true, .. });
+    rights
 }
 
-/// The door of the operator verbs.
-pub(crate) async fn operator(State(app): State<App>, request: Request, next: Next) -> Response {
-    let allowed = match (caller(&request).door, &app.config().token) {
-        (Door::Unix { trusted: true }, _) => Ok(()),
-        (_, Some(_)) if has_token(&app, request.headers()) => Ok(()),
-        (_, Some(_)) => Err(ApiError::AccessDenied),
-        (Door::Tcp { peer, .. }, None) if app.config().operator_loopback && peer.ip().to_canonical().is_loopback() => Ok(()),
-        (_, None) => Err(ApiError::NotOperator),
-    };
-    match allowed {
-        Ok(()) => next.run(request).await,
-        Err(err) => err.into_response(),
+/// What a request to a route without a door of its own needs at least. The handler knows which service it writes.
+fn least(request: &Request) -> Need<'static> {
+    match (request.method(), request.uri().path()) {
+        (&Method::GET | &Method::HEAD, _) => Need::Read,
+        (_, "/v1/labels") => Need::Labels,
+        _ => Need::WriteAny,
     }
 }
 
-/// Whether the request carries the token, or none is set.
-pub(crate) fn has_token(app: &App, headers: &HeaderMap) -> bool {
-    let Some(token) = &app.config().token else { return true };
-    let Some(given) = headers.get(header::AUTHORIZATION) else { return false };
-    let given = given.as_bytes().trim_ascii();
-    let worded = given.split_at_checked(6).filter(|(word, _)| word.eq_ignore_ascii_case(b"token ")).map(|(_, rest)| rest);
-    // Both are compared, so that a token that itself begins with the word still works.
-    same(given, token.as_bytes()) | worded.is_some_and(|given| same(given.trim_ascii(), token.as_bytes()))
+/// The door of everything but health and the operator verbs.
+pub(crate) async fn token(request: Request, next: Next) -> Response {
+    let least = least(&request);
+    pass(least, request, next).await
 }
 
-/// Compares in a time that depends on the lengths only.
-fn same(given: &[u8], token: &[u8]) -> bool {
-    let differences = given.iter().zip(token).fold(0, |sum, (a, b)| black_box(sum | (a ^ b)));
-    given.len() == token.len() && differences == 0
+/// The door of the operator verbs.
+pub(crate) async fn operator(request: Request, next: Next) -> Response {
+    pass(Need::Operate, request, next).await
 }
 
-#[cfg(test)]
-mod tests {
-    use super::same;
-
-    #[test]
-    fn equal_tokens_only() {
-        assert!(same(b"secret", b"secret"));
-        for other in [&b"secre"[..], b"secrets", b"Secret", b""] {
-            assert!(!same(other, b"secret"), "{other:?}");
-        }
+async fn pass(least: Need<'static>, request: Request, next: Next) -> Response {
+    // The outermost layer has put them there; whoever came around it may nothing.
+    let enough = request.extensions().get().map_or(Err(ApiError::AccessDenied), |rights| need(rights, least));
+    match enough {
+        Ok(()) => next.run(request).await,
+        Err(err) => err.into_response(),
     }
 }

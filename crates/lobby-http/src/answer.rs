@@ -40,6 +40,8 @@ pub(crate) async fn around(State(app): State<App>, mut request: Request, next: N
     let view = app.view();
     let mut response = match access::doors(&app, &view, route, &request) {
         Ok(()) => {
+            let rights = access::rights(&app, &request);
+            request.extensions_mut().insert(rights);
             request.extensions_mut().insert(view.clone());
             next.run(request).await
         }

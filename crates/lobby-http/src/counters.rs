@@ -51,8 +51,16 @@ named! {
         Busy = "busy",
         /// All connections were taken.
         Full = "full",
-        /// More than all connections were taken, so that not even an answer was given.
+        /// As many connections were taken as one client address may have.
+        Address = "address",
+        /// Too many refusals were being told already, so that not even an answer was given.
         Dropped = "dropped",
+        /// A TLS handshake failed or was not done in time.
+        Handshake = "handshake",
+        /// Too many TLS handshakes were under way.
+        Handshakes = "handshakes",
+        /// Plain HTTP where TLS is spoken.
+        PlainHttp = "plain_http",
         /// The request head was too large.
         HeaderTooLarge = "header_too_large",
         /// The request head did not arrive in time.
@@ -67,6 +75,8 @@ named! {
         WriteStall = "write_stall",
         /// The token was missing or wrong.
         Token = "token",
+        /// The token is known, but not for this.
+        Rights = "rights",
         /// An operator verb by somebody who is not one.
         Operator = "operator",
         /// A request by a page of another site.
@@ -92,8 +102,6 @@ pub(crate) struct Counters {
     pub(crate) accepted: AtomicU64,
     /// Failed calls of accept.
     pub(crate) accept_errors: AtomicU64,
-    /// Connections open now.
-    pub(crate) open: AtomicUsize,
     /// Blocking requests that wait now.
     pub(crate) waits: AtomicUsize,
 }

@@ -83,6 +83,9 @@ pub(crate) enum ApiError {
     /// The token is missing or wrong.
     #[error("{{\"message\": \"access denied\"}}")]
     AccessDenied,
+    /// The token is a good one, but not for this.
+    #[error("token {token:?} may not {what}")]
+    NotAllowed { token: String, what: String },
     /// The caller may not use operator verbs.
     #[error("operator verbs need TOKEN, the unix socket as root or the agent's user, or, without TOKEN, a loopback peer")]
     NotOperator,
@@ -131,9 +134,8 @@ impl ApiError {
             Self::NotJoined(_) => StatusCode::BAD_GATEWAY,
             // What Consul's clients expect of a foreign data centre.
             Self::OtherDatacenter(_) => StatusCode::INTERNAL_SERVER_ERROR,
-            Self::AccessDenied | Self::NotOperator | Self::CrossSite | Self::ForeignOrigin(_) | Self::UnknownHost(_) => {
-                StatusCode::FORBIDDEN
-            }
+            Self::AccessDenied | Self::NotAllowed { .. } | Self::NotOperator => StatusCode::FORBIDDEN,
+            Self::CrossSite | Self::ForeignOrigin(_) | Self::UnknownHost(_) => StatusCode::FORBIDDEN,
             Self::Crowded | Self::TooManyWaits => StatusCode::TOO_MANY_REQUESTS,
             Self::NotFound(_) | Self::NoCoordinate(_) => StatusCode::NOT_FOUND,
             Self::WrongMethod(_) => StatusCode::METHOD_NOT_ALLOWED,
@@ -146,6 +148,7 @@ impl ApiError {
             Self::BodyTooLarge(_) => Refusal::BodyTooLarge,
             Self::BodyTimeout => Refusal::BodyTimeout,
             Self::AccessDenied => Refusal::Token,
+            Self::NotAllowed { .. } => Refusal::Rights,
             Self::NotOperator => Refusal::Operator,
             Self::CrossSite => Refusal::CrossSite,
             Self::ForeignOrigin(_) => Refusal::Origin,

@@ -3,13 +3,13 @@
 //! ```text
 //! GET /v1/health    200 while the agent serves at all
 //! ```
-//! No token is needed; without a token that is set, only `ok` and `warm` are shown.
+//! No token is needed; where one is set, whoever may not read sees only `ok` and `warm`.
 
-use axum::{Extension, Router, extract::State, http::HeaderMap, response::Response, routing::get};
+use axum::{Extension, Router, response::Response, routing::get};
 use lobby_core::{catalog::Link, port::LinkState};
 use serde::Serialize;
 
-use crate::{App, View, access, answer};
+use crate::{App, View, access::Rights, answer};
 
 pub(crate) fn routes() -> Router<App> {
     Router::new().route("/v1/health", get(health))
@@ -42,9 +42,9 @@ pub(crate) struct ExchangeHealth<'a> {
     given_up: bool,
 }
 
-async fn health(State(app): State<App>, Extension(view): Extension<View>, headers: HeaderMap) -> Response {
+async fn health(Extension(view): Extension<View>, Extension(rights): Extension<Rights>) -> Response {
     let snapshot = &view.snapshot;
-    let details = access::has_token(&app, &headers).then(|| Details {
+    let details = rights.reads().then(|| Details {
         revision: snapshot.revision.0,
         age: snapshot.age(view.now).as_secs(),
         id: snapshot.local.record.origin.node_id().map(|id| id.to_string()).unwrap_or_default(),

@@ -53,15 +53,17 @@ mod rest;
 mod serve;
 mod who;
 
-pub use access::{Caller, Door};
+pub use access::{Access, Caller, Door, FileError};
 pub use limits::Limits;
-pub use serve::{Listener, serve};
+pub use serve::{Listener, serve, tls::TlsFiles};
 
 /// What the configuration says about the HTTP side.
 #[derive(Clone, Debug, Default)]
 pub struct Config {
     /// TOKEN; an empty one counts as none.
     pub token: Option<String>,
+    /// TOKENS_FILE, and the certificates of HTTPS for all TCP listeners.
+    pub access: Access,
     /// DISABLE_API: only `/metrics` and `/v1/health` are left.
     pub disable_api: bool,
     /// ALLOWED_HOSTS: `Host` names accepted from loopback, beside IP literals, `localhost` and the node's name.
@@ -104,6 +106,10 @@ pub struct App {
 /// What every handler reaches.
 struct State {
     config: Config,
+    /// TOKEN, which is not kept as text.
+    token: Option<access::Digest>,
+    /// Places of connections.
+    room: Arc<serve::room::Room>,
     handles: Handles,
     counters: counters::Counters,
     lists: ArcSwapOption<rest::ListBody>,
@@ -124,10 +130,13 @@ struct View {
 impl App {
     /// The HTTP side of the agent behind `handles`.
     pub fn new(mut config: Config, handles: Handles) -> Self {
-        config.token = config.token.filter(|token| !token.is_empty());
+        let token = config.token.take().filter(|token| !token.is_empty()).map(|token| access::Digest::of(token.as_bytes()));
         let asks = Arc::new(Semaphore::new(config.limits.asks));
+        let room = Arc::new(serve::room::Room::new(&config.limits));
         let state = State {
             config,
+            token,
+            room,
             handles,
             counters: counters::Counters::default(),
             lists: ArcSwapOption::empty(),
@@ -172,11 +181,11 @@ pub fn router(app: App) -> Router {
     if !app.config().disable_api {
         guarded = guarded.merge(rest::routes()).merge(prometheus::routes()).merge(nodes::routes());
         guarded = guarded.merge(members::routes()).merge(keys::routes()).merge(event::routes()).merge(coordinate::routes());
-        let gate = middleware::from_fn_with_state(app.clone(), access::operator);
+        let gate = middleware::from_fn(access::operator);
         let verbs = operator::routes().merge(keys::verbs()).merge(event::verbs()).merge(ask::routes());
         router = router.merge(verbs.method_not_allowed_fallback(answer::wrong_method).layer(gate));
     }
-    let gate = middleware::from_fn_with_state(app.clone(), access::token);
+    let gate = middleware::from_fn(access::token);
     let guarded = guarded.method_not_allowed_fallback(answer::wrong_method).fallback(answer::not_found).layer(gate);
     router
         .method_not_allowed_fallback(answer::wrong_method)

@@ -10,6 +10,12 @@ pub struct Limits {
     /// Most open connections over all listeners. From 90 % on, new connections get 429 (but for health and metrics),
     /// at the bound 503.
     pub connections: usize,
+    /// Most open connections of one client address: 429 above. Loopback addresses have no such bound.
+    pub per_address: usize,
+    /// How long a TLS handshake may take, from the connection on; it is closed after.
+    pub handshake: Duration,
+    /// Most TLS handshakes under way at a time; connections above are closed.
+    pub handshakes: usize,
     /// Longest request head: 431 above. At least 8 KiB.
     pub header_bytes: usize,
     /// How long a request head may take from its first byte: 408 after.
@@ -34,6 +40,11 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             connections: 16_384,
+            // Half of all: one client with a leak must not keep out the others.
+            per_address: 8192,
+            handshake: Duration::from_secs(10),
+            // Each costs about a millisecond of a core and some 30 KiB: more at a time would only all be late.
+            handshakes: 1024,
             header_bytes: 16 << 10,
             header_read: Duration::from_secs(10),
             // Longer than the scrape intervals people use, so that a scraper keeps its connection.

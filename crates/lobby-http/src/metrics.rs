@@ -171,7 +171,7 @@ fn http(text: &mut Text, app: &App) {
     for (refusal, count) in counters.refusals() {
         family.sample(&[("reason", refusal.as_str())], count);
     }
-    text.family("lobby_http_connections", Gauge, "Open connections.").value(counters.open.load(Relaxed));
+    text.family("lobby_http_connections", Gauge, "Open connections.").value(app.state.room.open());
     text.family("lobby_http_connections_bound", Gauge, "How many connections may be open.").value(limits.connections);
     text.family("lobby_http_connections_accepted_total", Counter, "Connections accepted.").value(counters.accepted.load(Relaxed));
     text.family("lobby_http_connections_idle_closed_total", Counter, "Connections closed because no further request came.")

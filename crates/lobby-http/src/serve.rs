@@ -1,11 +1,19 @@
 //! The serving loop: accepts connections, bounds how many there are, and ends them when the agent stops.
 //!
-//! Each connection is a task owned by the loop (`serve::connection`), at most `Limits::connections` of them plus
-//! [`REFUSALS`] that only say 503. On stop no more are accepted, requests in flight get `Limits::drain`, then the
-//! rest is cut off.
+//! Each connection is a task owned by the loop (`serve::connection`), at most `Limits::connections` of them, plus a few
+//! that only say 429 or 503 (`serve::room`). Over TCP it begins with a TLS handshake where certificates are set
+//! (`serve::tls`); the unix socket is always plain. On stop no more are accepted, requests in flight get
+//! `Limits::drain`, then the rest is cut off.
 //! Not here: deadlines within a connection (`serve::guard`).
 
-use std::{future::Future, io, net::SocketAddr, pin::pin, sync::atomic::Ordering, time::Duration};
+use std::{
+    future::Future,
+    io,
+    net::{IpAddr, SocketAddr},
+    pin::pin,
+    sync::atomic::Ordering,
+    time::Duration,
+};
 
 use axum::Router;
 use tokio::{
@@ -24,9 +32,8 @@ use crate::{
 
 mod connection;
 mod guard;
-
-/// Connections above the bound that still get an answer; those above are dropped.
-const REFUSALS: usize = 64;
+pub(crate) mod room;
+pub(crate) mod tls;
 
 /// After a failed accept (no file descriptors, mostly) the next one waits this long instead of spinning.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
@@ -69,9 +76,12 @@ impl Listener {
             }
             Self::Unix(listener) => {
                 let (stream, _) = listener.accept().await?;
-                let uid = stream.peer_cred().ok().map(|peer| peer.uid());
+                let peer = stream.peer_cred().ok();
+                let uid = peer.map(|peer| peer.uid());
+                // A process of another namespace has no number here.
+                let pid = peer.and_then(|peer| u32::try_from(peer.pid()?).ok()).filter(|pid| *pid != 0);
                 let trusted = uid.is_some_and(|uid| uid == 0 || uid == rustix::process::geteuid().as_raw());
-                Ok((Stream::Unix(stream), Door::Unix { trusted }))
+                Ok((Stream::Unix(stream), Door::Unix { trusted, pid, uid }))
             }
         }
     }
@@ -115,50 +125,81 @@ fn log_panic(ended: Result<(), tokio::task::JoinError>) {
     }
 }
 
-/// Counts a connection for as long as it lives.
-struct Place(App);
-
-impl Place {
-    /// Takes a place and tells how many were taken before.
-    fn take(app: &App) -> (Self, usize) {
-        app.counters().accepted.fetch_add(1, Ordering::Relaxed);
-        let before = app.counters().open.fetch_add(1, Ordering::Relaxed);
-        (Self(app.clone()), before)
-    }
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        self.0.counters().open.fetch_sub(1, Ordering::Relaxed);
-    }
-}
-
-/// Gives a connection its task, or refuses it.
+/// Gives a connection its task, or turns it away.
 fn admit(app: &App, router: &Router, stream: Stream, door: Door, stopped: &watch::Receiver<()>, tasks: &mut JoinSet<()>) {
-    let bound = app.config().limits.connections;
-    let (place, before) = Place::take(app);
-    if before >= bound {
-        if before >= bound + REFUSALS {
-            app.counters().refused(Refusal::Dropped);
-            return;
-        }
-        app.counters().refused(Refusal::Full);
-        tasks.spawn(async move {
-            match stream {
-                Stream::Tcp(stream) => connection::refuse(stream).await,
-                Stream::Unix(stream) => connection::refuse(stream).await,
+    app.counters().accepted.fetch_add(1, Ordering::Relaxed);
+    let place = match app.state.room.enter(&app.config().limits, address(door)) {
+        Ok(place) => place,
+        Err(refusal) => return turn_away(app, stream, refusal, tasks),
+    };
+    let caller = Caller { door, crowded: place.crowded };
+    let shared = connection::Shared { app: app.clone(), router: router.clone(), caller, stopped: stopped.clone() };
+    // A task each: one for all would be as large as the largest.
+    match (stream, app.config().access.tls()) {
+        (Stream::Tcp(stream), None) => tasks.spawn(async move {
+            connection::run(stream, shared).await;
+            drop(place);
+        }),
+        (Stream::Tcp(stream), Some(config)) => tasks.spawn(async move {
+            let mut stopped = shared.stopped.clone();
+            let stream = tokio::select! {
+                stream = tls::handshake(stream, config, &shared.app) => stream,
+                // Nothing was asked yet, so there is nothing to let finish.
+                _ = stopped.changed() => None,
+            };
+            if let Some(stream) = stream {
+                connection::run(stream, shared).await;
             }
             drop(place);
-        });
-        return;
+        }),
+        (Stream::Unix(stream), _) => tasks.spawn(async move {
+            connection::run(stream, shared).await;
+            drop(place);
+        }),
+    };
+}
+
+fn address(door: Door) -> Option<IpAddr> {
+    match door {
+        Door::Tcp { peer, .. } => Some(peer.ip()),
+        Door::Unix { .. } => None,
     }
-    let caller = Caller { door, crowded: before >= bound - bound / 10 };
-    let shared = connection::Shared { app: app.clone(), router: router.clone(), caller, stopped: stopped.clone() };
+}
+
+/// Tells a client why it gets no place, if that is not asked of us by too many at a time.
+fn turn_away(app: &App, stream: Stream, refusal: Refusal, tasks: &mut JoinSet<()>) {
+    let Ok(place) = app.state.room.refusals.clone().try_acquire_owned() else {
+        app.counters().refused(Refusal::Dropped);
+        return;
+    };
+    app.counters().refused(refusal);
+    let app = app.clone();
     tasks.spawn(async move {
-        match stream {
-            Stream::Tcp(stream) => connection::run(stream, shared).await,
-            Stream::Unix(stream) => connection::run(stream, shared).await,
+        match (stream, app.config().access.tls()) {
+            (Stream::Tcp(stream), None) => connection::refuse(stream, refusal).await,
+            (Stream::Tcp(stream), Some(config)) => {
+                if let Some(stream) = tls::handshake(stream, config, &app).await {
+                    connection::refuse(stream, refusal).await;
+                }
+            }
+            (Stream::Unix(stream), _) => connection::refuse(stream, refusal).await,
         }
         drop(place);
     });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn the_unix_socket_tells_the_process_that_connected() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("api");
+        let listener = Listener::Unix(UnixListener::bind(&path).unwrap());
+        let (_client, accepted) = tokio::join!(UnixStream::connect(&path), listener.accept());
+        let (_, door) = accepted.unwrap();
+        let Door::Unix { trusted: true, pid, uid } = door else { panic!("{door:?}") };
+        assert_eq!((pid, uid), (Some(std::process::id()), Some(rustix::process::geteuid().as_raw())));
+    }
 }

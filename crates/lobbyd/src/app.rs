@@ -33,16 +33,17 @@ pub(crate) async fn run(config: Config) -> anyhow::Result<()> {
     let data = data_dir::open(config.data_dir.as_deref(), config.dev).await?;
     let (builder, http) = agent(config, data.store)?;
     // Bound before anybody is told of us, answered after: a port that is taken must not look like a short visit.
-    let (tcp, unix) = listen(&http).await?;
+    let Listeners { tcp, consul, unix } = listen(&http).await?;
     let mut lobby = builder.start().await.map_err(hint)?;
-    let addr = tcp.local_addr().context("reading the address of the API")?;
+    let local = |listener: &TcpListener| listener.local_addr().context("reading the address of the API");
+    let api = Api { https: http.access.is_https(), http: local(&tcp)?, consul: consul.as_ref().map(local).transpose()? };
     let stop_http = CancellationToken::new();
     let app = http_app(http, &lobby);
-    let stopping = app.clone();
-    let tcp = tokio::spawn(lobby_http::serve(Listener::Tcp(tcp), app.clone(), stop_http.clone().cancelled_owned()));
-    let unix = unix.map(|unix| tokio::spawn(lobby_http::serve(Listener::Unix(unix), app, stop_http.clone().cancelled_owned())));
+    let listeners = [Some(Listener::Tcp(tcp)), consul.map(Listener::Tcp), unix.map(Listener::Unix)];
+    let serve = |listener| tokio::spawn(lobby_http::serve(listener, app.clone(), stop_http.clone().cancelled_owned()));
+    let servers: Vec<_> = listeners.into_iter().flatten().map(serve).collect();
 
-    tell_ready(&lobby, addr);
+    tell_ready(&lobby, &api);
     let asked = loop {
         tokio::select! {
             asked = signals.next() => match asked {
@@ -57,13 +58,13 @@ pub(crate) async fn run(config: Config) -> anyhow::Result<()> {
         // Without systemd there is nobody to tell.
         let _ = sd_notify::notify(&[sd_notify::NotifyState::Stopping]);
     }
-    stopping.stopping();
+    app.stopping();
     match asked {
         Ok(Asked::Restart) => lobby.restart().await,
         _ => lobby.leave().await,
     }
     stop_http.cancel();
-    for server in std::iter::once(tcp).chain(unix) {
+    for server in servers {
         server.await.context("the API ended badly")?;
     }
     drop(data.temporary);
@@ -85,6 +86,7 @@ fn agent(config: Config, store: Store) -> anyhow::Result<(Builder, Http)> {
         .ttl(config.ttl)
         .warm_max(config.warm_max)
         .agent_grace(config.agent_grace);
+    // .script_checks(config.script_checks).services_path(config.services_path)
     if let Some(name) = name {
         builder = builder.name(name);
     }
@@ -121,13 +123,38 @@ fn hint(err: StartError) -> anyhow::Error {
     }
 }
 
-async fn listen(http: &Http) -> anyhow::Result<(TcpListener, Option<UnixListener>)> {
-    let tcp = TcpListener::bind(http.addr)
-        .await
-        .with_context(|| format!("the API cannot listen on {}, set HOST or PORT", http.addr))?;
-    let Some((path, mode)) = &http.socket else { return Ok((tcp, None)) };
-    let unix = bind_unix(path, *mode).with_context(|| format!("the API cannot listen on SOCKET {}", path.display()))?;
-    Ok((tcp, Some(unix)))
+/// What the API listens on.
+struct Listeners {
+    tcp: TcpListener,
+    consul: Option<TcpListener>,
+    unix: Option<UnixListener>,
+}
+
+/// Where the API is reached.
+struct Api {
+    https: bool,
+    http: SocketAddr,
+    consul: Option<SocketAddr>,
+}
+
+async fn listen(http: &Http) -> anyhow::Result<Listeners> {
+    let bind = async |addr, settings| {
+        let listener = TcpListener::bind(addr).await;
+        listener.with_context(|| format!("the API cannot listen on {addr}, set {settings}"))
+    };
+    let tcp = bind(http.addr, "HOST or PORT").await?;
+    let consul = match http.consul_addr {
+        Some(addr) => Some(bind(addr, "CONSUL_ADDR").await?),
+        None => None,
+    };
+    let unix = match &http.socket {
+        Some((path, mode)) => {
+            let bound = bind_unix(path, *mode);
+            Some(bound.with_context(|| format!("the API cannot listen on SOCKET {}", path.display()))?)
+        }
+        None => None,
+    };
+    Ok(Listeners { tcp, consul, unix })
 }
 
 /// Binds the unix socket. One left over by a process that is gone is replaced, one in use is not.
@@ -156,9 +183,11 @@ fn http_app(http: Http, lobby: &Lobby) -> App {
     if let Some(descriptors) = lobby::rlimit::current() {
         let room = usize::try_from(descriptors).unwrap_or(usize::MAX).saturating_sub(SPARE_DESCRIPTORS);
         limits.connections = limits.connections.min(room.max(64));
+        limits.per_address = limits.per_address.min(limits.connections / 2);
     }
     let config = lobby_http::Config {
         token: http.token,
+        access: http.access,
         disable_api: http.disable_api,
         allowed_hosts: http.allowed_hosts,
         operator_loopback: http.operator_loopback,
@@ -171,15 +200,18 @@ fn http_app(http: Http, lobby: &Lobby) -> App {
 }
 
 /// Tells machines (one line of JSON on stdout), systemd, and people on a terminal that everything listens.
-fn tell_ready(lobby: &Lobby, http: SocketAddr) {
+fn tell_ready(lobby: &Lobby, api: &Api) {
     let snapshot = lobby.reader().snapshot();
     let gossip = lobby.exchanges().iter().find_map(|exchange| exchange.address);
     let mut line = serde_json::json!({
         "ready": true,
         "node": snapshot.local.record.name.as_str(),
         "id": lobby.id().to_string(),
-        "http": http.to_string(),
+        "http": api.http.to_string(),
     });
+    if let Some(consul) = api.consul {
+        line["consul"] = consul.to_string().into();
+    }
     if let Some(gossip) = gossip {
         line["gossip"] = gossip.to_string().into();
     }
@@ -188,12 +220,13 @@ fn tell_ready(lobby: &Lobby, http: SocketAddr) {
     let _ = writeln!(stdout, "{line}").and_then(|()| stdout.flush());
     let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
     if std::io::stderr().is_terminal() {
-        what_to_try(snapshot.local.record.name.as_str(), http, gossip);
+        what_to_try(snapshot.local.record.name.as_str(), api, gossip);
     }
 }
 
 /// For people: commands that work as they stand, wherever the programs lie.
-fn what_to_try(name: &str, http: SocketAddr, gossip: Option<SocketAddr>) {
+fn what_to_try(name: &str, api: &Api, gossip: Option<SocketAddr>) {
+    let (scheme, http) = (if api.https { "https" } else { "http" }, api.http);
     let program = |name: &str| {
         let beside = std::env::current_exe().ok().map(|exe| exe.with_file_name(name)).filter(|path| path.is_file());
         let on_path = std::env::var_os("PATH").is_some_and(|path| {
@@ -206,7 +239,7 @@ fn what_to_try(name: &str, http: SocketAddr, gossip: Option<SocketAddr>) {
         }
     };
     let lobbyd = program("lobbyd").unwrap_or_else(|| "lobbyd".into());
-    eprintln!("\n  {name} is up: http://{http}/");
+    eprintln!("\n  {name} is up: {scheme}://{http}/");
     if let Some(gossip) = gossip {
         eprintln!("  another agent on this machine:  {lobbyd} --dev --join {gossip}");
     }
@@ -215,13 +248,13 @@ fn what_to_try(name: &str, http: SocketAddr, gossip: Option<SocketAddr>) {
             eprintln!("  who is there:                   {lobbyctl} --port {} nodes", http.port());
             eprintln!("  add a label:                    {lobbyctl} --port {} labels add service:web\n", http.port());
         }
-        None => eprintln!("  who is there:                   curl http://{http}/   (lobbyctl: cargo build --release)\n"),
+        None => eprintln!("  who is there:                   curl {scheme}://{http}/   (lobbyctl: cargo build --release)\n"),
     }
 }
 
 async fn reload(commands: Commands) {
     match commands.reload().await {
-        Ok(()) => tracing::info!("labels were read again"),
+        Ok(()) => tracing::info!("labels were read again, and tokens and certificates where they are set"),
         Err(err) => tracing::warn!("cannot reload: {err}"),
     }
 }

@@ -13,8 +13,10 @@ use std::{
 
 use lobby::{LabelsConfig, handler::Handler, hook::Hook, nats, redis};
 use lobby_core::{label::Label, name::Name};
+use lobby_http::Access;
 use tracing_subscriber::EnvFilter;
 
+mod access;
 mod block;
 mod exchange;
 mod handler;
@@ -66,7 +68,11 @@ pub(crate) struct Gossip {
 pub(crate) struct Http {
     pub(crate) cluster: String,
     pub(crate) addr: SocketAddr,
+    /// The second listener.
+    pub(crate) consul_addr: Option<SocketAddr>,
     pub(crate) socket: Option<(PathBuf, u32)>,
+    /// TOKENS_FILE and certificates, already read.
+    pub(crate) access: Access,
     pub(crate) token: Option<String>,
     pub(crate) disable_api: bool,
     pub(crate) allowed_hosts: Vec<String>,
@@ -95,6 +101,10 @@ pub(crate) struct Config {
     pub(crate) http: Http,
     pub(crate) hooks: Vec<Hook>,
     pub(crate) handlers: Vec<Handler>,
+    #[allow(dead_code, reason = "for the builder, once it takes it")]
+    pub(crate) script_checks: bool,
+    #[allow(dead_code, reason = "for the builder, once it takes it")]
+    pub(crate) services_path: Option<PathBuf>,
     pub(crate) log: String,
     pub(crate) log_format: LogFormat,
     /// A throw-away agent: temporary folder, free ports where none is given, a name of its own.
@@ -114,8 +124,9 @@ impl Config {
             }
         }
         let mut warnings = std::mem::take(&mut raw.warnings);
-        // A throw-away agent reads no labels of the machine, and keeps those it is given in its own folder.
-        let own_labels_only = dev && raw.value("LABELS_PATH").1 == Origin::Default;
+        // A throw-away agent reads no labels and services of the machine, and keeps those it is given in its own folder.
+        let is_machines = |name| dev && raw.value(name).1 == Origin::Default;
+        let (own_labels_only, own_services_only) = (is_machines("LABELS_PATH"), is_machines("SERVICES_PATH"));
         warnings.extend(not_built_yet(&raw));
         let read = Read { raw: &raw };
         if let Err(err) = EnvFilter::try_new(read.text("LOG")) {
@@ -126,11 +137,8 @@ impl Config {
         if ttl <= keep_alive {
             warnings.push("TTL is not longer than KEEP_ALIVE: nodes of a broker will expire between two packets".into());
         }
-        let host: IpAddr = if read.text("HOST") == "localhost" {
-            Ipv4Addr::LOCALHOST.into()
-        } else {
-            read.parse("HOST", "an IP address or localhost")?
-        };
+        let http = http(&read)?;
+        warnings.extend(http.access.warnings());
         let mut hooks: Vec<_> = hook::callback(&read)?.into_iter().collect();
         for table in &raw.hooks {
             hooks.push(hook::from_table(table)?);
@@ -145,18 +153,11 @@ impl Config {
             labels: labels(&read, own_labels_only, &mut warnings)?,
             ttl,
             drivers: exchange::drivers(&read)?,
-            http: Http {
-                cluster: read.text("CLUSTER").to_owned(),
-                addr: SocketAddr::new(host, read.parse("PORT", "a port from 0 to 65535")?),
-                socket: read.path("SOCKET").map(|path| socket(&read, path)).transpose()?,
-                token: read.some_text("TOKEN"),
-                disable_api: read.truth("DISABLE_API")?,
-                allowed_hosts: read.list("ALLOWED_HOSTS"),
-                operator_loopback: read.truth("OPERATOR_LOOPBACK")?,
-                node_exporter_port: read.parse("NODE_EXPORTER_PORT", "a port from 0 to 65535")?,
-            },
+            http,
             hooks,
             handlers: handler::all(&read)?,
+            script_checks: read.truth("ENABLE_SCRIPT_CHECKS")?,
+            services_path: read.path("SERVICES_PATH").filter(|_| !own_services_only),
             log: read.text("LOG").to_owned(),
             log_format: match read.text("LOG_FORMAT") {
                 "text" => LogFormat::Text,
@@ -178,6 +179,26 @@ fn not_built_yet(raw: &Raw) -> impl Iterator<Item = String> {
     };
     let later = setting::SETTINGS.iter().filter(|setting| setting.kind.is_later()).filter(is_set);
     later.map(|setting| format!("{} is set, but does nothing in this version", setting.name))
+}
+
+fn http(read: &Read<'_>) -> Result<Http, ConfigError> {
+    let host: IpAddr = if read.text("HOST") == "localhost" {
+        Ipv4Addr::LOCALHOST.into()
+    } else {
+        read.parse("HOST", "an IP address or localhost")?
+    };
+    Ok(Http {
+        cluster: read.text("CLUSTER").to_owned(),
+        addr: SocketAddr::new(host, read.parse("PORT", "a port from 0 to 65535")?),
+        consul_addr: access::consul_addr(read)?,
+        access: access::read(read)?,
+        socket: read.path("SOCKET").map(|path| socket(read, path)).transpose()?,
+        token: read.some_text("TOKEN"),
+        disable_api: read.truth("DISABLE_API")?,
+        allowed_hosts: read.list("ALLOWED_HOSTS"),
+        operator_loopback: read.truth("OPERATOR_LOOPBACK")?,
+        node_exporter_port: read.parse("NODE_EXPORTER_PORT", "a port from 0 to 65535")?,
+    })
 }
 
 fn labels(read: &Read<'_>, without_folder: bool, warnings: &mut Vec<String>) -> Result<LabelsConfig, ConfigError> {

@@ -18,6 +18,7 @@ use cli::{Cli, Mode};
 use config::{Config, ConfigError, raw::Raw};
 use lobby::AgentError;
 use lobby_core::label::Label;
+use lobby_http::FileError;
 use reborn::Reborn;
 
 const BAD_CONFIGURATION: u8 = 64;
@@ -46,7 +47,12 @@ fn main() -> ExitCode {
     let started_with = raw.clone();
     let config = match Config::from_raw(raw, cli.dev) {
         Ok(mut config) => {
-            config.labels.read_fixed = Some(Arc::new(move || reread_labels(&cli, &started_with).map_err(|err| err.to_string())));
+            let access = config.http.access.clone();
+            config.labels.read_fixed = Some(Arc::new(move || {
+                let reloaded = access.reload();
+                let labels = reread_labels(&cli, &started_with).map_err(|err| err.to_string());
+                reloaded.map_err(kept).and(labels)
+            }));
             config
         }
         Err(err) => return bad_configuration(&err),
@@ -92,6 +98,12 @@ fn reread_labels(cli: &Cli, started_with: &Raw) -> Result<(Vec<Label>, usize), C
         tracing::warn!("{warning}");
     }
     Ok((config.labels.fixed, config.labels.refused_fixed))
+}
+
+/// Files of access that are bad now: what they held before stays in use. Good ones among them are in use already.
+fn kept(errors: Vec<FileError>) -> String {
+    let errors: Vec<_> = errors.iter().map(FileError::to_string).collect();
+    format!("{}; what was read before stays in use", errors.join("; "))
 }
 
 fn run(config: Config) -> ExitCode {

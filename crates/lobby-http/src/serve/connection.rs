@@ -40,6 +40,9 @@ const LINGER: (Duration, usize) = (Duration::from_millis(500), 4 << 20);
 const FULL: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\ncontent-type: text/plain; charset=UTF-8\r\nretry-after: 1\r\n\
 connection: close\r\ncontent-length: 26\r\n\r\nall connections are taken\n";
 
+const TOO_MANY: &[u8] = b"HTTP/1.1 429 Too Many Requests\r\ncontent-type: text/plain; charset=UTF-8\r\nretry-after: 1\r\n\
+connection: close\r\ncontent-length: 39\r\n\r\ntoo many connections from this address\n";
+
 const HEAD_TIMEOUT: &[u8] = b"HTTP/1.1 408 Request Timeout\r\ncontent-type: text/plain; charset=UTF-8\r\n\
 connection: close\r\ncontent-length: 34\r\n\r\nrequest head not received in time\n";
 
@@ -156,13 +159,13 @@ pub(super) async fn run<IO: AsyncRead + AsyncWrite + Unpin + Send>(io: IO, share
     close(guard.into_inner(), last_words).await;
 }
 
-/// Tells a client that all connections are taken.
-pub(super) async fn refuse(io: impl AsyncRead + AsyncWrite + Unpin) {
-    close(io, FULL).await;
+/// Tells a client that it gets no place: all are taken, or as many as its address may have.
+pub(super) async fn refuse(io: impl AsyncRead + AsyncWrite + Unpin, why: Refusal) {
+    close(io, if why == Refusal::Address { TOO_MANY } else { FULL }).await;
 }
 
 /// Writes the last words, closes our side, and reads what the client still sends.
-async fn close(mut io: impl AsyncRead + AsyncWrite + Unpin, last_words: &[u8]) {
+pub(super) async fn close(mut io: impl AsyncRead + AsyncWrite + Unpin, last_words: &[u8]) {
     let closing = async {
         io.write_all(last_words).await?;
         io.shutdown().await?;

@@ -42,7 +42,11 @@ async fn forms_of_the_token() {
         ("s3cret", StatusCode::OK),
         ("Token s3cre", StatusCode::FORBIDDEN),
         ("Token s3crets", StatusCode::FORBIDDEN),
-        ("Bearer s3cret", StatusCode::FORBIDDEN),
+        ("Bearer s3cret", StatusCode::OK),
+        ("bearer   s3cret  more", StatusCode::OK),
+        ("Bearer", StatusCode::FORBIDDEN),
+        ("Basic s3cret", StatusCode::FORBIDDEN),
+        ("Negotiate s3cret", StatusCode::FORBIDDEN),
         ("Token", StatusCode::FORBIDDEN),
         ("", StatusCode::FORBIDDEN),
     ] {
@@ -116,7 +120,7 @@ async fn a_rebound_name_does_not_reach_an_agent_over_loopback() {
             StatusCode::OK,
             "{host:?} on a public address"
         );
-        let unix = Caller { door: Door::Unix { trusted: false }, crowded: false };
+        let unix = Caller { door: Door::Unix { trusted: false, pid: None, uid: None }, crowded: false };
         assert_eq!(served.send(unix, request()).await.status, StatusCode::OK, "{host:?} on the unix socket");
     }
     let answer = served.ask("GET", "/v1/health", &[("host", "evil.example")], "").await;
@@ -143,8 +147,8 @@ async fn exactly_one_host() {
 
 #[tokio::test]
 async fn who_may_use_operator_verbs() {
-    let trusted = Caller { door: Door::Unix { trusted: true }, crowded: false };
-    let untrusted = Caller { door: Door::Unix { trusted: false }, crowded: false };
+    let trusted = Caller { door: Door::Unix { trusted: true, pid: None, uid: None }, crowded: false };
+    let untrusted = Caller { door: Door::Unix { trusted: false, pid: None, uid: None }, crowded: false };
     let mapped = from("[::ffff:127.0.0.1]:5", false);
     let open = Fleet::new(&[]).serve(config());
     let closed = Fleet::new(&[]).serve(Config { operator_loopback: false, ..config() });

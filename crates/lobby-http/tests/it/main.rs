@@ -1,5 +1,6 @@
 //! The HTTP side over a hand-made catalog: routes by `oneshot`, limits over real sockets.
 
+mod access;
 mod ask;
 mod coordinate;
 mod doors;
@@ -15,4 +16,5 @@ mod nodes;
 mod prometheus;
 mod sockets;
 mod streams;
+mod tls;
 mod verbs;

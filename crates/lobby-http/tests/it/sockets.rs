@@ -1,6 +1,9 @@
 //! The serving loop over real sockets: deadlines, bounds, pipelining, the end.
 
-use std::{net::SocketAddr, time::Duration};
+use std::{
+    net::{IpAddr, SocketAddr},
+    time::Duration,
+};
 
 use lobby_http::{Config, Limits, Listener, serve};
 use tokio::{
@@ -14,29 +17,29 @@ use tokio::{
 use crate::fixture::{Fleet, Served, config};
 
 /// Longer than anything here may take.
-const PATIENCE: Duration = Duration::from_secs(10);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
 
 /// A deadline short enough to wait for.
-const SHORT: Duration = Duration::from_millis(300);
+pub(crate) const SHORT: Duration = Duration::from_millis(300);
 
-struct Running {
-    served: Served,
-    addr: SocketAddr,
+pub(crate) struct Running {
+    pub(crate) served: Served,
+    pub(crate) addr: SocketAddr,
     stop: Option<oneshot::Sender<()>>,
     task: JoinHandle<()>,
 }
 
-fn limited(limits: Limits) -> Config {
+pub(crate) fn limited(limits: Limits) -> Config {
     Config { limits, ..config() }
 }
 
-async fn start(config: Config) -> Running {
+pub(crate) async fn start(config: Config) -> Running {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let addr = listener.local_addr().unwrap();
     start_on(listener, addr, Fleet::new(&["own:label"]).serve(config))
 }
 
-fn start_on(listener: impl Into<Listener>, addr: SocketAddr, served: Served) -> Running {
+pub(crate) fn start_on(listener: impl Into<Listener>, addr: SocketAddr, served: Served) -> Running {
     let (stop, stopped) = oneshot::channel::<()>();
     let (app, listener) = (served.app.clone(), listener.into());
     let task = tokio::spawn(serve(listener, app, async move {
@@ -46,15 +49,21 @@ fn start_on(listener: impl Into<Listener>, addr: SocketAddr, served: Served) -> 
 }
 
 impl Running {
-    async fn connect(&self) -> TcpStream {
+    pub(crate) async fn connect(&self) -> TcpStream {
         TcpStream::connect(self.addr).await.unwrap()
     }
 
     /// Sends bytes on a new connection and reads until its end.
-    async fn exchange(&self, bytes: &[u8]) -> String {
+    pub(crate) async fn exchange(&self, bytes: &[u8]) -> String {
         let mut stream = self.connect().await;
         let _ = stream.write_all(bytes).await;
         to_end(&mut stream).await
+    }
+
+    /// Stops it and waits for its end.
+    pub(crate) async fn stop(&mut self) {
+        drop(self.stop.take());
+        (&mut self.task).await.unwrap();
     }
 
     /// The value of a metric.
@@ -64,7 +73,7 @@ impl Running {
         value.unwrap_or("absent").to_owned()
     }
 
-    async fn eventually(&self, sample: &str, want: &str) {
+    pub(crate) async fn eventually(&self, sample: &str, want: &str) {
         let end = Instant::now() + PATIENCE;
         while self.metric(sample).await != want {
             assert!(Instant::now() < end, "{sample} is {} instead of {want}", self.metric(sample).await);
@@ -73,7 +82,7 @@ impl Running {
     }
 }
 
-async fn to_end(stream: &mut (impl AsyncRead + Unpin)) -> String {
+pub(crate) async fn to_end(stream: &mut (impl AsyncRead + Unpin)) -> String {
     let mut bytes = Vec::new();
     let _ = timeout(PATIENCE, stream.read_to_end(&mut bytes)).await.expect("the server ends the connection");
     String::from_utf8_lossy(&bytes).into_owned()
@@ -98,7 +107,7 @@ async fn one_answer(stream: &mut (impl AsyncRead + Unpin)) -> String {
     timeout(PATIENCE, read).await.expect("an answer in time")
 }
 
-async fn ask(stream: &mut (impl AsyncRead + AsyncWrite + Unpin), path: &str) -> String {
+pub(crate) async fn ask(stream: &mut (impl AsyncRead + AsyncWrite + Unpin), path: &str) -> String {
     stream.write_all(format!("GET {path} HTTP/1.1\r\nhost: localhost\r\n\r\n").as_bytes()).await.unwrap();
     one_answer(stream).await
 }
@@ -213,6 +222,75 @@ async fn too_many_connections() {
     assert!(ask(&mut running.connect().await, "/").await.starts_with("HTTP/1.1 200 OK"));
 }
 
+/// An address of this machine that is not loopback; there is none without a network.
+fn own_address() -> Option<IpAddr> {
+    let socket = std::net::UdpSocket::bind("0.0.0.0:0").ok()?;
+    // Sends nothing: only the route is looked up.
+    socket.connect("192.0.2.99:9").ok()?;
+    socket.local_addr().ok().map(|addr| addr.ip()).filter(|ip| !ip.is_loopback())
+}
+
+#[tokio::test]
+async fn too_many_connections_of_one_address() {
+    let Some(own) = own_address() else {
+        println!("skipped: this machine has only loopback addresses");
+        return;
+    };
+    let listener = TcpListener::bind("0.0.0.0:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let served = Fleet::new(&[]).serve(limited(Limits { per_address: 2, ..Limits::default() }));
+    let running = start_on(listener, SocketAddr::new(own, port), served);
+    let mut streams = Vec::new();
+    for _ in 0..2 {
+        let mut stream = running.connect().await;
+        assert!(ask(&mut stream, "/").await.starts_with("HTTP/1.1 200 OK"));
+        streams.push(stream);
+    }
+    let text = running.exchange(b"GET /v1/health HTTP/1.1\r\nhost: localhost\r\n\r\n").await;
+    assert!(text.starts_with("HTTP/1.1 429 Too Many Requests\r\n") && text.contains("retry-after: 1\r\n"), "{text}");
+    assert!(
+        text.contains("content-length: 39\r\n") && text.ends_with("\r\n\r\ntoo many connections from this address\n"),
+        "{text}"
+    );
+    running.eventually("lobby_http_refused_total{reason=\"address\"}", "1").await;
+    // Our own machine is another client, without such a bound.
+    let loopback = SocketAddr::new(IpAddr::from([127, 0, 0, 1]), port);
+    for _ in 0..3 {
+        let mut stream = TcpStream::connect(loopback).await.unwrap();
+        assert!(ask(&mut stream, "/").await.starts_with("HTTP/1.1 200 OK"));
+        streams.push(stream);
+    }
+    drop(streams);
+    running.eventually("lobby_http_connections", "0").await;
+    assert!(ask(&mut running.connect().await, "/").await.starts_with("HTTP/1.1 200 OK"));
+}
+
+#[tokio::test]
+async fn only_so_many_are_told_why_they_get_no_place() {
+    let running = start(limited(Limits { connections: 1, ..Limits::default() })).await;
+    let mut first = running.connect().await;
+    assert!(ask(&mut first, "/").await.starts_with("HTTP/1.1 200 OK"));
+    // Each of them is read from for a moment after its answer, so many at once are under way together.
+    let mut streams = Vec::new();
+    let count = async |reason: &str| {
+        let text = running.metric(&format!("lobby_http_refused_total{{reason=\"{reason}\"}}")).await;
+        text.parse::<usize>().unwrap()
+    };
+    let end = Instant::now() + PATIENCE;
+    while count("dropped").await == 0 {
+        assert!(Instant::now() < end);
+        for _ in 0..100 {
+            streams.push(running.connect().await);
+        }
+        while count("full").await + count("dropped").await < streams.len() {
+            assert!(Instant::now() < end);
+            tokio::task::yield_now().await;
+        }
+    }
+    assert!(count("full").await >= 64);
+    running.eventually("lobby_http_connections", "1").await;
+}
+
 #[tokio::test]
 async fn a_stop_lets_requests_finish() {
     let mut running = start(config()).await;
@@ -267,14 +345,18 @@ async fn the_unix_socket_knows_its_operator() {
     assert_eq!(running.served.told(), ["reload"]);
 }
 
+/// Its list has half a mebibyte.
+pub(crate) fn large_fleet() -> Fleet {
+    let labels: Vec<_> = (0..500).map(|i| format!("{i}:{}", "x".repeat(1000))).collect();
+    Fleet::new(&labels.iter().map(String::as_str).collect::<Vec<_>>())
+}
+
 #[tokio::test]
 async fn a_client_that_takes_nothing_is_cut_off() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("api");
     let listener = UnixListener::bind(&path).unwrap();
-    let labels: Vec<_> = (0..500).map(|i| format!("{i}:{}", "x".repeat(1000))).collect();
-    let fleet = Fleet::new(&labels.iter().map(String::as_str).collect::<Vec<_>>());
-    let served = fleet.serve(limited(Limits { write_stall: SHORT, ..Limits::default() }));
+    let served = large_fleet().serve(limited(Limits { write_stall: SHORT, ..Limits::default() }));
     let running = start_on(listener, "127.0.0.1:1".parse().unwrap(), served);
     let mut stream = UnixStream::connect(&path).await.unwrap();
     stream.write_all(b"GET / HTTP/1.1\r\nhost: localhost\r\n\r\n").await.unwrap();

@@ -107,6 +107,13 @@ fn refusals_name_the_setting_its_value_and_what_is_accepted() {
         (&[("GOSSIP_JOIN", "a,127.0.0.1:99999")], &["GOSSIP_JOIN", "99999", "host:port"]),
         (&[("GOSSIP_JOIN", "192.0.2.7:1314")], &["GOSSIP_JOIN", "192.0.2.7", "GOSSIP_ADDR"]),
         (&[("GOSSIP_KEY", "c2hvcnQ=")], &["GOSSIP_KEY", "<hidden>", "32 bytes"]),
+        (&[("CONSUL_ADDR", "8500")], &["CONSUL_ADDR", "8500", "127.0.0.1:8500"]),
+        (&[("TOKENS_FILE", "/nonexistent.toml")], &["TOKENS_FILE", "/nonexistent.toml"]),
+        (&[("TLS_CERT", "/nonexistent.pem")], &["TLS_CERT", "TLS_KEY"]),
+        (&[("TLS_KEY", "/nonexistent.pem")], &["TLS_CERT", "TLS_KEY"]),
+        (&[("TLS_CLIENT_CA", "/nonexistent.pem")], &["TLS_CLIENT_CA", "TLS_CERT"]),
+        (&[("TLS_CERT", "/nonexistent.pem"), ("TLS_KEY", "/dev/null")], &["TLS_CERT", "/nonexistent.pem"]),
+        (&[("ENABLE_SCRIPT_CHECKS", "perhaps")], &["ENABLE_SCRIPT_CHECKS", "perhaps", "true or false"]),
         (&[("SOCKET", "/run/lobby.sock:9z")], &["SOCKET", "octal"]),
         (&[("AGENT_GRACE", "soon")], &["AGENT_GRACE", "soon", "seconds"]),
         (&[("GOSSIP_BEACON", "10.0.0.1:1315")], &["GOSSIP_BEACON", "10.0.0.1:1315", "multicast"]),
@@ -130,7 +137,7 @@ fn a_refused_secret_is_not_shown() {
 
 #[test]
 fn settings_of_later_features_are_accepted_with_a_warning() {
-    let config = config(&[("CONSUL_ADDR", "127.0.0.1:8500"), ("EXCHANGE_KEY", "x")]);
+    let config = config(&[("DNS_FORWARD", "192.0.2.1"), ("EXCHANGE_KEY", "x")]);
     assert_eq!(config.warnings.len(), 2, "{:?}", config.warnings);
 }
 
@@ -181,6 +188,39 @@ fn the_beacon_takes_groups_of_both_families_and_is_off_otherwise() {
         assert_eq!(beacon(group), Some(group.parse().unwrap()));
     }
     assert_eq!((beacon(""), beacon("off")), (None, None));
+}
+
+#[test]
+fn the_second_listener_is_off_unless_an_address_is_given() {
+    let addr = |value| config(&[("CONSUL_ADDR", value)]).http.consul_addr;
+    assert_eq!((addr(""), addr("off"), config(&[]).http.consul_addr), (None, None, None));
+    assert_eq!(addr("[::1]:8500"), Some("[::1]:8500".parse().unwrap()));
+}
+
+#[test]
+fn checks_run_no_programs_and_services_have_their_folder_unless_told_otherwise() {
+    let default = config(&[]);
+    assert_eq!((default.script_checks, default.services_path), (false, Some("/etc/lobby/services.d".into())));
+    let given = config(&[("ENABLE_SCRIPT_CHECKS", "yes"), ("SERVICES_PATH", "/srv/x")]);
+    assert_eq!((given.script_checks, given.services_path), (true, Some("/srv/x".into())));
+    let dev = |variables| Config::from_raw(environment(variables), true).unwrap().services_path;
+    assert_eq!((dev(&[]), dev(&[("SERVICES_PATH", "/srv/x")])), (None, Some("/srv/x".into())));
+}
+
+#[test]
+fn a_bad_file_of_tokens_is_refused_without_its_secrets_and_an_open_one_is_a_warning() {
+    use std::os::unix::fs::PermissionsExt;
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("tokens.toml");
+    let variables = [("TOKENS_FILE", path.to_str().unwrap())];
+    std::fs::write(&path, "[[token]]\nname = \"n\"\nsecret = \"s3cret\"\nwrite = \"web\"\n").unwrap();
+    let message = refused(&variables);
+    assert!(message.contains("TOKENS_FILE") && message.contains("write") && !message.contains("s3cret"), "{message}");
+    std::fs::write(&path, "[[token]]\nname = \"n\"\nsecret = \"s3cret\"\n").unwrap();
+    for (mode, n_warnings) in [(0o644, 1), (0o600, 0)] {
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).unwrap();
+        assert_eq!(config(&variables).warnings.len(), n_warnings, "{mode:o}");
+    }
 }
 
 #[test]
@@ -254,10 +294,29 @@ fn reference() -> String {
             text.push_str(&format!("| `{name}` | `--{flag} {value}` | `{path}` | {default} | {help}{later} |\n"));
         }
     }
+    text.push_str(TOKENS);
     text.push_str(HOOKS);
     text.push_str(HANDLERS);
     text
 }
+
+const TOKENS: &str = "
+## Named tokens
+
+TOKENS_FILE is TOML: any number of `[[token]]` blocks, up to 1024, 1 MiB in all. With it, or with TOKEN, requests without a
+good token may nothing but see `ok` and `warm` in `/v1/health`. TOKEN may do everything. The file is read at the start and again
+on SIGHUP or `lobbyctl reload`, as are the certificates. A file that is bad then is named, and what it held before stays in
+use, while the good ones change; labels are then left as they were. Give it mode 0600.
+
+| key | default | meaning |
+|---|---|---|
+| `name` | | Name in messages, each its own. |
+| `secret` | | The token, visible ASCII. |
+| `secret_sha256` | | Instead of it: its SHA-256, 64 hexadecimal digits, as `printf %s SECRET \\| sha256sum` prints. For long random secrets only. |
+| `read` | `true` | May see lists, nodes, services, metrics. |
+| `write` | `[]` | Services it may register, change and remove: names, or the begin of names with a star behind it, such as `[\"web-*\", \"db\"]`; `[\"*\"]` is all of them, and the labels of the node. Upper and lower case differ. |
+| `operator` | `false` | May use the operator verbs, and change labels. |
+";
 
 const HOOKS: &str = "
 ## Hooks

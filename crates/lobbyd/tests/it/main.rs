@@ -1,5 +1,6 @@
 //! The real binaries against real servers. Every daemon is on free loopback ports with folders of its own.
 
+mod access;
 mod brokers;
 mod clone;
 mod cluster;

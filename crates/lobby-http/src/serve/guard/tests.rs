@@ -70,3 +70,35 @@ async fn a_slow_reader_is_fine_and_a_stopped_one_is_not() {
     guard.write_all(&[0; 65]).await.unwrap_err();
     assert_eq!((started.elapsed().as_secs(), guard.missed()), (30, Some(Missed::Write)));
 }
+
+/// Takes what is written into a buffer of its own and never gets rid of it, as TLS does with a client that reads nothing.
+struct Hoard;
+
+impl AsyncRead for Hoard {
+    fn poll_read(self: Pin<&mut Self>, _: &mut Context<'_>, _: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        Poll::Pending
+    }
+}
+
+impl AsyncWrite for Hoard {
+    fn poll_write(self: Pin<&mut Self>, _: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        Poll::Ready(Ok(buf.len()))
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Pending
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Pending
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_held_back_below_us_has_a_deadline_too() {
+    let mut guard = Guard::new(Hoard, Limits::default(), Turns::default());
+    guard.write_all(b"x").await.unwrap();
+    let started = Instant::now();
+    assert!(guard.flush().await.is_err());
+    assert_eq!((started.elapsed().as_secs(), guard.missed()), (30, Some(Missed::Write)));
+}
