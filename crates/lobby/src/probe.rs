@@ -7,10 +7,16 @@
 //! it is told. Dropped, it leaves no connection and no process group behind.
 //! Not here: when a check runs (`lobby_core::check::schedule`), what several verdicts mean (`lobby_core::check::state`).
 
+mod capped;
+mod grpc;
+mod h2ping;
 mod http;
+mod http2;
+mod os_service;
 mod script;
 mod tail;
 mod tcp;
+mod tls;
 mod udp;
 
 #[cfg(test)]
@@ -65,17 +71,15 @@ pub async fn run(kind: &Kind, timeout: Duration, keep: usize) -> Verdict {
     let keep = keep.clamp(1, OUTPUT_BYTES as usize);
     match kind {
         Kind::Http(http) => Box::pin(http::run(http, timeout, keep)).await,
-        Kind::Tcp { address, tls: None } => tcp::run(address, timeout).await,
-        Kind::Tcp { tls: Some(_), .. } => not_available("a TLS handshake in a check of kind tcp"),
+        Kind::Tcp { address, tls } => Box::pin(tcp::run(address, tls.as_ref(), timeout)).await,
         Kind::Udp { address } => udp::run(address, timeout).await,
+        Kind::Grpc { target, tls } => Box::pin(grpc::run(target, tls.as_ref(), timeout)).await,
+        Kind::H2ping { address, tls } => Box::pin(h2ping::run(address, tls.as_ref(), timeout)).await,
         Kind::Script { args } => script::run(args, timeout, keep).await,
-        kind if kind.is_run() => not_available(&format!("a check of kind {}", kind.as_str())),
+        Kind::OsService { name } => os_service::run(name, timeout).await,
+        kind if kind.is_run() => Verdict::critical(format!("a check of kind {} is not available in this version", kind.as_str())),
         kind => Verdict::critical(format!("a check of kind {} is not run", kind.as_str())),
     }
-}
-
-fn not_available(what: &str) -> Verdict {
-    Verdict::critical(format!("{what} is not available in this version"))
 }
 
 /// The addresses behind `host:port`; at least one.

@@ -17,26 +17,31 @@ use super::{GRACE, Verdict, tail::Tail};
 use crate::run::{DRAIN, Group, command};
 
 pub(super) async fn run(args: &[String], timeout: Duration, keep: usize) -> Verdict {
-    let Some((program, arguments)) = args.split_first() else { return Verdict::critical("no program given") };
-    let (mut child, output) = match start(program, arguments) {
-        Ok(started) => started,
-        Err(err) => return Verdict::critical(format!("cannot start {program}: {err}")),
-    };
+    match carry_out(args, timeout, keep).await {
+        Ok((ended, said)) => verdict(ended, &said),
+        Err(why) => Verdict::critical(why),
+    }
+}
+
+/// Runs a command to its end: how it ended and what it said. The error is for people; the command does not run then.
+pub(super) async fn carry_out(args: &[String], timeout: Duration, keep: usize) -> Result<(ExitStatus, Tail), String> {
+    let Some((program, arguments)) = args.split_first() else { return Err("no program given".to_owned()) };
+    let (mut child, output) = start(program, arguments).map_err(|err| format!("cannot start {program}: {err}"))?;
     // Dropped before the child, which keeps its process id until then.
     let group = Group::of(&child);
     crate::rlimit::restore_for(group.leader());
     let mut said = Tail::new(keep);
     match tokio::time::timeout(timeout, follow(&mut child, output, &mut said)).await {
-        Ok(Ok(status)) => {
+        Ok(Ok(ended)) => {
             group.release();
-            verdict(status, &said)
+            Ok((ended, said))
         }
-        Ok(Err(err)) => Verdict::critical(format!("lost track of the command: {err}")),
+        Ok(Err(err)) => Err(format!("lost track of the command: {err}")),
         Err(_) => {
             drop(group);
             // Takes the process id back where that is possible now; otherwise tokio does later.
             let _ = tokio::time::timeout(GRACE, child.wait()).await;
-            Verdict::critical(format!("killed: it took longer than {timeout:?}\n{}", said.told()))
+            Err(format!("killed: it took longer than {timeout:?}\n{}", said.told()))
         }
     }
 }

@@ -4,6 +4,8 @@ use lobby_testkit::{eventually_async, expect};
 
 use super::*;
 
+pub(super) mod grpc_server;
+
 /// Far above what any test needs, and below what a reader of a hanging test waits.
 pub(super) const SOON: Duration = Duration::from_secs(20);
 
@@ -27,13 +29,8 @@ pub(super) fn text(verdict: &Verdict) -> String {
 
 #[tokio::test]
 async fn what_cannot_be_run_is_critical_and_says_so() {
-    let (address, target) = ("127.0.0.1:1".to_owned(), "127.0.0.1:1/service".to_owned());
     let cases = [
-        (Kind::Tcp { address: address.clone(), tls: Some(Default::default()) }, "a TLS handshake", "not available"),
-        (Kind::Grpc { target, tls: None }, "grpc", "not available"),
-        (Kind::H2ping { address, tls: None }, "h2ping", "not available"),
         (Kind::Docker { container: "web".into(), shell: None, args: vec!["true".into()] }, "docker", "not available"),
-        (Kind::OsService { name: "ssh".into() }, "os_service", "not available"),
         (Kind::Ttl { ttl: SOON }, "ttl", "is not run"),
         (Kind::Hold, "hold", "is not run"),
         (Kind::Maintenance, "maintenance", "is not run"),

@@ -1,21 +1,17 @@
 //! The label folder: every file in it, one label a line.
 //!
-//! Pure reading: [`scan`] says whether anything looks different from last time, [`read`] reads it all. Names that start
-//! with `.` or end in `~` are skipped, so are folders, pipes and sockets. Symbolic links are followed, because that is
-//! how configuration volumes are mounted.
-//! Not here: when to look (`labels`).
+//! Pure reading: [`scan`] says whether anything looks different from last time, [`read`] reads it all.
+//! Not here: which files count (`scan`), when to look (`labels`).
 
 use std::{
-    collections::BTreeMap,
     fs,
     io::{self, Read},
-    os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
-    time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
 use lobby_core::{label::Label, limits};
-use lobby_exchange::clock::unix_micros;
+
+use super::scan::{self, Scan};
 
 /// Most bytes read of one file: more than all labels a node may have.
 const FILE_BYTES: u64 = (limits::LABELS * (limits::LABEL_BYTES + 1)) as u64;
@@ -28,27 +24,6 @@ const FILES: usize = 4096;
 
 /// Most problems of one reading that are told in words.
 const PROBLEMS: usize = 10;
-
-/// Two changes of a file within this time may show one time of change: file systems keep up to two seconds as one.
-const COARSE: Duration = Duration::from_secs(2);
-
-/// What tells one state of a file from another without reading it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Look {
-    modified: Option<SystemTime>,
-    bytes: u64,
-    inode: u64,
-}
-
-/// How the folder looks: equal looks mean equal labels, unless `fresh`.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Scan {
-    files: BTreeMap<PathBuf, Look>,
-    /// Files beyond [`FILES`].
-    left_out: usize,
-    /// Some file was changed so shortly before that one more change in place might look the same.
-    pub(crate) fresh: bool,
-}
 
 /// The labels of a folder.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -86,37 +61,15 @@ impl Problems {
     }
 }
 
-/// Looks at the folder. A missing folder has no files.
+/// Looks at the folder. One that is missing or cannot be read has no files.
 pub(crate) fn scan(folder: &Path) -> Scan {
-    let now = UNIX_EPOCH + Duration::from_micros(unix_micros());
-    let is_fresh = |modified: SystemTime| now.duration_since(modified).unwrap_or_else(|err| err.duration()) < COARSE;
-    let mut scan = Scan::default();
-    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
-        let name = entry.file_name();
-        let name = name.to_string_lossy();
-        if name.starts_with('.') || name.ends_with('~') {
-            continue;
-        }
-        let path = entry.path();
-        // `metadata` follows links; a dangling one is as good as no file.
-        let Ok(metadata) = fs::metadata(&path) else { continue };
-        if metadata.is_file() {
-            let look = Look { modified: metadata.modified().ok(), bytes: metadata.len(), inode: metadata.ino() };
-            scan.fresh |= look.modified.is_some_and(is_fresh);
-            scan.files.insert(path, look);
-        }
-        if scan.files.len() > FILES {
-            scan.files.pop_last();
-            scan.left_out += 1;
-        }
-    }
-    scan
+    scan::scan(folder, FILES, |_| true).unwrap_or_default()
 }
 
 /// Reads every file of a scan. Where there is a `fallback`, it holds the runtime labels instead of the runtime file.
 pub(crate) fn read(scan: &Scan, runtime_filename: &str, fallback: Option<&Path>) -> Contents {
     let is_runtime = |path: &&PathBuf| path.file_name().is_some_and(|name| name == runtime_filename);
-    let (runtime, others): (Vec<_>, Vec<_>) = scan.files.keys().partition(is_runtime);
+    let (runtime, others): (Vec<_>, Vec<_>) = scan.paths().partition(is_runtime);
     let (mut problems, mut left) = (Problems::default(), TOTAL_BYTES);
     let mut read = |path: &Path| read_labels(path, &mut left, &mut problems);
     let fallback = fallback.and_then(&mut read);
@@ -207,23 +160,6 @@ mod tests {
         assert_eq!(contents.problems.count, 1, "{contents:?}");
         assert!(contents.problems.first[0].contains("b\\u{1}d"), "{contents:?}");
         assert!(texts(&contents.files).contains(&"ok"));
-    }
-
-    #[test]
-    fn a_scan_sees_replaced_changed_and_linked_files() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("a");
-        fs::write(&path, "x").unwrap();
-        let before = scan(folder.path());
-        let other = folder.path().join(".new");
-        fs::write(&other, "y").unwrap();
-        fs::rename(&other, &path).unwrap();
-        let replaced = scan(folder.path());
-        assert_ne!(before, replaced);
-        fs::write(&path, "yy").unwrap();
-        assert_ne!(replaced, scan(folder.path()));
-        fs::remove_file(&path).unwrap();
-        assert_eq!(scan(folder.path()), Scan::default());
     }
 
     #[test]

@@ -1,15 +1,13 @@
 //! Labels: from the environment, from the label folder, and those added through the API.
 //!
 //! One task owns all three and sends their union to the node task. It also carries out the label commands: validate,
-//! save, publish, then acknowledge. inotify tells of changes at once; a look each second catches what it cannot see
-//! (a folder made later, the target of a symbolic link, a file system without inotify).
+//! save, publish, then acknowledge. Not here: when to look at the folder (`watch`), how it is read (`folder`).
 
 use std::{
     collections::BTreeSet,
     fs, io,
     path::{Path, PathBuf},
     sync::{Arc, atomic::Ordering},
-    time::Duration,
 };
 
 use lobby_core::{
@@ -18,18 +16,19 @@ use lobby_core::{
     stats::AgentStats,
 };
 use lobby_exchange::file;
-use notify::{RecursiveMode, Watcher};
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
-use super::folder::{self, Contents, Problems, Scan};
+use super::{
+    blocking,
+    folder::{self, Contents, Problems},
+    scan::Scan,
+    watch::{Hint, Watch},
+};
 use crate::node::Update;
 
 #[cfg(test)]
 mod tests;
-
-/// How often the folder is looked at, whatever inotify says.
-const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 /// Name of the file in DATA_DIR that keeps runtime labels while LABELS_PATH cannot be written. While it exists, the
 /// runtime file in LABELS_PATH is out of date and not listened to.
@@ -110,21 +109,16 @@ impl Labels {
         leave: CancellationToken,
         stop: CancellationToken,
     ) {
-        // One pending nudge is enough: it means "look again".
-        let (nudge, mut nudged) = mpsc::channel(1);
-        let mut watcher = Watch::start(nudge);
-        let mut ticks = tokio::time::interval(LOOK_EVERY);
+        let mut watch = Watch::start("label files");
+        let places = self.places.clone();
         loop {
             tokio::select! {
                 () = stop.cancelled() => return,
                 Some(command) = commands.recv() => self.carry_out(command, &updates, &leave).await,
-                Some(()) = nudged.recv() => self.follow(&updates).await,
-                _ = ticks.tick() => {
-                    if let Some(folder) = &self.places.folder {
-                        watcher.follow(folder);
-                    }
-                    self.look(&updates).await;
-                }
+                hint = watch.hint(places.folder.as_deref()) => match hint {
+                    Hint::Changed => self.follow(&updates).await,
+                    Hint::Look => self.look(&updates).await,
+                },
             }
         }
     }
@@ -278,50 +272,4 @@ impl Places {
             _ => Ok(()),
         }
     }
-}
-
-async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
-    tokio::task::spawn_blocking(work).await.expect("file work does not panic and is never aborted")
-}
-
-/// inotify on the label folder, renewed when the folder is replaced.
-struct Watch {
-    watcher: Option<notify::RecommendedWatcher>,
-    watched: Option<(PathBuf, u64)>,
-}
-
-impl Watch {
-    fn start(nudge: mpsc::Sender<()>) -> Self {
-        let watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
-            // Reading a file is an access; only a finished write is news.
-            let reading = notify::EventKind::is_access;
-            if event.is_ok_and(|event| !reading(&event.kind) || is_finished_write(&event.kind)) {
-                // A full queue already says "look again".
-                let _ = nudge.try_send(());
-            }
-        });
-        if let Err(err) = &watcher {
-            tracing::warn!("label files are looked at once a second only: {err}");
-        }
-        Self { watcher: watcher.ok(), watched: None }
-    }
-
-    fn follow(&mut self, folder: &Path) {
-        use std::os::unix::fs::MetadataExt;
-        let Some(watcher) = &mut self.watcher else { return };
-        let now = std::fs::metadata(folder).ok().map(|metadata| (folder.to_owned(), metadata.ino()));
-        if now == self.watched {
-            return;
-        }
-        if self.watched.is_some() {
-            // The old folder is gone; so may be its watch.
-            let _ = watcher.unwatch(folder);
-        }
-        self.watched = now.filter(|_| watcher.watch(folder, RecursiveMode::NonRecursive).is_ok());
-    }
-}
-
-fn is_finished_write(kind: &notify::EventKind) -> bool {
-    use notify::event::{AccessKind, AccessMode};
-    matches!(kind, notify::EventKind::Access(AccessKind::Close(AccessMode::Write)))
 }

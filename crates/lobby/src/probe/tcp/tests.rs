@@ -27,8 +27,8 @@ async fn one_address_of_a_name_is_enough() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let closed = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
     let open = listener.local_addr().unwrap();
-    assert_eq!(connect_any(vec![closed, open]).await, Ok(()));
-    assert_eq!(connect_any(vec![open, closed]).await, Ok(()));
+    assert!(connect_any(vec![closed, open]).await.is_ok());
+    assert!(connect_any(vec![open, closed]).await.is_ok());
     let why = connect_any(vec![closed, closed]).await.unwrap_err();
     assert_eq!(why.matches("refused").count(), 2, "{why}");
     assert_eq!(check(&kind(format!("localhost:{}", open.port()))).await.status, Status::Passing);

@@ -1,6 +1,6 @@
 //! Tests of the label task: what is read again when, and what survives a folder that cannot be written.
 
-use std::fs::FileTimes;
+use std::{fs::FileTimes, time::Duration};
 
 use lobby_core::limits;
 use tempfile::TempDir;
