@@ -12,7 +12,7 @@ use lobby_core::{
     catalog::{Catalog, ExchangeSpec, Liveness},
     id::{ExchangeId, Generation, NodeId, Origin, Revision, Version},
     local::LocalRecord,
-    port::{CatalogReader, Commands, LinkState, PeerEvent, gossip::GossipHandle},
+    port::{CatalogReader, Commands, LinkState, PeerEvent, gossip::GossipHandle, registry::RegistryHandle},
     record::{Entry, Key, Record, Stamp},
     stats::AgentStats,
     time::{Moment, Now, WallSecond},
@@ -36,6 +36,8 @@ async fn main() {
         reader: CatalogReader::new(receiver),
         commands: Commands::new(sender),
         gossip: GossipHandle::none(),
+        // Nothing is registered, and nobody registers.
+        registry: RegistryHandle::new(mpsc::channel(1).0, watch::channel(Arc::default()).1),
         agent: Arc::new(AgentStats::default()),
         exchanges: Vec::new(),
         clock: Arc::new(now),

@@ -81,18 +81,18 @@ impl Stop {
 impl Block {
     /// `None`: the answer is wanted at once.
     pub(crate) fn from_query(query: &Query<'_>) -> Result<Option<Self>, ApiError> {
-        let given = |field| query.get(field).filter(|value| !value.is_empty());
-        let bad = |field, value, want| ApiError::Field { field, value: shown(value), want };
-        let index = match given("index") {
+        let index = match given(query, "index") {
             Some(text) => text.parse().map_err(|_| bad("index", text, "a whole number"))?,
             None => 0,
         };
-        let wait = match given("wait") {
-            Some(text) => duration::parse(text).ok_or_else(|| bad("wait", text, "a duration such as 30s or 5m"))?,
-            None => Duration::ZERO,
-        };
-        let wait = if wait.is_zero() { WAIT.0 } else { wait.min(WAIT.1) };
+        let wait = wait(query)?;
         Ok((index > 0).then_some(Self { index, wait }))
+    }
+
+    /// The same of a request that waits for another hash than the one it names, which is told too.
+    pub(crate) fn from_hash<'a>(query: &'a Query<'_>) -> Result<Option<(&'a str, Self)>, ApiError> {
+        let wait = wait(query)?;
+        Ok(given(query, "hash").map(|hash| (hash, Self { index: 0, wait })))
     }
 
     /// Waits until there is news, the time is over, or the agent stops.
@@ -107,6 +107,23 @@ impl Block {
         drop(place);
         Ok(())
     }
+}
+
+fn given<'a>(query: &'a Query<'_>, field: &str) -> Option<&'a str> {
+    query.get(field).filter(|value| !value.is_empty())
+}
+
+fn bad(field: &'static str, value: &str, want: &'static str) -> ApiError {
+    ApiError::Field { field, value: shown(value), want }
+}
+
+/// How long a request waits, if it does.
+fn wait(query: &Query<'_>) -> Result<Duration, ApiError> {
+    let wait = match given(query, "wait") {
+        Some(text) => duration::parse(text).ok_or_else(|| bad("wait", text, "a duration such as 30s or 5m"))?,
+        None => Duration::ZERO,
+    };
+    Ok(if wait.is_zero() { WAIT.0 } else { wait.min(WAIT.1) })
 }
 
 impl Place {

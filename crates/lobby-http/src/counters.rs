@@ -35,6 +35,10 @@ named! {
         Ask = "ask",
         /// `/v1/keys…`.
         Keys = "keys",
+        /// `/v1/services…`, `/v1/drain`, `/v1/hold`, `/v1/openapi.json`.
+        Services = "services",
+        /// `/v1/agent/service…`, `/v1/agent/check…`, `/v1/agent/self` and what else Consul's clients ask their agent, `/v1/status/…`.
+        Agent = "agent",
         /// The rest of `/v1/agent/…`.
         Operator = "operator",
         /// Everything else.
@@ -123,8 +127,19 @@ impl Route {
             _ if path.starts_with("/v1/event/") => Self::Event,
             _ if path.starts_with("/v1/ask/") => Self::Ask,
             _ if path.starts_with("/v1/keys/") => Self::Keys,
-            _ if path.starts_with("/v1/agent/") => Self::Operator,
-            _ => Self::Other,
+            "/v1/services" | "/v1/drain" | "/v1/hold" | "/v1/openapi.json" => Self::Services,
+            _ if path.starts_with("/v1/services/") => Self::Services,
+            _ if path.starts_with("/v1/status/") => Self::Agent,
+            _ => path.strip_prefix("/v1/agent/").map_or(Self::Other, Self::of_agent),
+        }
+    }
+
+    /// The rest of a path below `/v1/agent/`.
+    fn of_agent(rest: &str) -> Self {
+        match rest.split('/').next().unwrap_or_default() {
+            "services" | "service" | "checks" | "check" | "health" => Self::Agent,
+            "self" | "version" | "host" | "metrics" | "monitor" | "token" | "connect" => Self::Agent,
+            _ => Self::Operator,
         }
     }
 }

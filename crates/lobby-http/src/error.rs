@@ -8,11 +8,14 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use lobby_core::{
+    expr::FilterError,
+    instance::ParseIdError,
     label::ParseLabelError,
-    port::{CommandError, gossip::GossipError},
+    port::{CommandError, gossip::GossipError, registry::RegistryError},
+    wire::definition::DefinitionError,
 };
 
-use crate::{answer, counters::Refusal, query::ParseQueryError};
+use crate::{answer, counters::Refusal, query::ParseQueryError, registry};
 
 /// Most characters of a foreign value that a message repeats.
 const SHOWN: usize = 128;
@@ -59,6 +62,45 @@ pub(crate) enum ApiError {
     /// Gossip said nothing for too long.
     #[error("gossip did not answer in time, try again")]
     NoAnswer,
+    /// The registry refused.
+    #[error(transparent)]
+    Registry(#[from] RegistryError),
+    /// The registry said nothing for too long; whether the change was made is not known.
+    #[error("the registry did not answer in time; whether the change was made is not known, try again")]
+    RegistryStuck,
+    /// The end of a path is no id.
+    #[error("path: {0}")]
+    Id(#[from] ParseIdError),
+    /// The body is no registration or no check.
+    #[error(transparent)]
+    Definition(#[from] DefinitionError),
+    /// The body is another one than the path says.
+    #[error("body: {field} {value:?}: expected {want:?}, as in the path, or nothing")]
+    Contradiction { field: &'static str, value: String, want: String },
+    /// The agent has nothing of this id or name.
+    #[error("{field} {value:?}: nothing of that is registered at this agent")]
+    NotHere { field: &'static str, value: String },
+    /// Nobody offers such a service.
+    #[error("service {0:?}: nobody offers it")]
+    NoService(String),
+    /// The filter is none over these things.
+    #[error("filter: {0}")]
+    Filter(#[from] FilterError),
+    /// The selector is none.
+    #[error("where: {0}")]
+    Where(#[from] lobby_core::expr::SyntaxError),
+    /// Consul has it, and a later version will.
+    #[error("{0}: not available in this version of lobbyd")]
+    Later(&'static str),
+    /// Consul's servers have it.
+    #[error("{0}: not available in lobbyd")]
+    Never(&'static str),
+    /// There are no ACLs. Consul's clients look for the words.
+    #[error("ACL support disabled")]
+    AclDisabled,
+    /// There is no mesh.
+    #[error("the service mesh (Connect) is not enabled: lobbyd has none")]
+    NoMesh,
     /// Several nodes have this name.
     #[error("several nodes are called {name}: use an id: {}", ids.join(", "))]
     Ambiguous { name: String, ids: Vec<String> },
@@ -128,7 +170,14 @@ impl ApiError {
             Self::Command(CommandError::NotSaved(_) | CommandError::NotReloaded(_)) => StatusCode::INTERNAL_SERVER_ERROR,
             Self::Command(CommandError::Stopping) | Self::NotWarm => StatusCode::SERVICE_UNAVAILABLE,
             Self::Gossip(err) => gossip_status(err),
-            Self::NoAnswer => StatusCode::GATEWAY_TIMEOUT,
+            Self::NoAnswer | Self::RegistryStuck => StatusCode::GATEWAY_TIMEOUT,
+            Self::Registry(err) => registry::status(err),
+            Self::Id(_) | Self::Definition(_) | Self::Contradiction { .. } | Self::Filter(_) | Self::Where(_) => {
+                StatusCode::BAD_REQUEST
+            }
+            Self::Later(_) => StatusCode::NOT_IMPLEMENTED,
+            Self::AclDisabled => StatusCode::UNAUTHORIZED,
+            Self::NoMesh => StatusCode::INTERNAL_SERVER_ERROR,
             Self::Ambiguous { .. } | Self::AmbiguousId { .. } => StatusCode::CONFLICT,
             // The addresses are good; whoever is there did not answer. To Consul's clients any status but 200 is a failure.
             Self::NotJoined(_) => StatusCode::BAD_GATEWAY,
@@ -137,7 +186,9 @@ impl ApiError {
             Self::AccessDenied | Self::NotAllowed { .. } | Self::NotOperator => StatusCode::FORBIDDEN,
             Self::CrossSite | Self::ForeignOrigin(_) | Self::UnknownHost(_) => StatusCode::FORBIDDEN,
             Self::Crowded | Self::TooManyWaits => StatusCode::TOO_MANY_REQUESTS,
-            Self::NotFound(_) | Self::NoCoordinate(_) => StatusCode::NOT_FOUND,
+            Self::NotFound(_) | Self::NoCoordinate(_) | Self::NotHere { .. } | Self::NoService(_) | Self::Never(_) => {
+                StatusCode::NOT_FOUND
+            }
             Self::WrongMethod(_) => StatusCode::METHOD_NOT_ALLOWED,
         }
     }
@@ -167,6 +218,8 @@ impl ApiError {
                 | Self::TooManyWaits
                 | Self::NotWarm
                 | Self::NoAnswer
+                | Self::RegistryStuck
+                | Self::Registry(RegistryError::Stopping)
                 | Self::Command(CommandError::Stopping)
                 | Self::Gossip(GossipError::Stopping | GossipError::Busy(_))
         )

@@ -4,6 +4,7 @@
 //! listener ─► serve (limits, deadlines) ─► access (doors) ─► router ─► lists: rest │ prometheus │ nodes │ health │ metrics
 //!                                                              │       gossip: members │ keys │ event │ ask │ coordinate
 //!                                                              │       operator
+//!                                                              │       registry: agent │ services │ hold
 //!                                                              └── View: one snapshot and one reading of the clock
 //! ```
 //! [`router`] is a plain function, so that tests call it without a socket; [`serve()`] runs it on a listener.
@@ -24,13 +25,14 @@ use arc_swap::{ArcSwap, ArcSwapOption};
 use axum::{Router, middleware};
 use lobby_core::{
     catalog::Snapshot,
-    port::{CatalogReader, Commands, gossip::GossipHandle},
+    port::{CatalogReader, Commands, gossip::GossipHandle, registry::RegistryHandle},
     stats::{AgentStats, Stats},
     time::Now,
 };
 use tokio::sync::Semaphore;
 
 mod access;
+mod agent;
 mod answer;
 mod ask;
 mod body;
@@ -39,19 +41,32 @@ mod coordinate;
 mod counters;
 mod error;
 mod event;
+#[allow(dead_code, reason = "shared with Consul's catalog")]
+mod filter;
 mod health;
+mod hold;
 mod keys;
+mod leader;
 mod limits;
 mod members;
 mod metrics;
 mod nodes;
+mod not_available;
 mod operator;
+mod path;
 pub mod prometheus;
 pub mod query;
 mod receive;
+mod registry;
 mod rest;
+mod scope;
 mod serve;
+mod services;
+#[allow(dead_code, reason = "shared with Consul's catalog")]
+mod shape;
+mod status;
 mod who;
+mod writer;
 
 pub use access::{Access, Caller, Door, FileError};
 pub use limits::Limits;
@@ -89,6 +104,8 @@ pub struct Handles {
     pub commands: Commands,
     /// Members, keys, events, queries.
     pub gossip: GossipHandle,
+    /// Instances and checks that are registered here.
+    pub registry: RegistryHandle,
     /// What the agent counts.
     pub agent: Arc<AgentStats>,
     /// What each exchange counts, by its name.
@@ -181,8 +198,11 @@ pub fn router(app: App) -> Router {
     if !app.config().disable_api {
         guarded = guarded.merge(rest::routes()).merge(prometheus::routes()).merge(nodes::routes());
         guarded = guarded.merge(members::routes()).merge(keys::routes()).merge(event::routes()).merge(coordinate::routes());
+        guarded = guarded.merge(agent::routes()).merge(status::routes()).merge(not_available::routes());
+        guarded = guarded.merge(services::routes(services::Who::Anybody));
         let gate = middleware::from_fn(access::operator);
         let verbs = operator::routes().merge(keys::verbs()).merge(event::verbs()).merge(ask::routes());
+        let verbs = verbs.merge(agent::verbs()).merge(services::routes(services::Who::Operator));
         router = router.merge(verbs.method_not_allowed_fallback(answer::wrong_method).layer(gate));
     }
     let gate = middleware::from_fn(access::token);

@@ -2,14 +2,24 @@
 //!
 //! ```text
 //! GET /v1/members          [{id, name, address, state, …}], failed and departed ones too, by name
-//! GET /v1/agent/members    the same in Consul's shape
+//! GET /v1/agent/members    the same in Consul's shape; without gossip only ourselves
 //! GET /v1/agent/info       the agent itself: who it is, its links, what gossip counts
 //! ```
 //! Not here: nodes that came over other exchanges (`nodes`), verbs (`operator`).
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::BTreeMap,
+    net::{Ipv4Addr, SocketAddr},
+    time::Duration,
+};
 
-use axum::{Extension, Router, extract::State, http::Uri, response::Response, routing::get};
+use axum::{
+    Extension, Router,
+    extract::State,
+    http::{HeaderMap, Uri},
+    response::Response,
+    routing::get,
+};
 use lobby_core::{
     catalog::Node,
     coordinate::Coordinate,
@@ -18,7 +28,7 @@ use lobby_core::{
 };
 use serde::{Serialize, Serializer};
 
-use crate::{App, View, answer, consul, error::ApiError, health, query, who};
+use crate::{App, View, agent::CONSUL_VERSION, answer, consul, error::ApiError, health, leader, scope, who};
 
 pub(crate) fn routes() -> Router<App> {
     Router::new()
@@ -89,13 +99,17 @@ pub(crate) fn millis(duration: Duration) -> f64 {
     (duration.as_secs_f64() * 1e6).round() / 1e3
 }
 
+/// The port of Consul's members of other data centres, and the one that stands for gossip where there is none.
+const WAN_PORT: u16 = 8302;
+const LAN_PORT: u16 = 8301;
+
 #[derive(Serialize)]
 #[serde(rename_all = "PascalCase")]
-struct ConsulMember<'a> {
+struct ConsulMember {
     name: String,
     addr: String,
     port: u16,
-    tags: BTreeMap<&'static str, &'a str>,
+    tags: BTreeMap<&'static str, String>,
     status: u8,
     // What the present Consul tells; clients only check that they are there.
     protocol_min: u8,
@@ -106,28 +120,68 @@ struct ConsulMember<'a> {
     delegate_cur: u8,
 }
 
-async fn consul_members(State(app): State<App>, Extension(view): Extension<View>, uri: Uri) -> Result<Response, ApiError> {
-    let query = query::parse(uri.query().unwrap_or_default())?;
-    consul::check_datacenter(&query, &view)?;
-    let gossip = who::ask(&app, GossipCommand::View).await?;
-    let ids: Vec<_> = gossip.members.iter().map(|member| member.id.to_string()).collect();
-    let members = gossip.members.iter().zip(&ids);
-    let mut members: Vec<_> = members.map(|(member, id)| consul_member(&view, member, id)).collect();
+async fn consul_members(
+    State(app): State<App>,
+    Extension(view): Extension<View>,
+    uri: Uri,
+    headers: HeaderMap,
+) -> Result<Response, ApiError> {
+    let query = scope::query(&uri, &headers, &view)?;
+    let mut members = if app.state.handles.gossip.is_some() {
+        let gossip = who::ask(&app, GossipCommand::View).await?;
+        gossip.members.iter().map(|member| consul_member(&view, member)).collect()
+    } else {
+        vec![alone(&view)]
+    };
+    if query.has("wan") {
+        for member in &mut members {
+            let datacenter = member.tags.get("dc").map(|dc| format!(".{dc}")).unwrap_or_default();
+            member.name += &datacenter;
+            member.port = WAN_PORT;
+        }
+    }
     members.sort_by(|a, b| a.name.cmp(&b.name));
     Ok(consul::json(&query, &members))
 }
 
-fn consul_member<'a>(view: &'a View, member: &Member, id: &'a str) -> ConsulMember<'a> {
-    let record = who::node(&view.snapshot, member.id).map(|node: &Node| &*node.record);
-    let mut tags = BTreeMap::from([("role", "consul"), ("id", id)]);
-    tags.extend(record.and_then(|record| record.meta(meta::DATACENTER)).map(|dc| ("dc", dc)));
-    tags.extend(record.and_then(|record| record.meta(meta::VERSION)).map(|version| ("build", version)));
+/// The answering agent as it is among `/v1/agent/members`, and where it is.
+pub(crate) async fn own(app: &App, view: &View) -> Result<(impl Serialize + use<>, Option<Coordinate>), ApiError> {
+    if !app.state.handles.gossip.is_some() {
+        return Ok((alone(view), None));
+    }
+    let gossip = who::ask(app, GossipCommand::View).await?;
+    let own = gossip.members.iter().find(|member| member.own);
+    Ok((own.map_or_else(|| alone(view), |own| consul_member(view, own)), own.and_then(|own| own.coordinate)))
+}
+
+/// The answering agent where there is no gossip.
+fn alone(view: &View) -> ConsulMember {
+    let node = &view.snapshot.local;
+    let ip = leader::address(node).unwrap_or(Ipv4Addr::LOCALHOST.into());
+    let id = node.record.origin.node_id().map(|id| id.to_string()).unwrap_or_default();
+    shape(Some(node), id, SocketAddr::new(ip, LAN_PORT), "alive")
+}
+
+fn consul_member(view: &View, member: &Member) -> ConsulMember {
+    shape(who::node(&view.snapshot, member.id), member.id.to_string(), member.addr, member.state)
+}
+
+fn shape(node: Option<&Node>, id: String, addr: SocketAddr, state: &str) -> ConsulMember {
+    let record = node.map(|node| &*node.record);
+    let name = record.map_or_else(|| id.clone(), |record| record.name.as_str().to_owned());
+    // What Consul's tools take for the tags of a server.
+    let fixed = [("role", "consul"), ("port", "8300"), ("vsn", "2"), ("vsn_min", "2"), ("vsn_max", "3")];
+    let mut tags: BTreeMap<_, _> = fixed.into_iter().map(|(key, value)| (key, value.to_owned())).collect();
+    tags.insert("id", id);
+    tags.extend(record.and_then(|record| record.meta(meta::DATACENTER)).map(|dc| ("dc", dc.to_owned())));
+    let build = record.and_then(|record| record.meta(meta::VERSION));
+    tags.extend(build.map(|version| ("build", format!("{CONSUL_VERSION}:lobbyd-{version}"))));
     ConsulMember {
-        name: record.map_or(id, |record| record.name.as_str()).to_owned(),
-        addr: member.addr.ip().to_string(),
-        port: member.addr.port(),
+        name,
+        addr: addr.ip().to_string(),
+        port: addr.port(),
         tags,
-        status: consul_status(member.state),
+        status: consul_status(state),
         protocol_min: 1,
         protocol_max: 5,
         protocol_cur: 2,

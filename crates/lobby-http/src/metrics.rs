@@ -32,7 +32,7 @@ pub(crate) fn routes() -> Router<App> {
     Router::new().route("/metrics", get(metrics))
 }
 
-async fn metrics(State(app): State<App>, Extension(view): Extension<View>) -> Response {
+pub(crate) async fn metrics(State(app): State<App>, Extension(view): Extension<View>) -> Response {
     let mut text = Text::default();
     build(&mut text, &app);
     catalog(&mut text, &view);

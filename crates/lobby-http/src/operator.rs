@@ -6,7 +6,7 @@
 //! PUT /v1/agent/join/:addresses      contacts these, a comma list, and keeps them as seeds
 //! PUT /v1/agent/force-leave/:node    makes everybody forget a failed node, ?prune without a trace
 //! ```
-//! The last two may also be POSTed. Who may: `access::operator`, which stands before these routes.
+//! All may also be POSTed. Who may: `access::operator`, which stands before these routes.
 
 use std::{collections::BTreeSet, fmt::Write};
 
@@ -15,7 +15,7 @@ use lobby_core::port::gossip::{self, GossipCommand, GossipError, JoinOutcome};
 use serde::Serialize;
 
 use crate::{
-    App, View, answer, consul,
+    App, View, agent, answer, consul,
     error::{ApiError, shown},
     query,
     receive::Segment,
@@ -30,20 +30,20 @@ const ADDRESS_BYTES: usize = 253 + 6;
 
 pub(crate) fn routes() -> Router<App> {
     Router::new()
-        .route("/v1/agent/reload", put(reload))
-        .route("/v1/agent/leave", put(leave))
+        .route("/v1/agent/reload", put(reload).post(reload))
+        .route("/v1/agent/leave", put(leave).post(leave))
         .route("/v1/agent/join/{name}", put(join).post(join))
         .route("/v1/agent/force-leave/{name}", put(force_leave).post(force_leave))
 }
 
 async fn reload(State(app): State<App>) -> Result<Response, ApiError> {
     app.state.handles.commands.reload().await?;
-    Ok(answer::ok())
+    Ok(agent::done())
 }
 
 async fn leave(State(app): State<App>) -> Result<Response, ApiError> {
     app.state.handles.commands.leave().await?;
-    Ok(answer::ok())
+    Ok(agent::done())
 }
 
 #[derive(Serialize)]
@@ -101,5 +101,5 @@ async fn force_leave(
     who::gossips(&app)?;
     let id = who::one(&view.snapshot, &node)?;
     who::ask(&app, |answer| GossipCommand::ForceLeave { id, prune: query.has("prune"), answer }).await?;
-    Ok(answer::ok())
+    Ok(agent::done())
 }

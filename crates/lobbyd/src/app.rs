@@ -175,6 +175,7 @@ fn http_app(http: Http, lobby: &Lobby) -> App {
         reader: lobby.reader(),
         commands: lobby.commands(),
         gossip: lobby.gossip(),
+        registry: lobby_core::port::registry::RegistryHandle::none(),
         agent: lobby.stats(),
         exchanges: lobby.exchanges().iter().map(|exchange| (exchange.name.into(), exchange.stats.clone())).collect(),
         clock: Arc::new(move || clock.now()),

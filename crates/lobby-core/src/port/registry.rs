@@ -248,6 +248,11 @@ impl RegistryHandle {
         Self { commands, view }
     }
 
+    /// A registry that takes nothing and shows nothing.
+    pub fn none() -> Self {
+        Self { commands: mpsc::channel(1).0, view: watch::channel(Arc::default()).1 }
+    }
+
     /// What is registered now.
     pub fn view(&self) -> Arc<LocalView> {
         self.view.borrow().clone()

@@ -28,6 +28,8 @@ use lobby_http::{App, Caller, Config, Door, Handles, router};
 use tokio::sync::{mpsc, watch};
 use tower::ServiceExt;
 
+use crate::registry::Registry;
+
 pub(crate) const GOSSIP: ExchangeId = ExchangeId(0);
 pub(crate) const NATS: ExchangeId = ExchangeId(1);
 
@@ -49,6 +51,7 @@ pub(crate) struct Served {
     pub(crate) clock: Arc<Mutex<Now>>,
     pub(crate) nats_stats: Arc<Stats>,
     pub(crate) agent: Arc<AgentStats>,
+    pub(crate) registry: Registry,
 }
 
 /// An answer, read to its end.
@@ -185,7 +188,9 @@ impl Fleet {
         });
         let nats_stats = Arc::new(Stats::default());
         let (now, agent) = (clock.clone(), Arc::new(AgentStats::default()));
+        let registry = Registry::start();
         let handles = Handles {
+            registry: registry.handle.clone(),
             reader: CatalogReader::new(receiver),
             commands: Commands::new(sender),
             gossip,
@@ -194,7 +199,7 @@ impl Fleet {
             clock: Arc::new(move || *now.lock().unwrap()),
         };
         let app = App::new(config, handles);
-        Served { router: router(app.clone()), app, snapshots, commands, clock, nats_stats, agent }
+        Served { router: router(app.clone()), app, snapshots, commands, clock, nats_stats, agent, registry }
     }
 }
 

@@ -354,7 +354,7 @@ async fn unknown_routes_and_methods() {
         ("POST", "/", "GET,HEAD"),
         ("GET", "/v1/labels", "POST,DELETE"),
         ("DELETE", "/v1/health", "GET,HEAD"),
-        ("GET", "/v1/agent/leave", "PUT"),
+        ("GET", "/v1/agent/leave", "PUT,POST"),
         ("OPTIONS", "/v1/nodes", "GET,HEAD"),
     ] {
         let answer = served.ask(method, path, &[], "").await;

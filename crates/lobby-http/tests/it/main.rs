@@ -1,6 +1,10 @@
 //! The HTTP side over a hand-made catalog: routes by `oneshot`, limits over real sockets.
 
 mod access;
+mod agent_health;
+mod agent_reads;
+mod agent_self;
+mod agent_writes;
 mod ask;
 mod coordinate;
 mod doors;
@@ -8,13 +12,19 @@ mod events;
 mod fixture;
 mod gossip;
 mod health;
+mod hold;
 mod keys;
 mod lists;
 mod members;
 mod metrics;
 mod nodes;
+mod not_available;
 mod prometheus;
+mod registry;
+mod services;
 mod sockets;
+mod status;
 mod streams;
 mod tls;
 mod verbs;
+mod write_rights;

@@ -28,7 +28,7 @@ async fn every_member_with_what_the_catalog_knows_of_it() {
 async fn members_as_consul_shows_them() {
     let (fleet, gossip) = fleet();
     let served = serve(fleet, &gossip);
-    let answer = served.get("/v1/agent/members?wan=1&segment=").await;
+    let answer = served.get("/v1/agent/members?segment=").await;
     assert_eq!(answer.header("content-type"), "application/json");
     assert!(!answer.text().contains(['\n', ' ']), "{}", answer.text());
     let members = answer.json();
@@ -50,15 +50,22 @@ async fn members_as_consul_shows_them() {
           "ProtocolMin": 1,
           "Status": 1,
           "Tags": {
-            "build": "0.1.0",
+            "build": "1.22.0:lobbyd-0.1.0",
             "dc": "dc1",
             "id": "02020202020202020202020202020202",
-            "role": "consul"
+            "port": "8300",
+            "role": "consul",
+            "vsn": "2",
+            "vsn_max": "3",
+            "vsn_min": "2"
           }
         }"#]]
     .assert_eq(&serde_json::to_string_pretty(&members[3]).unwrap());
     let pretty = served.get("/v1/agent/members?pretty").await;
     assert!(pretty.text().starts_with("[\n    {\n        \"Name\"") && pretty.text().ends_with("]\n"), "{}", pretty.text());
+    let wan = served.get("/v1/agent/members?wan=").await.json();
+    let wan: Vec<_> = wan.as_array().unwrap().iter().map(|member| (&member["Name"], &member["Port"])).collect();
+    assert_eq!(wan[3], (&serde_json::json!("web.dc1"), &serde_json::json!(8302)));
     assert_eq!(served.get("/v1/agent/members?dc=dc2").await.status, StatusCode::INTERNAL_SERVER_ERROR);
 }
 
@@ -81,7 +88,6 @@ async fn without_gossip_its_routes_say_how_to_get_it() {
     let body = "x";
     for (method, path) in [
         ("GET", "/v1/members"),
-        ("GET", "/v1/agent/members"),
         ("PUT", "/v1/agent/join/10.0.0.1:1314"),
         ("PUT", "/v1/agent/force-leave/x"),
         ("GET", "/v1/keys"),
@@ -100,6 +106,11 @@ async fn without_gossip_its_routes_say_how_to_get_it() {
         assert_eq!(answer.status, StatusCode::NOT_IMPLEMENTED, "{method} {path}: {}", answer.text());
         assert_eq!(answer.text(), "this agent does not gossip: add gossip to DRIVER\n");
     }
+    // Consul's clients ask for members at their start.
+    let members = served.get("/v1/agent/members").await.json();
+    let alone = (&members[0]["Name"], &members[0]["Addr"], &members[0]["Status"]);
+    assert_eq!(alone, (&"here.example.com".into(), &"127.0.0.1".into(), &1.into()));
+    assert_eq!(members.as_array().unwrap().len(), 1);
 }
 
 /// A gossip that has ended, and one that is stuck.

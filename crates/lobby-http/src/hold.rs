@@ -1,0 +1,85 @@
+//! Registered while a connection is open: the program that goes takes its instance along, however it goes.
+//!
+//! ```text
+//! POST /v1/hold    200 once it is registered; then a line end at once and every ten seconds, until either side ends
+//! ```
+//! The body of the answer holds the registration; hyper drops it with the connection. It is not kept over a restart.
+//! Not here: what a registration is (`wire::definition`), how it ends (the registry).
+
+use std::{
+    convert::Infallible,
+    future::Future,
+    pin::Pin,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use axum::{
+    Extension,
+    body::{Body, HttpBody},
+    extract::{Request, State},
+    http::header,
+    response::{IntoResponse, Response},
+};
+use bytes::Bytes;
+use hyper::body::Frame;
+use lobby_core::{
+    check::spec::ShortIntervals,
+    port::registry::{Held, RegistryCommand},
+    wire::definition,
+};
+use tokio::time::{Interval, MissedTickBehavior, interval};
+
+use crate::{
+    App, View,
+    agent::{self, Own},
+    answer::{self, Streamed},
+    consul::Stop,
+    error::ApiError,
+    registry,
+    writer::Writer,
+};
+
+/// Between two signs of life: middle boxes forget connections that are silent for a minute.
+const HEARTBEAT: Duration = Duration::from_secs(10);
+
+/// The answer, which lasts as long as the registration does.
+struct Holding {
+    held: Option<Held>,
+    heartbeat: Interval,
+    stopped: Pin<Box<dyn Future<Output = ()> + Send>>,
+}
+
+pub(crate) async fn hold(
+    State(app): State<App>,
+    Extension(view): Extension<View>,
+    stop: Stop,
+    writer: Writer,
+    request: Request,
+) -> Result<Response, ApiError> {
+    let (body, context) = agent::read(&app, &writer, request, ShortIntervals::Allow).await?;
+    let registration = Box::new(definition::registration(&body, &context)?);
+    Own::new(&app, &view).may_replace(&writer, &registration)?;
+    let held = registry::ask(&app, |answer| RegistryCommand::Hold(registration, answer)).await?;
+    let mut heartbeat = interval(HEARTBEAT);
+    // After a stall one sign of life is as good as many.
+    heartbeat.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let body = Holding { held: Some(held), heartbeat, stopped: Box::pin(stop.stopped()) };
+    let mut response = Body::new(body).into_response();
+    response.headers_mut().insert(header::CONTENT_TYPE, answer::TEXT);
+    response.extensions_mut().insert(Streamed);
+    Ok(response)
+}
+
+impl HttpBody for Holding {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        if self.held.is_none() || self.stopped.as_mut().poll(cx).is_ready() {
+            self.held = None;
+            return Poll::Ready(None);
+        }
+        self.heartbeat.poll_tick(cx).map(|_| Some(Ok(Frame::data(Bytes::from_static(b"\n")))))
+    }
+}

@@ -1,0 +1,202 @@
+//! Our own REST for services: small and regular. One table says which routes there are, to the router and to the description.
+//!
+//! ```text
+//! ROUTES ─► router                      services/list       what is offered, by whom, and how it is
+//!        └► GET /v1/openapi.json        services/change     registering, reports, draining
+//!                                       hold                registered while the connection is open
+//! ```
+//! Ids in a path are one segment: a slash inside of one is written `%2F`. Changes answer `OK`, errors are a line of text.
+//! Not here: Consul's routes for the same (`agent`), what is done with it (the registry).
+
+use axum::{
+    Router,
+    routing::{MethodFilter, MethodRouter, on},
+};
+
+use crate::{App, hold};
+
+mod change;
+mod list;
+mod openapi;
+mod schema;
+
+/// Who may use a route.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Who {
+    /// Whoever has the token, if one is set.
+    Anybody,
+    /// Operators (`access::operator`).
+    Operator,
+}
+
+/// The method of a route.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Verb {
+    Get,
+    Put,
+    Post,
+    Delete,
+}
+
+/// What an answer with status 200 has as its body.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Answer {
+    /// `OK`.
+    Done,
+    /// A list of things of this schema.
+    List(&'static str),
+    /// A line end now and then, for as long as it lasts.
+    Stream,
+    /// The description itself.
+    Description,
+}
+
+/// One route: how it is reached, what it means, who answers it.
+struct Route {
+    path: &'static str,
+    verb: Verb,
+    who: Who,
+    summary: &'static str,
+    /// Parameters of the query string, all of them optional.
+    parameters: &'static [(&'static str, &'static str)],
+    /// The schema of the body.
+    body: Option<&'static str>,
+    answer: Answer,
+    /// Statuses of refusals beside those that every route has.
+    refusals: &'static [u16],
+    handler: fn(MethodFilter) -> MethodRouter<App>,
+}
+
+const WHERE: &[(&str, &str)] = &[("where", "a selector: only instances that it takes")];
+
+/// What most routes are, to be filled in.
+const PLAIN: Route = Route {
+    path: "",
+    verb: Verb::Get,
+    who: Who::Anybody,
+    summary: "",
+    parameters: &[],
+    body: None,
+    answer: Answer::Done,
+    refusals: &[],
+    handler: |filter| on(filter, openapi::description),
+};
+
+static ROUTES: [Route; 11] = [
+    Route {
+        path: "/v1/services",
+        summary: "All services: how many instances each has, and how they are",
+        parameters: WHERE,
+        answer: Answer::List("Service"),
+        refusals: &[400],
+        handler: |filter| on(filter, list::services),
+        ..PLAIN
+    },
+    Route {
+        path: "/v1/services/{name}",
+        summary: "The instances of a service",
+        parameters: WHERE,
+        answer: Answer::List("Instance"),
+        refusals: &[400, 404],
+        handler: |filter| on(filter, list::instances),
+        ..PLAIN
+    },
+    Route {
+        path: "/v1/services/{name}/{id}",
+        verb: Verb::Put,
+        summary: "Registers an instance at this agent, or replaces it and its checks",
+        body: Some("Definition"),
+        refusals: &[400, 409, 413, 500, 503],
+        handler: |filter| on(filter, change::register),
+        ..PLAIN
+    },
+    Route {
+        path: "/v1/services/{name}/{id}",
+        verb: Verb::Delete,
+        summary: "Takes an instance of this agent away, with its checks",
+        refusals: &[400, 404, 409, 500, 503],
+        handler: |filter| on(filter, change::deregister),
+        ..PLAIN
+    },
+    Route {
+        path: "/v1/services/{name}/{id}/drain",
+        verb: Verb::Put,
+        summary: "An instance of this agent takes nothing new",
+        refusals: &[400, 404, 500, 503],
+        handler: |filter| on(filter, change::drain),
+        ..PLAIN
+    },
+    Route {
+        path: "/v1/services/{name}/{id}/drain",
+        verb: Verb::Delete,
+        summary: "An instance of this agent takes work again",
+        refusals: &[400, 404, 500, 503],
+        handler: |filter| on(filter, change::undrain),
+        ..PLAIN
+    },
+    Route {
+        path: "/v1/services/{name}/{id}/checks/{check}",
+        verb: Verb::Put,
+        summary: "Reports to a check with a TTL",
+        body: Some("Report"),
+        refusals: &[400, 404, 413, 500, 503],
+        handler: |filter| on(filter, change::report),
+        ..PLAIN
+    },
+    Route {
+        path: "/v1/drain",
+        verb: Verb::Put,
+        who: Who::Operator,
+        summary: "All of this node takes nothing new",
+        refusals: &[500, 503],
+        handler: |filter| on(filter, change::drain_node),
+        ..PLAIN
+    },
+    Route {
+        path: "/v1/drain",
+        verb: Verb::Delete,
+        who: Who::Operator,
+        summary: "This node takes work again",
+        refusals: &[500, 503],
+        handler: |filter| on(filter, change::undrain_node),
+        ..PLAIN
+    },
+    Route {
+        path: "/v1/hold",
+        verb: Verb::Post,
+        summary: "Registers an instance for as long as the connection is open",
+        body: Some("Definition"),
+        answer: Answer::Stream,
+        refusals: &[400, 409, 413, 500, 503],
+        handler: |filter| on(filter, hold::hold),
+        ..PLAIN
+    },
+    Route { path: "/v1/openapi.json", summary: "This description", answer: Answer::Description, ..PLAIN },
+];
+
+impl Verb {
+    /// As OpenAPI writes it.
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Get => "get",
+            Self::Put => "put",
+            Self::Post => "post",
+            Self::Delete => "delete",
+        }
+    }
+
+    const fn filter(self) -> MethodFilter {
+        match self {
+            Self::Get => MethodFilter::GET,
+            Self::Put => MethodFilter::PUT,
+            Self::Post => MethodFilter::POST,
+            Self::Delete => MethodFilter::DELETE,
+        }
+    }
+}
+
+/// The routes of the table for these callers.
+pub(crate) fn routes(who: Who) -> Router<App> {
+    let routes = ROUTES.iter().filter(|route| route.who == who);
+    routes.fold(Router::new(), |router, route| router.route(route.path, (route.handler)(route.verb.filter())))
+}

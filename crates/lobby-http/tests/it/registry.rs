@@ -1,0 +1,226 @@
+//! A registry that does the least of what the real one does, in place of it: it keeps what it is told and shows it.
+//!
+//! Every command is noted as text. A refusal can be planted, and carrying out never fails by itself but for what is unknown.
+
+use std::sync::{
+    Arc, Mutex,
+    atomic::{AtomicBool, Ordering},
+};
+
+use lobby_core::{
+    check::{Status, spec::Spec, state::NotTtlError},
+    instance::Id,
+    port::registry::{
+        Held, LocalCheck, LocalInstance, LocalView, NODE_MAINTENANCE, NewCheck, Registration, RegistryCommand, RegistryError,
+        RegistryHandle, SERVICE_MAINTENANCE, Source, Target,
+    },
+    time::Moment,
+};
+use tokio::sync::{mpsc, watch};
+
+type Done = Result<(), RegistryError>;
+
+/// What was asked and what is shown.
+#[derive(Clone)]
+pub(crate) struct Registry {
+    pub(crate) handle: RegistryHandle,
+    view: Arc<watch::Sender<Arc<LocalView>>>,
+    asked: Arc<Mutex<Vec<String>>>,
+    refusal: Arc<Mutex<Option<RegistryError>>>,
+    is_stuck: Arc<AtomicBool>,
+}
+
+impl Registry {
+    /// Runs until the app, and with it the sender, is gone.
+    pub(crate) fn start() -> Self {
+        let (commands, mut received) = mpsc::channel(8);
+        let (view, shown) = watch::channel(Arc::default());
+        let handle = RegistryHandle::new(commands, shown);
+        let registry =
+            Self { handle, view: Arc::new(view), asked: Arc::default(), refusal: Arc::default(), is_stuck: Arc::default() };
+        // Without the handle: it would keep the queue open.
+        let (view, asked, refusal) = (registry.view.clone(), registry.asked.clone(), registry.refusal.clone());
+        let is_stuck = registry.is_stuck.clone();
+        tokio::spawn(async move {
+            while let Some(command) = received.recv().await {
+                asked.lock().unwrap().push(note(&command));
+                if is_stuck.load(Ordering::Relaxed) {
+                    std::mem::forget(command);
+                    continue;
+                }
+                let refusal = refusal.lock().unwrap().clone();
+                carry_out(&view, command, refusal);
+            }
+        });
+        registry
+    }
+
+    /// What was asked since the last time.
+    pub(crate) fn asked(&self) -> Vec<String> {
+        std::mem::take(&mut self.asked.lock().unwrap())
+    }
+
+    /// From now on everything is refused like this, or nothing.
+    pub(crate) fn refuse(&self, refusal: Option<RegistryError>) {
+        *self.refusal.lock().unwrap() = refusal;
+    }
+
+    /// From now on nothing is answered.
+    pub(crate) fn forget_everything(&self) {
+        self.is_stuck.store(true, Ordering::Relaxed);
+    }
+
+    pub(crate) fn view(&self) -> Arc<LocalView> {
+        self.view.borrow().clone()
+    }
+
+    /// Changes what is shown, as checks that run do.
+    pub(crate) fn change(&self, change: impl FnOnce(&mut LocalView)) {
+        self.view.send_modify(|view| change(Arc::make_mut(view)));
+    }
+
+    /// Sets a status.
+    pub(crate) fn judge(&self, check: &str, status: Status) {
+        self.change(|view| {
+            let id: Id = check.parse().unwrap();
+            let old = LocalCheck::clone(&view.checks[&id]);
+            view.checks.insert(id, Arc::new(LocalCheck { status, ..old }));
+        });
+    }
+}
+
+fn note(command: &RegistryCommand) -> String {
+    let checks = |registration: &Registration| {
+        let checks = registration.checks.iter();
+        checks.map(|check| format!(" {}={}", check.id, check.spec.kind().as_str())).collect::<String>()
+    };
+    match command {
+        RegistryCommand::Register(new, _) => {
+            let replace = if new.replace_checks { " replace" } else { "" };
+            format!("register {} of {}{}{replace}", new.instance.id, new.instance.service, checks(new))
+        }
+        RegistryCommand::Hold(new, _) => format!("hold {} of {}{}", new.instance.id, new.instance.service, checks(new)),
+        RegistryCommand::Deregister(id, _) => format!("deregister {id}"),
+        RegistryCommand::SetCheck(check, _) => format!("check {} {}={}", check.id, check.name, check.spec.kind().as_str()),
+        RegistryCommand::RemoveCheck(id, _) => format!("remove check {id}"),
+        RegistryCommand::Beat { check, status, note, .. } => format!("{status} {check} {note:?}"),
+        RegistryCommand::Maintain(target, reason, _) => format!("maintain {target:?} {reason:?}"),
+        RegistryCommand::Drain(target, drain, _) => format!("drain {target:?} {drain}"),
+    }
+}
+
+fn carry_out(view: &Arc<watch::Sender<Arc<LocalView>>>, command: RegistryCommand, refusal: Option<RegistryError>) {
+    let change = |change: &dyn Fn(&mut LocalView) -> Done| match &refusal {
+        Some(refusal) => Err(refusal.clone()),
+        None => {
+            let mut done = Ok(());
+            view.send_modify(|view| done = change(Arc::make_mut(view)));
+            done
+        }
+    };
+    // Whoever has gone does not want the answer.
+    let _ = match command {
+        RegistryCommand::Register(new, answer) => answer.send(change(&|view| register(view, &new, Source::Api))),
+        RegistryCommand::Hold(new, answer) => {
+            let (held, ended) = Held::new();
+            let done = change(&|view| register(view, &new, Source::Hold));
+            let (view, id) = (view.clone(), new.instance.id.clone());
+            tokio::spawn(async move {
+                let _ = ended.await;
+                view.send_modify(|view| drop(deregister(Arc::make_mut(view), &id)));
+            });
+            let _ = answer.send(done.map(|()| held));
+            Ok(())
+        }
+        RegistryCommand::Deregister(id, answer) => answer.send(change(&|view| deregister(view, &id))),
+        RegistryCommand::SetCheck(check, answer) => answer.send(change(&|view| set_check(view, &check))),
+        RegistryCommand::RemoveCheck(id, answer) => answer.send(change(&|view| {
+            let found = view.checks.remove(&id);
+            found.map(drop).ok_or_else(|| RegistryError::UnknownCheck(id.to_string()))
+        })),
+        RegistryCommand::Beat { check, status, note, answer } => answer.send(change(&|view| beat(view, &check, status, &note))),
+        RegistryCommand::Maintain(target, reason, answer) => {
+            answer.send(change(&|view| maintain(view, &target, reason.as_deref())))
+        }
+        RegistryCommand::Drain(target, drain, answer) => answer.send(change(&|view| set_drain(view, &target, drain))),
+    };
+}
+
+fn register(view: &mut LocalView, new: &Registration, source: Source) -> Done {
+    let local = LocalInstance { instance: Arc::new(new.instance.clone()), source };
+    view.instances.insert(new.instance.id.clone(), Arc::new(local));
+    new.checks.iter().try_for_each(|check| set_check(view, check))
+}
+
+fn deregister(view: &mut LocalView, id: &Id) -> Done {
+    view.instances.remove(id).ok_or_else(|| RegistryError::UnknownInstance(id.to_string()))?;
+    let gone: Vec<Id> = view.checks_of(id).map(|check| check.id.clone()).collect();
+    gone.iter().for_each(|id| drop(view.checks.remove(id)));
+    Ok(())
+}
+
+fn local(check: &NewCheck) -> LocalCheck {
+    LocalCheck {
+        id: check.id.clone(),
+        name: check.name.as_str().into(),
+        notes: check.notes.as_str().into(),
+        instance: check.instance.clone(),
+        spec: Arc::new(check.spec.clone()),
+        status: check.spec.initial(),
+        own_status: check.spec.initial(),
+        is_flapping: false,
+        output: "".into(),
+        since: Moment::ZERO,
+        critical_for: None,
+        deregister_at: None,
+    }
+}
+
+fn set_check(view: &mut LocalView, check: &NewCheck) -> Done {
+    if let Some(id) = check.instance.as_ref().filter(|id| !view.instances.contains_key(*id)) {
+        return Err(RegistryError::UnknownInstance(id.to_string()));
+    }
+    let old = view.checks.get(&check.id).cloned();
+    let new = local(check);
+    let kept = old.map_or(new.clone(), |old| LocalCheck { status: old.status, output: old.output.clone(), ..new });
+    view.checks.insert(check.id.clone(), Arc::new(kept));
+    Ok(())
+}
+
+fn beat(view: &mut LocalView, check: &Id, status: Status, note: &str) -> Done {
+    let old = view.checks.get(check).ok_or_else(|| RegistryError::UnknownCheck(check.to_string()))?;
+    if old.spec.ttl().is_none() {
+        return Err(NotTtlError(old.spec.kind().as_str()).into());
+    }
+    let new = LocalCheck { status, output: note.into(), ..LocalCheck::clone(old) };
+    view.checks.insert(check.clone(), Arc::new(new));
+    Ok(())
+}
+
+fn maintain(view: &mut LocalView, target: &Target, reason: Option<&str>) -> Done {
+    let (id, name, instance) = match target {
+        Target::Node => (NODE_MAINTENANCE.to_owned(), "Node Maintenance Mode", None),
+        Target::Instance(id) if !view.instances.contains_key(id) => {
+            return Err(RegistryError::UnknownInstance(id.to_string()));
+        }
+        Target::Instance(id) => (format!("{SERVICE_MAINTENANCE}{id}"), "Service Maintenance Mode", Some(id.clone())),
+    };
+    let id: Id = id.parse().unwrap();
+    let Some(reason) = reason else {
+        view.checks.remove(&id);
+        return Ok(());
+    };
+    set_check(view, &NewCheck { id, name: name.to_owned(), notes: reason.to_owned(), instance, spec: Spec::maintenance() })
+}
+
+fn set_drain(view: &mut LocalView, target: &Target, drain: bool) -> Done {
+    let Target::Instance(id) = target else {
+        view.is_draining = drain;
+        return Ok(());
+    };
+    let old = view.instances.get(id).ok_or_else(|| RegistryError::UnknownInstance(id.to_string()))?;
+    let mut new = LocalInstance::clone(old);
+    Arc::make_mut(&mut new.instance).drain = drain;
+    view.instances.insert(id.clone(), Arc::new(new));
+    Ok(())
+}

@@ -1,0 +1,84 @@
+//! Named tokens at the routes that write: a service by its name before and after, checks with their instance, all else.
+
+use std::fs;
+
+use lobby_http::{Access, Config};
+
+use crate::fixture::{Fleet, Served, config};
+
+const TOKENS: &str = r#"
+[[token]]
+name = "web"
+secret = "web-s3cret"
+read = false
+write = ["web", "web-sidecar-proxy"]
+
+[[token]]
+name = "all"
+secret = "all-s3cret"
+write = ["*"]
+"#;
+
+fn serve() -> Served {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("tokens.toml");
+    fs::write(&path, TOKENS).unwrap();
+    let access = Access::read(Some(path), None).unwrap();
+    Fleet::new(&[]).serve(Config { access, ..config() })
+}
+
+async fn status(served: &Served, token: &str, method: &str, path: &str, body: &str) -> u16 {
+    let headers = [("x-consul-token", token)];
+    served.ask(method, path, &headers, body).await.status.as_u16()
+}
+
+#[tokio::test]
+async fn a_token_for_one_service_writes_that_and_nothing_else() {
+    let served = serve();
+    let register = "/v1/agent/service/register";
+    for body in [r#"{"ID":"db-1","Name":"db","Check":{"TTL":"1s"}}"#, r#"{"ID":"web-1","Name":"web","Check":{"TTL":"1s"}}"#] {
+        assert_eq!(status(&served, "all-s3cret", "PUT", register, body).await, 200);
+    }
+    let node = r#"{"Name":"mem","TTL":"1s"}"#;
+    assert_eq!(status(&served, "all-s3cret", "PUT", "/v1/agent/check/register", node).await, 200);
+    served.registry.asked();
+    for (method, path, body) in [
+        ("PUT", register, r#"{"Name":"db"}"#),
+        // Taking the id of another's instance, or of a check of it, or a sidecar of another name.
+        ("PUT", register, r#"{"ID":"db-1","Name":"web"}"#),
+        ("PUT", register, r#"{"ID":"x","Name":"web","Check":{"CheckID":"service:db-1","TTL":"1s"}}"#),
+        ("PUT", register, r#"{"ID":"x","Name":"web","Connect":{"SidecarService":{"Name":"db"}}}"#),
+        ("PUT", "/v1/agent/service/deregister/db-1", ""),
+        ("PUT", "/v1/agent/service/maintenance/db-1?enable=true", ""),
+        ("PUT", "/v1/agent/maintenance?enable=true", ""),
+        ("PUT", "/v1/agent/check/register", r#"{"Name":"x","TTL":"1s","ServiceID":"db-1"}"#),
+        ("PUT", "/v1/agent/check/register", r#"{"Name":"x","TTL":"1s"}"#),
+        ("PUT", "/v1/agent/check/register", r#"{"ID":"mem","Name":"x","TTL":"1s","ServiceID":"web-1"}"#),
+        ("PUT", "/v1/agent/check/deregister/service:db-1", ""),
+        ("PUT", "/v1/agent/check/deregister/mem", ""),
+        ("PUT", "/v1/agent/check/pass/service:db-1", ""),
+        ("PUT", "/v1/agent/check/fail/mem", ""),
+        ("PUT", "/v1/agent/check/update/service:db-1", r#"{"Status":"passing"}"#),
+        ("PUT", "/v1/services/db/x", ""),
+        ("PUT", "/v1/services/web/db-1", ""),
+        ("DELETE", "/v1/services/db/db-1", ""),
+        ("PUT", "/v1/services/db/db-1/drain", ""),
+        ("PUT", "/v1/services/db/db-1/checks/service:db-1", r#"{"status":"passing"}"#),
+        ("PUT", "/v1/drain", ""),
+        ("POST", "/v1/hold", r#"{"name":"db"}"#),
+        ("POST", "/v1/hold", r#"{"id":"db-1","name":"web"}"#),
+    ] {
+        assert_eq!(status(&served, "web-s3cret", method, path, body).await, 403, "{method} {path} {body}");
+    }
+    assert_eq!(served.registry.asked(), [""; 0]);
+    for (method, path, body) in [
+        ("PUT", register, r#"{"ID":"web-2","Name":"web","Connect":{"SidecarService":{}}}"#),
+        ("PUT", "/v1/agent/check/pass/service:web-1", ""),
+        ("PUT", "/v1/agent/service/maintenance/web-1?enable=true", ""),
+        ("PUT", "/v1/services/web/web-1/drain", ""),
+        ("DELETE", "/v1/services/web/web-1", ""),
+        ("PUT", "/v1/agent/service/deregister/web-2", ""),
+    ] {
+        assert_eq!(status(&served, "web-s3cret", method, path, body).await, 200, "{method} {path} {body}");
+    }
+}
