@@ -25,6 +25,7 @@ use crate::{
     time::{Moment, Now},
 };
 
+mod external;
 mod grace;
 mod peer;
 mod remembered;
@@ -88,6 +89,8 @@ enum Timer {
     Verdict(Origin),
     /// A restarting node should be back.
     Return(Origin),
+    /// Nodes without an agent that were removed may have been so for long enough.
+    Externals,
     WarmMax,
 }
 
@@ -117,6 +120,10 @@ pub struct Catalog {
     grace: Duration,
     links: Vec<LinkInfo>,
     peers: HashMap<Origin, Peer>,
+    /// Nodes without an agent, removed ones too.
+    externals: OrdMap<NodeId, Arc<Record>>,
+    /// A timer is on its way that looks for removed ones to forget.
+    forgetting_externals: bool,
     /// Peers that no exchange holds alive.
     failed: Remembered<()>,
     /// The last stamps of nodes that said goodbye, so that an older record does not bring them back.
@@ -160,6 +167,8 @@ impl Catalog {
             grace: AGENT_GRACE,
             links: exchanges.into_iter().map(info).collect(),
             peers: HashMap::new(),
+            externals: OrdMap::new(),
+            forgetting_externals: false,
             failed: Remembered::default(),
             departed: Remembered::default(),
             timers: BTreeMap::new(),
@@ -225,6 +234,7 @@ impl Catalog {
             PeerEvent::Suspect(origin) => self.judge(exchange, origin, NodeState::Suspect, now),
             PeerEvent::Gone(origin, Gone::Failed) => self.judge(exchange, origin, NodeState::Failed, now),
             PeerEvent::Gone(origin, Gone::Unattended) => self.judge(exchange, origin, NodeState::Unattended, now),
+            PeerEvent::Gone(origin, Gone::Left) if self.is_external(&origin) => Outcome::Stale,
             PeerEvent::Gone(origin, Gone::Left) => self.remove(&origin),
             // For the node task, which gives us a new id.
             PeerEvent::Cloned => Outcome::Ours,
@@ -257,6 +267,7 @@ impl Catalog {
                 Timer::Expire(origin, exchange) => self.expire(&origin, exchange, number, now.moment),
                 Timer::Verdict(origin) => self.verdict(&origin, now.moment),
                 Timer::Return(origin) => self.give_up_return(&origin, number, now.moment),
+                Timer::Externals => self.forget_externals(now),
                 Timer::WarmMax => {
                     for info in &mut self.links {
                         info.link.given_up = !info.link.warm;
@@ -300,6 +311,7 @@ impl Catalog {
             names: self.services.by_node().names().clone(),
             vanished_nodes: self.services.by_node().vanished().clone(),
             tables: self.services.by_node().tables(),
+            externals: self.externals.clone(),
             links: self.links.iter().map(|info| info.link.clone()).collect(),
         }))
     }
@@ -351,5 +363,5 @@ impl Catalog {
 
 fn own_node(record: Arc<Record>) -> Arc<Node> {
     let heard = Arc::new(Heard::default());
-    Arc::new(Node { record, state: NodeState::Alive, presences: Vec::new(), heard, own: true, watched: false })
+    Arc::new(Node { record, state: NodeState::Alive, presences: Vec::new(), heard, own: true, watched: false, external: false })
 }

@@ -6,7 +6,8 @@
 //! Level-triggered: whoever takes batches slowly misses what came and went meanwhile, never how things are now. One
 //! member's events always come in an order that can happen: join, then update, then leave or failed.
 //! A member is a node that lists show: suspicion, a restart and AGENT_GRACE are no events; a node from disk is not one
-//! yet, nor is a bare record that hides behind a node with an id. Whoever goes is told before whoever comes, so that two
+//! yet, nor is a bare record that hides behind a node with an id. A node without an agent is no member either, but its
+//! services are told. Whoever goes is told before whoever comes, so that two
 //! nodes of one name can take turns.
 //! Not here: who acts on it (handlers and embedders in `lobby`).
 
@@ -19,7 +20,7 @@ use imbl::ordmap::DiffItem;
 
 use crate::{
     catalog::{Node, NodeState, Snapshot},
-    id::{ExchangeId, Origin},
+    id::{ExchangeId, NodeId, Origin},
     instance::Instance,
     record::{Record, meta},
     service::{self, Service},
@@ -110,6 +111,9 @@ impl Watch {
             let before = told.as_ref().and_then(|told| member(told, &origin));
             let now = member(&newest, &origin);
             found.services(before, now);
+            if [before, now, old].into_iter().flatten().any(|node| node.external) {
+                continue;
+            }
             match (before, now) {
                 (None, Some(now)) => {
                     self.failed.remove(&origin);
@@ -216,6 +220,7 @@ fn member<'a>(snapshot: &'a Snapshot, origin: &Origin) -> Option<&'a Arc<Node>> 
         host.nodes.iter().any(|shown| shown.record.origin == *origin).then_some(())
     };
     match origin {
+        Origin::Node(_) if node.external => shown(&node.record.name).map(|()| node),
         Origin::Node(_) => Some(node),
         Origin::Bare(_, name) => shown(name).map(|()| node),
     }
@@ -230,7 +235,8 @@ fn changed(told: Option<&Snapshot>, newest: &Snapshot) -> BTreeSet<Origin> {
     let mut changed: BTreeSet<_> = told.nodes.diff(&newest.nodes).map(key).collect();
     for item in told.hosts.diff(&newest.hosts) {
         let (DiffItem::Add(name, _) | DiffItem::Remove(name, _) | DiffItem::Update { new: (name, _), .. }) = item;
-        // A bare record may have gone into hiding or come out of it.
+        // A bare record, or a node without an agent, may have gone into hiding or come out of it.
+        changed.insert(Origin::Node(NodeId::external(name)));
         let ids = (0..newest.links.len()).filter_map(|idx| u8::try_from(idx).ok());
         changed.extend(ids.map(|id| Origin::Bare(ExchangeId(id), name.clone())));
     }

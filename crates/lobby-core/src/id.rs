@@ -20,6 +20,16 @@ impl NodeId {
         Self(id)
     }
 
+    /// The id of a node without an agent, which others register under this name: everybody computes the same. Names that differ
+    /// only in the case of ASCII letters are one node.
+    pub fn external(name: &Name) -> Self {
+        let mut hasher = blake3::Hasher::new();
+        hasher.update(b"lobby external node\0").update(name.as_str().to_ascii_lowercase().as_bytes());
+        let mut id = [0; 16];
+        id.copy_from_slice(&hasher.finalize().as_bytes()[..16]);
+        Self(id)
+    }
+
     /// The id with exactly these bytes, as read from the wire or made up by a test.
     pub const fn from_bytes(bytes: [u8; 16]) -> Self {
         Self(bytes)

@@ -15,6 +15,7 @@ pub mod check;
 pub mod coordinate;
 pub mod duration;
 pub mod expr;
+pub mod external;
 pub mod filter;
 pub mod id;
 pub mod instance;

@@ -12,6 +12,7 @@
 
 use std::{sync::Arc, time::Duration};
 
+use imbl::OrdMap;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::{
@@ -41,6 +42,15 @@ pub struct Announcement {
     pub record: Arc<Record>,
     /// REGISTER: when false, nothing is published; over gossip we are a member without a listed record.
     pub listed: bool,
+    /// The nodes without an agent that we know, removed ones too: whoever lacks one is told.
+    pub externals: OrdMap<NodeId, Arc<Record>>,
+}
+
+impl Announcement {
+    /// Our own record alone.
+    pub fn new(record: Arc<Record>, listed: bool) -> Self {
+        Self { record, listed, externals: OrdMap::new() }
+    }
 }
 
 /// The state of an exchange's connection to its broker or network.

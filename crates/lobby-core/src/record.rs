@@ -52,6 +52,15 @@ pub mod meta {
     pub const DATACENTER: &str = "datacenter";
     /// `true` while the whole node takes nothing new. Absent or empty otherwise.
     pub const DRAIN: &str = "drain";
+    /// Of a node without an agent: the id of the agent that wrote this version of its record. See
+    /// [`super::Record::is_external`].
+    pub const EXTERNAL: &str = "external";
+    /// What the name of a pair of such a node's meta begins with, before its key.
+    pub const PAIR: &str = "pair:";
+    /// What the name of an address of such a node begins with, before what it is for.
+    pub const TAGGED_ADDRESS: &str = "tagged-address:";
+    /// The id that Consul's clients gave such a node.
+    pub const CONSUL_ID: &str = "consul-id";
 }
 
 /// One entry: its value, or a tombstone, and the version that made it so.
@@ -161,6 +170,13 @@ impl Record {
     /// Whether the owner said goodbye.
     pub fn has_left(&self) -> bool {
         self.phase == Phase::Left
+    }
+
+    /// Whether it is of a node without an agent, which somebody registered: anybody may write the next version. Such a node has
+    /// no heart to beat; it is there until it is deregistered.
+    pub fn is_external(&self) -> bool {
+        let marker = self.entries.get(&Key::meta(meta::EXTERNAL)).and_then(|entry| entry.value.as_ref());
+        marker.is_some() && self.origin == Origin::Node(NodeId::external(&self.name))
     }
 
     /// Whether this process writes nothing more: it left, or restarts.

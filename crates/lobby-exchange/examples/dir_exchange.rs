@@ -92,7 +92,7 @@ impl Exchange for Dir {
 impl Dir {
     /// Writes our packet beside our file and moves it there, so that nobody reads half of it.
     async fn write(&self, announced: &Announcement, link: &PeerLink) -> io::Result<()> {
-        let Announcement { record, listed: true } = announced else { return Ok(()) };
+        let Announcement { record, listed: true, .. } = announced else { return Ok(()) };
         let id = record.origin.node_id().expect("our own record has a node id");
         let (message, kind) = match record.has_left() {
             true => (Message::Goodbye, PacketKind::Goodbye),
@@ -247,7 +247,7 @@ async fn main() {
 
     let spec = ExchangeSpec { name: "dir".into(), liveness: Liveness::Ttl(Duration::from_secs(30)) };
     let mut catalog = Catalog::new(Revision(0), [spec], record.clone(), true, Duration::from_secs(60), clock.now());
-    let (_announce, announcement) = watch::channel(Announcement { record, listed: true });
+    let (_announce, announcement) = watch::channel(Announcement::new(record, true));
     let (_ask, questions) = mpsc::channel(port::QUESTIONS);
     let (events, mut heard) = mpsc::channel(port::EVENTS);
     let (_publish, snapshots) = watch::channel(catalog.poll_snapshot().expect("a new catalog has a snapshot"));

@@ -26,11 +26,13 @@ use lobby_core::{
 };
 
 mod answer;
+mod external;
 mod run;
 #[cfg(test)]
 mod tests;
 
 use answer::Answers;
+use external::Riders;
 pub(crate) use run::{Bus, run};
 
 /// Largest payload that is read: a record of the largest kind, written as JSON.
@@ -134,6 +136,8 @@ pub(crate) struct Broker {
     ask_gap: Duration,
     complete_at: Option<Moment>,
     answers: Answers,
+    /// Nodes without an agent that we wrote, on their way.
+    riders: Riders,
     outputs: VecDeque<Output>,
 }
 
@@ -144,6 +148,7 @@ impl Broker {
             exchange: link.exchange,
             own: announced.record.origin.node_id().expect("our own record has a node id"),
             answers: Answers::default(),
+            riders: Riders::default(),
             setup,
             reader: link.reader.clone(),
             stats: link.stats.clone(),
@@ -207,6 +212,7 @@ impl Broker {
             BusEvent::Down { why } => {
                 self.up = false;
                 self.complete = false;
+                self.riders = Riders::default();
                 (self.next_hi, self.next_ask, self.complete_at) = (None, None, None);
                 self.answers.forget();
                 self.outputs.push_back(Output::Tell(PeerEvent::Link(LinkState::Down { why })));
@@ -284,10 +290,7 @@ impl Broker {
         if let Some(old) = self.sent.take_if(|sent| sent.name != record.name) {
             self.send_goodbye(&old, now);
         }
-        let mut bytes = packet::encode(&record, Message::Hi, &self.setup.cluster, now.wall);
-        if bytes.len() > self.max_bytes {
-            bytes = packet::encode_short(&record, &self.setup.cluster, now.wall);
-        }
+        let (bytes, riders) = self.hi_with_riders(&record, now);
         if bytes.len() > self.max_bytes {
             self.stats.sent(PacketKind::Hi, Verdict::Oversize, 0);
             if !std::mem::replace(&mut self.oversize, true) {
@@ -303,6 +306,10 @@ impl Broker {
         self.sent = Some(record);
         self.sent_at = now.moment;
         self.outputs.push_back(Output::Send(Address::Packets, PacketKind::Hi, bytes));
+        self.riders.sent(riders);
+        if self.riders.are_left(&self.announced, self.own) {
+            self.hurry_hi(now.moment);
+        }
     }
 
     /// However large the record is: a goodbye names it and holds none of its entries.
@@ -340,6 +347,8 @@ impl Broker {
             verdict @ (Verdict::Ok | Verdict::Trimmed) => count(kind, verdict),
             refused => return count(kind, refused),
         }
+        let externals = incoming.externals.into_iter();
+        self.outputs.extend(externals.map(|record| Output::Tell(PeerEvent::Record(record))));
         let record = incoming.record;
         match (incoming.message, &record.origin) {
             (Message::Hi, _) if !record.is_last() => self.tell_alive(record, Duration::ZERO),

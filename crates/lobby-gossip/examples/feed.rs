@@ -87,7 +87,7 @@ fn engine(idx: usize, seeded: bool, now: Moment) -> Engine {
         config: Profile::Lan.config(),
         keyring: Arc::new(Keyring::new(CLUSTER, &[]).expect("no keys at all")),
         advertise: addr(idx),
-        announcement: Announcement { record: local(idx).record().clone(), listed: true },
+        announcement: Announcement::new(local(idx).record().clone(), true),
         seeded,
         peers: Vec::new(),
         nonces: Box::new(|| [0; 24]),

@@ -38,6 +38,8 @@ mod counted;
 mod datagram;
 mod death;
 mod event;
+#[cfg(test)]
+mod external_tests;
 mod force;
 mod gift;
 mod keys;

@@ -6,11 +6,15 @@
 //! At most [`limits::NODES`] nodes; those down for an hour are forgotten.
 //! Not here: probing (`member`), who compares when (`engine/talk`).
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeSet, HashMap},
+    sync::Arc,
+    time::Duration,
+};
 
 use foca::{Member, State};
 use lobby_core::{
-    id::{NodeId, Origin},
+    id::{Generation, NodeId, Origin},
     limits,
     port::{Gone, PeerEvent},
     record::{Record, Stamp},
@@ -53,6 +57,8 @@ struct Node {
     share: u64,
     /// Where it stands in the list of live members.
     live_idx: Option<usize>,
+    /// Nobody's process: its record is what somebody registered, and stays without a member.
+    external: bool,
     since: Moment,
 }
 
@@ -74,6 +80,8 @@ pub(crate) struct Roster {
     /// In boxes: a table of thousands of them in place would double its size, and leave holes, whenever it grows.
     nodes: HashMap<NodeId, Box<Node>>,
     live: Vec<NodeId>,
+    /// Nodes without an agent. They count in the sums, and are nobody's to probe.
+    externals: BTreeSet<NodeId>,
     sums: Sums,
     /// Rises whenever `live` changes, or who of them is unattended.
     version: u64,
@@ -85,7 +93,16 @@ pub(crate) struct Roster {
 
 impl Roster {
     pub(crate) fn new(own: NodeId) -> Self {
-        Self { own, nodes: HashMap::new(), live: Vec::new(), sums: Sums::new(), version: 0, moved: Vec::new(), held: Vec::new() }
+        Self {
+            own,
+            nodes: HashMap::new(),
+            live: Vec::new(),
+            externals: BTreeSet::new(),
+            sums: Sums::new(),
+            version: 0,
+            moved: Vec::new(),
+            held: Vec::new(),
+        }
     }
 
     pub(crate) fn sums(&self) -> &Sums {
@@ -163,8 +180,17 @@ impl Roster {
         if self.record(id).is_some_and(|old| old.stamp >= record.stamp) {
             return Taken::Stale;
         }
+        let external = record.is_external();
+        if external && !self.externals.contains(&id) && self.externals.len() >= limits::EXTERNALS {
+            return Taken::Full;
+        }
         let Some(node) = self.node(id, now) else { return Taken::Full };
         node.record = Some(record);
+        node.external = external;
+        if external {
+            node.since = now;
+            self.externals.insert(id);
+        }
         self.weigh(id);
         Taken::Newer
     }
@@ -222,21 +248,44 @@ impl Roster {
     /// Drops nodes that have been down for an hour, and records that never got a member.
     pub(crate) fn forget(&mut self, now: Moment) {
         let old = |node: &Node| node.live_idx.is_none() && now.since(node.since) > REMEMBER_RECORD;
-        self.nodes.retain(|id, node| *id == self.own || !old(node));
+        self.nodes.retain(|id, node| *id == self.own || node.external || !old(node));
+    }
+
+    /// Whether the node has no agent.
+    pub(crate) fn is_external(&self, id: NodeId) -> bool {
+        self.externals.contains(&id)
+    }
+
+    /// The nodes without an agent, each with its record and since when that is here.
+    pub(crate) fn externals(&self) -> impl Iterator<Item = (NodeId, &Arc<Record>, Moment)> {
+        let nodes = self.externals.iter().filter_map(|id| Some((*id, self.nodes.get(id)?)));
+        nodes.filter_map(|(id, node)| Some((id, node.record.as_ref()?, node.since)))
+    }
+
+    /// Forgets a node without an agent.
+    pub(crate) fn drop_external(&mut self, id: NodeId) {
+        if self.externals.remove(&id)
+            && let Some(node) = self.nodes.remove(&id)
+        {
+            self.sums.replace(id, node.share, 0);
+        }
     }
 
     /// The state of the live nodes in the buckets of `mask`.
     pub(crate) fn entries(&self, mask: &Mask) -> Vec<Entry> {
         let own = std::iter::once(&self.own);
-        let ids = self.live.iter().chain(own).filter(|id| mask.has(**id));
+        let ids = self.live.iter().chain(own).chain(&self.externals).filter(|id| mask.has(**id));
         ids.filter_map(|id| self.entry(*id)).collect()
     }
 
-    /// The state of one node; `None` when it is unknown as a member.
+    /// The state of one node; `None` when it is unknown as a member, unless it has no agent.
     pub(crate) fn entry(&self, id: NodeId) -> Option<Entry> {
         let node = self.nodes.get(&id)?;
-        let identity = node.member.as_ref()?.id();
         let stamp = node.record.as_ref().map_or(Stamp::default(), |record| record.stamp);
+        if node.external {
+            return Some(Entry { id, generation: Generation::default(), renewal: 0, stamp });
+        }
+        let identity = node.member.as_ref()?.id();
         Some(Entry { id, generation: identity.generation, renewal: identity.renewal, stamp })
     }
 
@@ -252,6 +301,7 @@ impl Roster {
             bucket: Bucket::full(),
             share: 0,
             live_idx: None,
+            external: false,
             since: now,
         };
         Some(self.nodes.entry(id).or_insert_with(|| empty().into()))
@@ -262,7 +312,7 @@ impl Roster {
         let entry = self.entry(id);
         let Some(node) = self.nodes.get_mut(&id) else { return };
         let up = node.member.as_ref().is_some_and(|member| member.state() != State::Down);
-        let share = entry.filter(|_| up).map_or(0, |entry| entry.hash());
+        let share = entry.filter(|_| up || node.external).map_or(0, |entry| entry.hash());
         self.sums.replace(id, node.share, share);
         node.share = share;
         if id == self.own {

@@ -32,7 +32,7 @@ impl Leader<'_> {
 /// Whoever is alive and tells the lowest address; where nobody tells one, ourselves, listed or not.
 pub(crate) fn leader(snapshot: &Snapshot) -> Leader<'_> {
     // Whoever restarts leads on, so that the leader does not change for a moment.
-    let alive = |node: &&Node| node.state.is_listed() && node.record.origin.node_id().is_some();
+    let alive = |node: &&Node| node.state.is_listed() && !node.external && node.record.origin.node_id().is_some();
     let nodes = snapshot.nodes.values().map(|node| &**node).filter(alive);
     let leaders = nodes.filter_map(|node| Some(Leader { node, ip: address(node)? }));
     let own = Leader { node: &snapshot.local, ip: address(&snapshot.local).unwrap_or(Ipv4Addr::LOCALHOST.into()) };

@@ -67,7 +67,7 @@ fn begun(snapshot: &Snapshot, text: &str) -> Result<Option<NodeId>, ApiError> {
 
 /// The ids of these nodes, ourselves too, in their order.
 fn ids(snapshot: &Snapshot, is_meant: impl Fn(&Node, NodeId) -> bool) -> Vec<NodeId> {
-    let listed = snapshot.nodes.values().map(|node| &**node).filter(|node| !node.own);
+    let listed = snapshot.nodes.values().map(|node| &**node).filter(|node| !node.own && !node.external);
     let with_id = listed.chain([&*snapshot.local]).filter_map(|node| Some((node, node.record.origin.node_id()?)));
     let mut ids: Vec<_> = with_id.filter(|(node, id)| is_meant(node, *id)).map(|(_, id)| id).collect();
     ids.sort();

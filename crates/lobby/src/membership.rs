@@ -123,7 +123,7 @@ impl Member {
 
 /// Everybody in a snapshot, ourselves too, sorted by name.
 pub(crate) fn members(snapshot: &Snapshot) -> Vec<Member> {
-    let others = snapshot.nodes.values().filter(|node| !node.own);
+    let others = snapshot.nodes.values().filter(|node| !node.own && !node.external);
     let mut members: Vec<_> = others.chain([&snapshot.local]).map(|node| Member::new(node)).collect();
     members.sort_by(|a, b| (&a.name, a.id).cmp(&(&b.name, b.id)));
     members

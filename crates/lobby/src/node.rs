@@ -206,7 +206,7 @@ impl Node {
     fn commit(&mut self) {
         if let Some(record) = self.local.commit(self.clock.moment()) {
             self.catalog.set_local(record.clone());
-            self.announcement.send_replace(Announcement { record, listed: self.listed });
+            self.announcement.send_replace(Announcement::new(record, self.listed));
         }
     }
 

@@ -23,7 +23,8 @@ impl Catalog {
         for (record, wall) in records {
             let origin = record.origin.clone();
             let ours = origin == Origin::Node(self.own_id);
-            if origin.node_id().is_none() || ours || record.has_left() || self.peers.contains_key(&origin) {
+            if origin.node_id().is_none() || ours || record.has_left() || record.is_external() || self.peers.contains_key(&origin)
+            {
                 continue;
             }
             if self.peers.len() >= limits::NODES / 2 {

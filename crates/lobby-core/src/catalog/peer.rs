@@ -23,6 +23,8 @@ pub(super) struct Peer {
     pub(super) stale: bool,
     /// Its record was told in this run too, so the disk is not all that we know it from.
     pub(super) told: bool,
+    /// It has no agent, so it is there until its record says otherwise.
+    pub(super) external: bool,
 }
 
 /// What one exchange makes of the node.
@@ -40,6 +42,9 @@ pub(super) struct View {
 
 impl Peer {
     pub(super) fn state(&self) -> NodeState {
+        if self.external {
+            return NodeState::Alive;
+        }
         let fallback = if self.stale { NodeState::Stale } else { NodeState::Failed };
         // Failed first: nobody has told that a peer without views is alive.
         let best = self.views.iter().map(|view| view.state).min().unwrap_or(NodeState::Failed);
@@ -80,6 +85,9 @@ impl Catalog {
         if origin == Origin::Node(self.own_id) {
             return Outcome::Ours;
         }
+        if record.is_external() {
+            return self.put_external(record, now);
+        }
         if self.departed.get(&origin).is_some_and(|stamp| record.stamp <= *stamp) {
             return Outcome::Stale;
         }
@@ -119,6 +127,9 @@ impl Catalog {
         if origin == Origin::Node(self.own_id) {
             return Outcome::Ours;
         }
+        if self.is_external(&origin) {
+            return Outcome::Stale;
+        }
         let liveness = self.links[usize::from(exchange.0)].liveness;
         let last = now.moment - age;
         if matches!(liveness, Liveness::Ttl(ttl) if age >= ttl) {
@@ -142,6 +153,9 @@ impl Catalog {
 
     /// An exchange suspects or has lost a node, or has proof that its agent is gone.
     pub(super) fn judge(&mut self, exchange: ExchangeId, origin: Origin, state: NodeState, now: Now) -> Outcome {
+        if self.is_external(&origin) {
+            return Outcome::Stale;
+        }
         let liveness = self.links[usize::from(exchange.0)].liveness;
         let grace = self.grace;
         // Who joins late may hear of a suspicion first: the suspected is not dead.
@@ -260,7 +274,7 @@ impl Catalog {
     }
 
     /// The peer, made if there is room. A full catalog gives up the node that has been dead for longest, if any.
-    fn peer(&mut self, origin: &Origin, now: Moment) -> Option<&mut Peer> {
+    pub(super) fn peer(&mut self, origin: &Origin, now: Moment) -> Option<&mut Peer> {
         if !self.peers.contains_key(origin) {
             if self.peers.len() >= limits::NODES {
                 let oldest = self.failed.pop_oldest()?;

@@ -35,7 +35,8 @@ impl Catalog {
             presences: peer.views.iter().map(|view| Presence { exchange: view.exchange, state: view.state }).collect(),
             heard: peer.heard.clone(),
             own: false,
-            watched: state == NodeState::Alive && alive.any(|view| reported(view.exchange)),
+            watched: peer.external || (state == NodeState::Alive && alive.any(|view| reported(view.exchange))),
+            external: peer.external,
         });
         let name = record.name.clone();
         let old = self.nodes.insert(origin.clone(), node);
@@ -66,20 +67,19 @@ impl Catalog {
 
     /// Makes the host of this name anew. It is a change only if lists show it differently.
     fn merge(&mut self, name: &Name) {
-        let has_id = |node: &Node| node.record.origin.node_id().is_some();
         let origins = self.names.get(name).into_iter().flatten();
         let mut nodes: Vec<_> = origins.filter_map(|origin| self.nodes.get(origin)).cloned().collect();
-        // A node with an id hides bare records of its name while it is listed.
-        let hides = nodes.iter().any(|node| has_id(node) && node.state.is_listed());
+        // A node with an agent hides one without while it is listed, and both hide bare records of their name.
+        let rank = nodes.iter().filter(|node| node.state.is_listed()).map(|node| node.rank()).max().unwrap_or_default();
         let mut relabelled = false;
         for node in &nodes {
-            if hides && !has_id(node) {
+            if node.rank() < rank {
                 self.services.hide(&node.record.origin);
             } else {
                 relabelled |= self.services.show(node);
             }
         }
-        nodes.retain(|node| node.state.is_listed() && (has_id(node) || !hides));
+        nodes.retain(|node| node.state.is_listed() && node.rank() == rank);
         let n_before = self.hosts.get(name).map_or(0, |host| host.nodes.len());
         let labels_of = |node: &Node| self.services.labels(node);
         // The labels of what has many instances are not put together anew for each check that flaps.

@@ -46,6 +46,8 @@ pub struct Snapshot {
     pub(super) vanished_nodes: Vanished<Name>,
     /// When the lists of the whole catalog last changed.
     pub tables: Tables,
+    /// Nodes without an agent, removed ones too, whether they show or not: what every agent keeps.
+    pub externals: OrdMap<NodeId, Arc<Record>>,
     /// The exchanges, in the order of the configuration.
     pub links: Arc<[Link]>,
 }
@@ -78,6 +80,8 @@ pub struct Node {
     pub own: bool,
     /// Some exchange's own failure detection holds it alive, so it counts as heard of right now.
     pub watched: bool,
+    /// It has no agent: somebody registered it, and it is there until it is deregistered.
+    pub external: bool,
 }
 
 /// Whether a node is alive. Ordered from best to worst.
@@ -158,6 +162,7 @@ impl PartialEq for Node {
     fn eq(&self, other: &Self) -> bool {
         (Arc::ptr_eq(&self.record, &other.record) || self.record == other.record)
             && (self.state, self.own, self.watched) == (other.state, other.own, other.watched)
+            && self.external == other.external
             && self.presences == other.presences
     }
 }
@@ -184,6 +189,15 @@ impl Heard {
 }
 
 impl Node {
+    /// Of several nodes of one name those of the highest rank show: agents, then nodes without one, then bare records.
+    pub(super) fn rank(&self) -> u8 {
+        match (&self.record.origin, self.external) {
+            (Origin::Node(_), false) => 2,
+            (Origin::Node(_), true) => 1,
+            (Origin::Bare(..), _) => 0,
+        }
+    }
+
     /// The second shown as `last_check`.
     pub fn last_check(&self, now: Now) -> WallSecond {
         if self.own || self.watched { now.wall } else { self.heard.wall() }

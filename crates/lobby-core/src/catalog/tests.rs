@@ -10,6 +10,7 @@ use crate::{
 };
 
 mod bounds;
+mod external;
 mod grace;
 mod offers;
 mod services;

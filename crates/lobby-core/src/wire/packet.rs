@@ -52,7 +52,12 @@ pub struct Incoming {
     pub hash: Option<u64>,
     /// Labels, instances, checks and meta entries that broke their rules and were left out.
     pub dropped: usize,
+    /// Versions of nodes without an agent that the sender wrote; at most [`EXTERNALS`].
+    pub externals: Vec<Arc<Record>>,
 }
+
+/// Most nodes without an agent that ride on one packet.
+pub const EXTERNALS: usize = 16;
 
 /// A question for the whole catalog, or (on a subject of its own) for one node's packet.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -111,7 +116,7 @@ struct WireEnvelope<'a> {
     discovery: WirePacket<'a>,
     message: std::borrow::Cow<'a, str>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    lobby: Option<WireLobby>,
+    lobby: Option<WireLobby<'a>>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -124,7 +129,7 @@ struct WirePacket<'a> {
 }
 
 #[derive(Serialize, Deserialize)]
-struct WireLobby {
+struct WireLobby<'a> {
     id: String,
     generation: u64,
     version: u64,
@@ -141,6 +146,9 @@ struct WireLobby {
     /// How many of the packet's labels are the node's own, when others follow that show its instances.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     own_labels: Option<usize>,
+    /// Nodes without an agent, each as a packet of its own.
+    #[serde(borrow, default, skip_serializing_if = "Vec::is_empty")]
+    externals: Vec<WireEnvelope<'a>>,
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     leaving: bool,
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
@@ -196,6 +204,26 @@ pub fn encode(record: &Record, message: Message, cluster: &str, now: WallSecond)
 /// Writes a hi without the labels that show instances: less for old daemons, the same for our agents, and shorter.
 pub fn encode_short(record: &Record, cluster: &str, now: WallSecond) -> Vec<u8> {
     written(&envelope(record, Message::Hi, cluster, now))
+}
+
+/// Writes a hi on which versions of nodes without an agent ride, [`EXTERNALS`] at most: old daemons read only the record.
+/// Without the labels that show instances if it is to be short.
+pub fn encode_carrying<'a>(
+    record: &'a Record,
+    externals: impl IntoIterator<Item = &'a Record>,
+    is_short: bool,
+    cluster: &str,
+    now: WallSecond,
+) -> Vec<u8> {
+    let mut envelope = envelope(record, Message::Hi, cluster, now);
+    if !is_short {
+        show_instances(&mut envelope, record);
+    }
+    if let Some(lobby) = &mut envelope.lobby {
+        lobby.externals =
+            externals.into_iter().take(EXTERNALS).map(|record| self::envelope(record, Message::Hi, cluster, now)).collect();
+    }
+    written(&envelope)
 }
 
 fn written(envelope: &WireEnvelope<'_>) -> Vec<u8> {
@@ -277,6 +305,7 @@ fn envelope<'a>(record: &'a Record, message: Message, cluster: &str, now: WallSe
         services: entries.into_iter().flat_map(Record::instances).map(WireService::from).collect(),
         checks: entries.into_iter().flat_map(Record::checks).map(WireCheck::from).collect(),
         own_labels: None,
+        externals: Vec::new(),
         leaving: record.phase == Phase::Left,
         restarting: record.phase == Phase::Restarting,
     });
@@ -324,6 +353,8 @@ fn incoming(mut wire: WireEnvelope<'_>, exchange: ExchangeId) -> Result<Incoming
     labels.truncate(kept);
 
     let mut told = Vec::new();
+    let externals = wire.lobby.as_mut().map(|lobby| std::mem::take(&mut lobby.externals)).unwrap_or_default();
+    let externals = read_externals(externals, exchange, &mut dropped);
     let (origin, stamp, phase, meta, cluster, hash) = match wire.lobby {
         Some(lobby) => {
             told = service_entries(lobby.services, lobby.checks, &mut dropped);
@@ -349,7 +380,17 @@ fn incoming(mut wire: WireEnvelope<'_>, exchange: ExchangeId) -> Result<Incoming
         }
     }
     let record = Record::from_parts(origin, name, stamp, stamp.version, phase, entries).ok_or(DecodePacketError::Bounds)?;
-    Ok(Incoming { message, record: Arc::new(record), cluster, hash, dropped })
+    Ok(Incoming { message, record: Arc::new(record), cluster, hash, dropped, externals })
+}
+
+/// Nobody's externals ride on an external.
+fn read_externals(wires: Vec<WireEnvelope<'_>>, exchange: ExchangeId, dropped: &mut usize) -> Vec<Arc<Record>> {
+    let given = wires.len();
+    let plain = |wire: &WireEnvelope<'_>| wire.lobby.as_ref().is_some_and(|lobby| lobby.externals.is_empty());
+    let read = wires.into_iter().take(EXTERNALS).filter(plain).filter_map(|wire| incoming(wire, exchange).ok());
+    let externals: Vec<_> = read.filter(|read| read.dropped == 0 && read.record.is_external()).map(|read| read.record).collect();
+    *dropped += given - externals.len();
+    externals
 }
 
 fn service_entries(services: Vec<WireService>, checks: Vec<WireCheck>, dropped: &mut usize) -> Vec<(Key, Value)> {

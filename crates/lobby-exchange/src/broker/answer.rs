@@ -141,7 +141,8 @@ impl Broker {
         let peers = snapshot.nodes.values().filter(|node| node.presences.iter().any(alive_here) && node.age(now) <= oldest);
         let peers = peers.map(|node| (&*node.record, u64::try_from(node.age(now).as_millis()).unwrap_or(u64::MAX)));
         let own = std::iter::once((&*self.announced.record, 0)).filter(|(record, _)| !record.is_last());
-        packet::encode_answer(own.chain(peers), &self.setup.cluster, now.wall, self.max_bytes)
+        let externals = snapshot.externals.values().map(|record| (&**record, 0));
+        packet::encode_answer(own.chain(peers).chain(externals), &self.setup.cluster, now.wall, self.max_bytes)
     }
 
     pub(super) fn handle_answer(&mut self, payload: &[u8], now: Moment) -> Verdict {
@@ -155,6 +156,9 @@ impl Broker {
         let mut trimmed = dropped > 0;
         for answered in answer.records {
             match self.verdict(&answered.packet) {
+                Verdict::Ok if answered.packet.record.is_external() => {
+                    self.outputs.push_back(Output::Tell(PeerEvent::Record(answered.packet.record)));
+                }
                 Verdict::Ok if !answered.packet.record.is_last() => {
                     self.tell_alive(answered.packet.record, Duration::from_millis(answered.age_ms));
                 }

@@ -161,7 +161,7 @@ mod tests {
         let own = local.record().clone();
         let mut catalog = Catalog::new(Revision(0), [spec], own.clone(), true, Duration::from_secs(60), clock.now());
         let (_snapshots, shown) = watch::channel(catalog.poll_snapshot().unwrap());
-        let (announce, announcement) = watch::channel(Announcement { record: own, listed: true });
+        let (announce, announcement) = watch::channel(Announcement::new(own, true));
         let (events, _told) = mpsc::channel(64);
         let (_questions, questions) = mpsc::channel(1);
         let link = PeerLink::new(ExchangeId(0), announcement, questions, CatalogReader::new(shown), Arc::default(), events);
@@ -177,7 +177,7 @@ mod tests {
             arrived.recv().await.unwrap();
         }
         local.leave();
-        announce.send_replace(Announcement { record: local.commit(Moment::ZERO).unwrap(), listed: true });
+        announce.send_replace(Announcement::new(local.commit(Moment::ZERO).unwrap(), true));
         started.recv().await.unwrap();
         stop.cancel();
         task.await.unwrap();

@@ -11,6 +11,7 @@ use tokio::sync::{mpsc, watch};
 
 use super::*;
 
+mod external;
 mod last;
 mod size;
 
@@ -45,7 +46,7 @@ impl Bench {
         let own = local.record().clone();
         let mut catalog = Catalog::new(Revision(0), specs, own.clone(), listed, Duration::from_secs(60), at(0));
         let (snapshots, shown) = watch::channel(catalog.poll_snapshot().unwrap());
-        let (_, announcement) = watch::channel(Announcement { record: own, listed });
+        let (_, announcement) = watch::channel(Announcement::new(own, listed));
         let (events, _) = mpsc::channel(1);
         let (_, questions) = mpsc::channel(1);
         let reader = CatalogReader::new(shown);
@@ -146,7 +147,7 @@ fn a_change_is_sent_at_once_but_a_flood_of_changes_is_not() {
     for idx in 0..1000 {
         bench.local.set_labels([format!("n:{idx}").parse().unwrap()]);
         let record = bench.local.commit(Moment::ZERO).unwrap();
-        bench.broker.handle_announcement(Announcement { record, listed: true }, bench.now);
+        bench.broker.handle_announcement(Announcement::new(record, true), bench.now);
         bench.run_until(6_000 + idx / 10);
     }
     assert_eq!(before, at(6_000));

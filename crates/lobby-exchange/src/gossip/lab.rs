@@ -29,7 +29,7 @@ pub(super) fn engine() -> Engine {
         config: Profile::Lan.config(),
         keyring: Arc::new(Keyring::new("test", &[]).unwrap()),
         advertise: ([127, 0, 0, 1], 1).into(),
-        announcement: Announcement { record: own_record(), listed: true },
+        announcement: Announcement::new(own_record(), true),
         seeded: false,
         peers: Vec::new(),
         nonces: Box::new(|| [0; 24]),

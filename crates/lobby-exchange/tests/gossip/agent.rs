@@ -84,7 +84,7 @@ impl Agent {
         let spec = ExchangeSpec { name: "gossip".into(), liveness: Liveness::Reported };
         let mut catalog = Catalog::new(Revision(1), [spec], record.clone(), true, SOON, clock.now());
         let (_, snapshots) = watch::channel(catalog.poll_snapshot().unwrap());
-        let (announcement, announced) = watch::channel(Announcement { record, listed: true });
+        let (announcement, announced) = watch::channel(Announcement::new(record, true));
         let (questions, asked) = mpsc::channel(8);
         let (sender, events) = mpsc::channel(4096);
         let stats = Arc::new(Stats::default());
@@ -172,7 +172,7 @@ impl Agent {
 
     fn announce(&mut self) {
         if let Some(record) = self.local.commit(self.clock.moment()) {
-            self.announcement.send_replace(Announcement { record, listed: true });
+            self.announcement.send_replace(Announcement::new(record, true));
         }
     }
 

@@ -61,7 +61,7 @@ impl Node {
         let catalog = Catalog::new(Revision(0), [spec], local.record().clone(), listed, warm_max, clock.now());
         let mut catalog = catalog.with_grace(GRACE);
 
-        let (announcement, announced) = watch::channel(Announcement { record: local.record().clone(), listed });
+        let (announcement, announced) = watch::channel(Announcement::new(local.record().clone(), listed));
         let (questions, asked) = mpsc::channel(QUESTIONS);
         let (events, heard) = mpsc::channel(EVENTS);
         let (publish, snapshots) = watch::channel(catalog.poll_snapshot().expect("a new catalog has a snapshot"));
@@ -125,7 +125,7 @@ impl Node {
 
     fn announce(&mut self) {
         if let Some(record) = self.local.commit(Moment::ZERO) {
-            self.announcement.send_replace(Announcement { record, listed: self.listed });
+            self.announcement.send_replace(Announcement::new(record, self.listed));
         }
     }
 

@@ -18,7 +18,7 @@ fn engine_with(byte: u8, seeded: bool, peers: &[SocketAddr]) -> Engine {
         config: Profile::Lan.config(),
         keyring: Arc::new(Keyring::new("test", &[]).unwrap()),
         advertise: identity(byte).addr,
-        announcement: Announcement { record: record(byte, &[]), listed: true },
+        announcement: Announcement::new(record(byte, &[]), true),
         peers: peers.to_vec(),
         seeded,
         nonces: Box::new(|| [0; 24]),

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use foca::{Member, State};
 use lobby_core::{
-    id::NodeId,
+    id::{Generation, NodeId},
     record::Stamp,
     stats::{PacketKind, Verdict},
     time::Moment,
@@ -17,6 +17,9 @@ use crate::{
     roster::{Entry, Mask},
 };
 
+/// What the entry of a node without an agent says of its process.
+const NO_PROCESS: (Generation, u16) = (Generation(0), 0);
+
 impl Engine {
     /// Compares their entries with ours: gives what they lack, wants what we lack.
     pub(super) fn give_and_want(&mut self, stream: StreamId, mask: &Mask, entries: &[Entry]) {
@@ -28,7 +31,8 @@ impl Engine {
             let member = self.roster.member(theirs.id);
             let stamp = self.roster.record(theirs.id).map_or(Stamp::default(), |record| record.stamp);
             let their_age = (theirs.generation, theirs.renewal);
-            let age = member.map(|member| member.id().age());
+            let no_agent = self.roster.is_external(theirs.id).then_some(NO_PROCESS);
+            let age = member.map(|member| member.id().age()).or(no_agent);
             let ended = age == Some(their_age) && member.is_some_and(|member| member.state() == State::Down);
             if ended || age > Some(their_age) || stamp > theirs.stamp {
                 give.push(theirs.id);

@@ -33,6 +33,9 @@ const SETTLED: Duration = Duration::from_secs(5);
 /// they are few, and what they repair is not left to the exchange (engine study, §4).
 const STOP_EARLY_ABOVE: usize = 500;
 
+/// How long the node task may take until it announces what we told it of a node without an agent.
+const EXTERNAL_PENDING: Duration = Duration::from_secs(10);
+
 /// What is being sent and fetched.
 #[derive(Debug, Default)]
 pub(super) struct Push {
@@ -56,10 +59,27 @@ impl Push {
 impl Engine {
     /// Our own record is now this one.
     pub(super) fn announce(&mut self, announcement: Announcement, now: Moment) {
+        self.announce_externals(&announcement, now);
         if announcement.listed && self.roster.put_record(announcement.record, now) == Taken::Newer {
             self.push.own_changed = true;
             self.arm_flush(now);
         }
+    }
+
+    /// These are the nodes without an agent that our node task keeps: what is newer than here goes out, and what it has given
+    /// up is forgotten, unless it came a moment ago and the node task has not heard of it.
+    fn announce_externals(&mut self, announcement: &Announcement, now: Moment) {
+        let externals = &announcement.externals;
+        for (id, record) in externals {
+            if self.roster.put_record(record.clone(), now) == Taken::Newer {
+                self.push.queue.push(*id, record.stamp, item::change(record, []));
+                self.arm_flush(now);
+            }
+        }
+        let given_up =
+            |(id, _, since): &(NodeId, &Arc<Record>, Moment)| !externals.contains_key(id) && now.since(*since) > EXTERNAL_PENDING;
+        let given_up: Vec<_> = self.roster.externals().filter(given_up).map(|(id, ..)| id).collect();
+        given_up.into_iter().for_each(|id| self.roster.drop_external(id));
     }
 
     /// Pushes our own record once more, to those who had to forget it.

@@ -128,7 +128,7 @@ impl Net {
             config: Profile::Lan.config(),
             keyring: Arc::new(Keyring::new("test", &[]).unwrap()),
             advertise: host.addr,
-            announcement: Announcement { record: host.local.record().clone(), listed: true },
+            announcement: Announcement::new(host.local.record().clone(), true),
             peers: Vec::new(),
             seeded: true,
             nonces: Box::new(|| [0; 24]),
@@ -179,7 +179,7 @@ impl Net {
             local.leave()
         }
         let record = local.commit(now).unwrap();
-        self.input(idx, Input::Announce(Announcement { record, listed: true }));
+        self.input(idx, Input::Announce(Announcement::new(record, true)));
         self.input(idx, Input::Leave);
     }
 

@@ -37,7 +37,7 @@ pub(super) fn engine(byte: u8, seeded: bool) -> Engine {
         config: Profile::Lan.config(),
         keyring: Arc::new(Keyring::new("test", &[]).unwrap()),
         advertise: identity(byte).addr,
-        announcement: Announcement { record: record(byte, &[]), listed: true },
+        announcement: Announcement::new(record(byte, &[]), true),
         peers: Vec::new(),
         seeded,
         nonces: Box::new(|| [0; 24]),

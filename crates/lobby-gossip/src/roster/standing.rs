@@ -57,7 +57,7 @@ impl Roster {
 
     /// Forgets a node that is not up, its record too.
     pub(crate) fn remove(&mut self, id: NodeId) {
-        if id != self.own && self.nodes.get(&id).is_some_and(|node| node.live_idx.is_none()) {
+        if id != self.own && self.nodes.get(&id).is_some_and(|node| node.live_idx.is_none() && !node.external) {
             self.nodes.remove(&id);
         }
     }

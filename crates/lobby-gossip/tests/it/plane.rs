@@ -37,7 +37,7 @@ fn a_record_of_a_megabyte_reaches_everybody_and_a_newcomer() {
     let mut encoded = Vec::new();
     lobby_core::wire::binary::encode_record(&record, &mut encoded);
     assert!(encoded.len() > 900_000 && encoded.len() <= lobby_core::limits::RECORD_BYTES, "{} bytes", encoded.len());
-    sim.input(4, Input::Announce(Announcement { record: record.clone(), listed: true }));
+    sim.input(4, Input::Announce(Announcement::new(record.clone(), true)));
     sim.run(5 * SEC);
     assert_eq!(heard(&sim, start, 4, record.stamp).len(), 19);
     sim.kill(9);
@@ -47,7 +47,7 @@ fn a_record_of_a_megabyte_reaches_everybody_and_a_newcomer() {
     let start = sim.now;
     sim.nodes[4].local.set_meta("large-0", "small");
     let record = sim.nodes[4].local.commit(start).unwrap();
-    sim.input(4, Input::Announce(Announcement { record: record.clone(), listed: true }));
+    sim.input(4, Input::Announce(Announcement::new(record.clone(), true)));
     sim.run(200 * MS);
     assert_eq!(heard(&sim, start, 4, record.stamp).len(), 19);
 }

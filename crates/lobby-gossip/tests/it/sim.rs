@@ -171,7 +171,7 @@ impl Sim {
         let node = &mut self.nodes[idx];
         if let Some(record) = node.local.commit(self.now) {
             let listed = node.listed;
-            self.input(idx, Input::Announce(Announcement { record, listed }));
+            self.input(idx, Input::Announce(Announcement::new(record, listed)));
         }
     }
 

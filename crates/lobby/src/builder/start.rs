@@ -59,7 +59,7 @@ impl Builder {
         let mut catalog = self.catalog(local.record().clone(), &store, &ways, clock).await;
         let first = catalog.poll_snapshot().expect("a new catalog has something to show");
 
-        let announced = Announcement { record: local.record().clone(), listed: self.listed };
+        let announced = Announcement::new(local.record().clone(), self.listed);
         let (announcement, announced) = watch::channel(announced);
         let (snapshots, seen) = watch::channel(first);
         let (events_in, events) = mpsc::channel(EVENTS);

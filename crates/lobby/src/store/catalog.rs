@@ -119,7 +119,7 @@ fn is_worth_saving(snapshot: &Snapshot, saved: Option<&Snapshot>) -> bool {
 }
 
 fn encode(snapshot: &Snapshot, now: Now) -> Vec<u8> {
-    let others = snapshot.nodes.values().filter(|node| !node.own && node.state.is_listed());
+    let others = snapshot.nodes.values().filter(|node| !node.own && !node.external && node.state.is_listed());
     let mut n_nodes = 0;
     let mut nodes = Vec::new();
     let mut bytes = Vec::new();

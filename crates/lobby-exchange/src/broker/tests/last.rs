@@ -11,7 +11,7 @@ fn who_is_too_large_for_a_hi_still_says_goodbye() {
     bench.local.set_labels((1..100).map(|idx| format!("a-label:{idx}").parse().unwrap()));
     bench.local.leave();
     let record = bench.local.commit(Moment::ZERO).unwrap();
-    bench.broker.handle_announcement(Announcement { record: record.clone(), listed: true }, bench.now);
+    bench.broker.handle_announcement(Announcement::new(record.clone(), true), bench.now);
     let Some(Output::Send(Address::Packets, PacketKind::Goodbye, bytes)) = bench.drain().pop() else { panic!("no goodbye") };
     assert!(bytes.len() < 1024, "{} bytes", bytes.len());
     let incoming = packet::decode(&bytes, ExchangeId(0)).unwrap();
@@ -25,13 +25,13 @@ fn goodbyes_come_for_old_names_and_once_for_leaving() {
     bench.bus(BusEvent::Down { why: "test".into() });
     bench.local.set_name("new".parse().unwrap());
     let renamed = bench.local.commit(Moment::ZERO).unwrap();
-    bench.broker.handle_announcement(Announcement { record: renamed, listed: true }, bench.now);
+    bench.broker.handle_announcement(Announcement::new(renamed, true), bench.now);
     assert!(bench.sent().is_empty());
     bench.bus(BusEvent::Up { max_bytes: 1 << 20 });
     let kinds: Vec<_> = bench.sent().into_iter().map(|(_, kind)| kind).collect();
     assert_eq!(kinds, [PacketKind::Goodbye, PacketKind::Hi, PacketKind::Ask]);
     bench.local.leave();
-    let last = Announcement { record: bench.local.commit(Moment::ZERO).unwrap(), listed: true };
+    let last = Announcement::new(bench.local.commit(Moment::ZERO).unwrap(), true);
     // Once as news, and once more at the stop.
     bench.broker.handle_announcement(last.clone(), bench.now);
     bench.broker.handle_announcement(last, bench.now);
@@ -42,7 +42,7 @@ fn goodbyes_come_for_old_names_and_once_for_leaving() {
 fn who_restarts_says_so_once_without_a_goodbye_and_nothing_after() {
     let mut bench = Bench::complete(Answering::Queue);
     bench.local.restart();
-    let last = Announcement { record: bench.local.commit(Moment::ZERO).unwrap(), listed: true };
+    let last = Announcement::new(bench.local.commit(Moment::ZERO).unwrap(), true);
     bench.broker.handle_announcement(last.clone(), bench.now);
     bench.broker.handle_announcement(last.clone(), bench.now);
     let Some(Output::Send(Address::Packets, PacketKind::Hi, bytes)) = bench.drain().pop() else { panic!("no record") };

@@ -20,7 +20,7 @@ fn told(max_bytes: usize) -> (Vec<Vec<u8>>, Bench) {
     let web = Instance::new("web-1".parse().unwrap(), "web".parse().unwrap());
     bench.local.set_instance(&Instance { tags, ..web }).unwrap();
     let record = bench.local.commit(Moment::ZERO).unwrap();
-    bench.broker.handle_announcement(Announcement { record, listed: true }, bench.now);
+    bench.broker.handle_announcement(Announcement::new(record, true), bench.now);
     bench.run_until(8_000);
     let packets = bench.drain().into_iter().filter_map(|output| match output {
         Output::Send(Address::Packets, PacketKind::Hi, bytes) => Some(bytes),

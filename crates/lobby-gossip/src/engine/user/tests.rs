@@ -133,7 +133,7 @@ impl Fleet {
             config: profile.config(),
             keyring: node.keyring.clone(),
             advertise: addr(idx),
-            announcement: Announcement { record: node.local.record().clone(), listed: true },
+            announcement: Announcement::new(node.local.record().clone(), true),
             seeded: true,
             peers: Vec::new(),
             nonces: Box::new(move || {
@@ -186,7 +186,7 @@ impl Fleet {
         self.nodes[idx].local.commit(self.now);
         let record = self.nodes[idx].local.record().clone();
         let stamp = record.stamp;
-        self.with(idx, |engine, now| engine.handle(Input::Announce(Announcement { record, listed: true }), now));
+        self.with(idx, |engine, now| engine.handle(Input::Announce(Announcement::new(record, true)), now));
         stamp
     }
 

@@ -84,7 +84,7 @@ impl Sim {
             config: Profile::Lan.config(),
             keyring: Arc::new(Keyring::new("sim", self.key.as_slice()).unwrap()),
             advertise: addr(idx),
-            announcement: Announcement { record: node.local.record().clone(), listed: node.listed },
+            announcement: Announcement::new(node.local.record().clone(), node.listed),
             seeded: true,
             peers: Vec::new(),
             nonces: Box::new(move || nonces.random()),
