@@ -2,7 +2,8 @@
 //!
 //! The node task owns the one [`LocalRecord`]. Sources set what should be there; `commit` compares what they touched
 //! with the last version and, if anything differs, makes the next one with tombstones for what is gone.
-//! Whatever is accepted here fits into the record; tombstones give way to what is there.
+//! Whatever is accepted here fits into the record; tombstones give way to what is there. Who must write to disk between
+//! the question and the change reserves its room first (`local/reserve.rs`).
 //! Not here: reading labels from anywhere, whose check an instance is (crate `lobby`), sending (exchanges).
 
 use std::{
@@ -23,8 +24,11 @@ use crate::{
     wire::service::{encode_check, encode_instance},
 };
 
+mod reserve;
 #[cfg(test)]
 mod tests;
+
+pub use reserve::RecordChange;
 
 /// How long a tombstone is kept: every exchange has repaired every peer long before.
 const TOMBSTONE_AGE: Duration = Duration::from_secs(3600);
@@ -55,6 +59,10 @@ pub struct LocalRecord {
     touched: BTreeSet<Key>,
     /// Bytes of what is wanted, without meta entries.
     bytes: usize,
+    /// So many bytes each of these keys may have, promised to somebody who has not set them yet.
+    claims: BTreeMap<Key, usize>,
+    /// Bytes that all of them would have with what is promised, beyond `bytes`.
+    promised: usize,
     /// Tombstones, oldest first.
     buried: VecDeque<Buried>,
     /// Their bytes.
@@ -98,6 +106,8 @@ impl LocalRecord {
             wanted: BTreeMap::new(),
             touched: BTreeSet::new(),
             bytes: 0,
+            claims: BTreeMap::new(),
+            promised: 0,
             buried: VecDeque::new(),
             buried_bytes: 0,
         }
@@ -117,7 +127,7 @@ impl LocalRecord {
         let given = labels.len();
         labels.truncate(label::kept(&labels));
         let old: Vec<_> = self.wanted.keys().take_while(|key| matches!(key, Key::Label(_))).cloned().collect();
-        let mut bytes = self.bytes - old.iter().map(|key| key.weight(None)).sum::<usize>();
+        let mut bytes = self.bytes + self.promised - old.iter().map(|key| key.weight(None)).sum::<usize>();
         let fits = |label: &&Label| {
             bytes += label.as_str().len() + ENTRY_BYTES;
             bytes <= MOST_BYTES
@@ -243,8 +253,7 @@ impl LocalRecord {
 
     /// Sets an entry if there is room for it.
     fn set(&mut self, key: Key, id: &Id, value: Value) -> Result<(), SetError> {
-        let old = self.wanted.get(&key).map_or(0, |old| key.weight(Some(old)));
-        let bytes = self.bytes - old + key.weight(Some(&value));
+        let bytes = self.bytes_with(&key, key.weight(Some(&value)));
         if bytes > MOST_BYTES {
             return Err(SetError::TooLarge { id: id.clone(), bytes, most: MOST_BYTES });
         }
@@ -267,7 +276,11 @@ impl LocalRecord {
             Some(value) => self.wanted.insert(key.clone(), value),
             None => self.wanted.remove(&key),
         };
-        self.bytes = self.bytes + new - weight(&old);
+        let old = weight(&old);
+        self.bytes = self.bytes + new - old;
+        if let Some(claim) = self.claims.get(&key) {
+            self.promised = self.promised + claim.saturating_sub(new) - claim.saturating_sub(old);
+        }
         self.touched.insert(key);
     }
 }

@@ -46,7 +46,7 @@ impl Builder {
         self
     }
 
-    /// Removes a variable that would be set otherwise: PORT, DATA_DIR, LABELS_PATH, GOSSIP_ADDR, DNS_ADDR, HOSTNAME.
+    /// Removes a variable that would be set otherwise: PORT, DATA_DIR, LABELS_PATH, SERVICES_PATH, GOSSIP_ADDR, DNS_ADDR, HOSTNAME.
     #[must_use]
     pub fn without_env(mut self, name: &str) -> Self {
         self.env.insert(name.into(), None);
@@ -90,6 +90,7 @@ impl Builder {
             ("DNS_ADDR", "off".into()),
             ("DATA_DIR", below("data")),
             ("LABELS_PATH", below("labels")),
+            ("SERVICES_PATH", below("services.d")),
         ];
         command.env_clear().envs(defaults).current_dir(folder);
         command.envs(std::env::var_os("PATH").map(|path| ("PATH", path)));

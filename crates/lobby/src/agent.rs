@@ -7,6 +7,7 @@ use lobby_core::{
     port::{
         CatalogReader, Commands, PeerEvent,
         gossip::{GossipCommand, GossipHandle},
+        registry::RegistryHandle,
     },
     stats::{AgentStats, Stats},
 };
@@ -17,6 +18,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     builder::Builder,
     membership::{self, JoinError, Member, MemberEvents},
+    registry::{Counters, Definitions, RegistryStats},
     store::{Store, StoreError},
     tasks::Tasks,
     user_event::UserEvents,
@@ -35,18 +37,22 @@ pub struct Lobby {
     pub(crate) reader: CatalogReader,
     pub(crate) commands: Commands,
     pub(crate) gossip: GossipHandle,
+    pub(crate) registry: RegistryHandle,
+    pub(crate) counters: Arc<Counters>,
     pub(crate) stats: Arc<AgentStats>,
     pub(crate) exchange_infos: Vec<ExchangeInfo>,
     pub(crate) stops: Stops,
     /// One task: the node task.
     pub(crate) node: Tasks,
     pub(crate) exchanges: Tasks,
-    /// Label sources, host name, hooks, handlers and the saving of the catalog.
+    /// Label sources, the registry, host name, hooks, handlers and the saving of the catalog.
     pub(crate) sources: Tasks,
     /// Our next id, once it was drawn.
     pub(crate) next_id: Option<NodeId>,
     /// Keeps the event queue open, so that an agent without exchanges runs too.
     pub(crate) _events: mpsc::Sender<(ExchangeId, PeerEvent)>,
+    /// Keeps the queue of what files define open, whether or not anybody reads files.
+    pub(crate) _inputs: mpsc::Sender<Definitions>,
 }
 
 /// How each kind of task is told to stop, in the order of a stop, and how somebody asks for one.
@@ -119,6 +125,40 @@ impl Lobby {
     /// Asks gossip: members, keys, events, queries. Without the exchange every question is refused.
     pub fn gossip(&self) -> GossipHandle {
         self.gossip.clone()
+    }
+
+    /// Registers instances and checks at this agent, and shows them. What is answered is on disk, where there is a data
+    /// folder, and in the catalog.
+    ///
+    /// ```
+    /// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+    /// use lobby::core::{
+    ///     instance::Instance,
+    ///     port::registry::{Registration, RegistryCommand},
+    /// };
+    ///
+    /// let lobby = lobby::Lobby::builder().name("web-1".parse()?).start().await?;
+    /// let registry = lobby.registry();
+    /// let instance = Instance { port: 8080, ..Instance::new("web-8080".parse()?, "web".parse()?) };
+    /// let registration = Registration { instance, checks: Vec::new(), replace_checks: false };
+    /// registry.ask(|answer| RegistryCommand::Register(Box::new(registration), answer)).await?;
+    /// assert_eq!(lobby.reader().snapshot().service("web").map(|web| web.instances.len()), Some(1));
+    ///
+    /// let id = "web-8080".parse()?;
+    /// registry.ask(|answer| RegistryCommand::Deregister(id, answer)).await?;
+    /// assert!(lobby.reader().snapshot().service("web").is_none());
+    /// # lobby.leave().await;
+    /// # Ok(())
+    /// # }
+    /// # tokio::runtime::Runtime::new().unwrap().block_on(example()).unwrap();
+    /// ```
+    pub fn registry(&self) -> RegistryHandle {
+        self.registry.clone()
+    }
+
+    /// What the registry counts.
+    pub fn registry_stats(&self) -> RegistryStats {
+        self.counters.read()
     }
 
     /// The agent's own counters.

@@ -4,7 +4,7 @@
 //! successful start is `agent::AgentError`.
 //! Not here: how the parts are wired (`builder::start`), gossip in three words (`builder::embed`).
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use lobby_core::{
     catalog::AGENT_GRACE,
@@ -24,6 +24,7 @@ use crate::{
 
 #[cfg(feature = "gossip")]
 mod embed;
+mod feed;
 mod start;
 
 /// How long without being heard of before a node of a broker is failed, as in the Go daemon.
@@ -51,6 +52,8 @@ pub struct Builder {
     handler_concurrency: usize,
     memberships: Vec<Arc<dyn MembershipHandler>>,
     tags: Vec<String>,
+    scripts: bool,
+    services: Option<PathBuf>,
     insecure: bool,
     #[cfg(feature = "gossip")]
     embed: embed::Embed,
@@ -107,6 +110,8 @@ impl Default for Builder {
             handler_concurrency: handler::CONCURRENCY,
             memberships: Vec::new(),
             tags: Vec::new(),
+            scripts: false,
+            services: None,
             insecure: false,
             #[cfg(feature = "gossip")]
             embed: embed::Embed::default(),
@@ -121,7 +126,7 @@ impl Builder {
         self
     }
 
-    /// Where identity and generation are kept, and the nodes we knew, which are listed as stale after a start until the
+    /// Where identity, generation and registrations are kept, and the nodes we knew, which are listed as stale after a start until the
     /// first complete picture is here. Without a store the identity is new at each start.
     pub fn store(mut self, store: Store) -> Self {
         self.store = Some(store);
@@ -181,6 +186,19 @@ impl Builder {
     /// forge and remove nodes. Without this such a start fails.
     pub fn insecure(mut self, insecure: bool) -> Self {
         self.insecure = insecure;
+        self
+    }
+
+    /// ENABLE_SCRIPT_CHECKS: whether checks may run commands. Off by default: whoever may register could run anything here.
+    pub fn script_checks(mut self, scripts: bool) -> Self {
+        self.scripts = scripts;
+        self
+    }
+
+    /// SERVICES_PATH: a folder of service definitions, `*.toml` and `*.json`, followed while the agent runs. It need not exist
+    /// yet.
+    pub fn services_path(mut self, folder: impl Into<PathBuf>) -> Self {
+        self.services = Some(folder.into());
         self
     }
 

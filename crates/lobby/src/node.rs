@@ -16,7 +16,7 @@ use lobby_core::{
     change,
     id::ExchangeId,
     label::Label,
-    local::LocalRecord,
+    local::{LocalRecord, RecordChange, SetError},
     name::Name,
     port::{Announcement, LinkState, PeerEvent, gossip::Fingerprint},
     record::meta,
@@ -40,6 +40,28 @@ pub(crate) enum Update {
     Name(Name),
     /// The names of our gossip keys, the one that seals first.
     Keys(Vec<Fingerprint>),
+    /// Room is asked for, and kept until these changes come or are given up.
+    Reserve(Vec<RecordChange>, oneshot::Sender<Result<(), SetError>>),
+    /// Changes for which room was kept do not come.
+    Release(Vec<RecordChange>),
+    /// What the registry has changed, all of it in one version of our record; told, if anybody waits, when a snapshot shows
+    /// it.
+    Record(Vec<RecordChange>, Option<Told>),
+}
+
+/// Tells whoever waits for an update that it is done. Must not block.
+pub(crate) struct Told(Box<dyn FnOnce() + Send>);
+
+impl Told {
+    pub(crate) fn new(tell: impl FnOnce() + Send + 'static) -> Self {
+        Self(Box::new(tell))
+    }
+}
+
+impl std::fmt::Debug for Told {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Told")
+    }
 }
 
 /// Bound of the update queue: sources send one at a time.
@@ -149,7 +171,21 @@ impl Node {
     fn handle_event(&mut self, event: Event) {
         match event {
             Event::Peer(exchange, event) => self.handle_peer(exchange, event),
-            Event::Update(Update::Labels(labels, done)) => {
+            Event::Update(update) => self.handle_update(update),
+            Event::Deadline => {
+                let now = self.clock.now();
+                let late = self.deadline.take().map_or(0, |(_, due)| micros(now.moment.since(due)));
+                self.stats.last_lag_us.store(late, Ordering::Relaxed);
+                self.stats.longest_lag_us.fetch_max(late, Ordering::Relaxed);
+                self.catalog.handle_deadline(now);
+            }
+            Event::Stop(_) => {}
+        }
+    }
+
+    fn handle_update(&mut self, update: Update) {
+        match update {
+            Update::Labels(labels, done) => {
                 let left_out = self.local.set_labels(labels);
                 if left_out > 0 {
                     tracing::warn!(left_out, "too many labels: the last in sorted order are left out");
@@ -161,23 +197,35 @@ impl Node {
                     let _ = done.send(());
                 }
             }
-            Event::Update(Update::Name(name)) => {
+            Update::Name(name) => {
                 tracing::info!(%name, "the host name has changed");
                 self.local.set_name(name);
                 self.commit();
             }
-            Event::Update(Update::Keys(keys)) => {
+            Update::Keys(keys) => {
                 self.local.set_meta(meta::GOSSIP_KEYS, &keys.join(","));
                 self.commit();
             }
-            Event::Deadline => {
-                let now = self.clock.now();
-                let late = self.deadline.take().map_or(0, |(_, due)| micros(now.moment.since(due)));
-                self.stats.last_lag_us.store(late, Ordering::Relaxed);
-                self.stats.longest_lag_us.fetch_max(late, Ordering::Relaxed);
-                self.catalog.handle_deadline(now);
+            Update::Reserve(changes, answer) => {
+                let reserved = self.local.reserve(&changes);
+                if let Err(Ok(())) = answer.send(reserved) {
+                    self.local.release(&changes);
+                }
             }
-            Event::Stop(_) => {}
+            Update::Release(changes) => self.local.release(&changes),
+            Update::Record(changes, told) => {
+                for change in &changes {
+                    if let Err(err) = self.local.apply(change) {
+                        // Room was kept for it, so this is a defect; what the record said before stays.
+                        tracing::error!("a change of our record is refused: {err}");
+                    }
+                }
+                self.commit();
+                if let Some(Told(tell)) = told {
+                    self.publish();
+                    tell();
+                }
+            }
         }
     }
 

@@ -85,8 +85,11 @@ fn agent(config: Config, store: Store) -> anyhow::Result<(Builder, Http)> {
         .listed(config.register)
         .ttl(config.ttl)
         .warm_max(config.warm_max)
-        .agent_grace(config.agent_grace);
-    // .script_checks(config.script_checks).services_path(config.services_path)
+        .agent_grace(config.agent_grace)
+        .script_checks(config.script_checks);
+    if let Some(folder) = config.services_path {
+        builder = builder.services_path(folder);
+    }
     if let Some(name) = name {
         builder = builder.name(name);
     }
@@ -175,7 +178,7 @@ fn http_app(http: Http, lobby: &Lobby) -> App {
         reader: lobby.reader(),
         commands: lobby.commands(),
         gossip: lobby.gossip(),
-        registry: lobby_core::port::registry::RegistryHandle::none(),
+        registry: lobby.registry(),
         agent: lobby.stats(),
         exchanges: lobby.exchanges().iter().map(|exchange| (exchange.name.into(), exchange.stats.clone())).collect(),
         clock: Arc::new(move || clock.now()),

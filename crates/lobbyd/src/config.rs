@@ -101,9 +101,7 @@ pub(crate) struct Config {
     pub(crate) http: Http,
     pub(crate) hooks: Vec<Hook>,
     pub(crate) handlers: Vec<Handler>,
-    #[allow(dead_code, reason = "for the builder, once it takes it")]
     pub(crate) script_checks: bool,
-    #[allow(dead_code, reason = "for the builder, once it takes it")]
     pub(crate) services_path: Option<PathBuf>,
     pub(crate) log: String,
     pub(crate) log_format: LogFormat,

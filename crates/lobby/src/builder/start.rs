@@ -1,7 +1,7 @@
 //! The start of an agent: every part is made, given its channels, and set going.
 //!
 //! Order: what can fail without a trace (names, addresses), the data folder, sockets, then tasks. Nothing is announced
-//! before every label source has been read.
+//! before every label source and what was registered before has been read.
 
 use std::sync::Arc;
 
@@ -10,7 +10,7 @@ use lobby_core::{
     label::Label,
     local::LocalRecord,
     name::Name,
-    port::{Announcement, COMMANDS, CatalogReader, Commands, EVENTS, gossip::IncomingQuery},
+    port::{Announcement, CatalogReader, EVENTS, gossip::IncomingQuery},
     record::{Record, meta},
     stats::AgentStats,
 };
@@ -18,14 +18,14 @@ use lobby_exchange::clock::Clock;
 use tokio::sync::{Semaphore, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
-use super::{Builder, StartError};
+use super::{Builder, StartError, feed::Feed};
 use crate::{
     agent::{Lobby, Stops},
     handler, membership,
     node::{Node, UPDATES},
-    seeds,
+    registry, seeds,
     source::{
-        address, hostname, keys,
+        address, blocking, hostname,
         labels::{Labels, LabelsConfig},
     },
     store::{self, Store},
@@ -42,6 +42,7 @@ struct Parts {
     labels: Labels,
     ways: Vec<way::Ready>,
     local: LocalRecord,
+    registry: registry::Start,
     stats: Arc<AgentStats>,
 }
 
@@ -55,7 +56,7 @@ impl Builder {
         #[cfg(feature = "gossip")]
         self.check_gossip()?;
         let (clock, seeds) = (Clock::start(), way::seeds(&self.ways));
-        let Parts { store, name, follow_hostname, labels, ways, local, stats } = self.make_parts(clock).await?;
+        let Parts { store, name, follow_hostname, labels, ways, local, registry, stats } = self.make_parts(clock).await?;
         let mut catalog = self.catalog(local.record().clone(), &store, &ways, clock).await;
         let first = catalog.poll_snapshot().expect("a new catalog has something to show");
 
@@ -64,7 +65,6 @@ impl Builder {
         let (snapshots, seen) = watch::channel(first);
         let (events_in, events) = mpsc::channel(EVENTS);
         let (updates_in, updates) = mpsc::channel(UPDATES);
-        let (commands_in, commands) = mpsc::channel(COMMANDS);
         let reader = CatalogReader::new(seen);
         let stops = Stops::default();
         let running = way::spawn(ways, &announced, &reader, &events_in, &stops.exchanges);
@@ -84,24 +84,22 @@ impl Builder {
         };
         let (mut node, mut sources) = (Tasks::default(), Tasks::default());
         node.spawn_sure("node", task.run());
-        sources.spawn_sure("labels", labels.run(commands, updates_in.clone(), stops.leave.clone(), stops.sources.clone()));
-        if follow_hostname {
-            sources.spawn_sure("host name", hostname::follow(name, updates_in.clone(), stops.sources.clone()));
-        }
-        if let Some(keys) = running.keys {
-            sources.spawn_sure("keys", keys::follow(keys, updates_in, stops.sources.clone()));
-        }
+        let hostname = follow_hostname.then_some(name);
+        let feed = Feed { labels, registry, services: self.services.take(), hostname, keys: running.keys };
+        let fed = feed.spawn(&mut sources, updates_in, &reader, &stops);
         seeds::follow(&mut sources, seeds, &running.infos, &reader, &stops.sources);
         let slots = Arc::new(Semaphore::new(self.handler_concurrency));
-        let (log, stats_too) = (running.gossip.watch_events(), stats.clone());
-        let context = handler::Context { reader: reader.clone(), log, clock, stats: stats_too, slots };
+        let log = running.gossip.watch_events();
+        let context = handler::Context { reader: reader.clone(), log, clock, stats: stats.clone(), slots };
         self.spawn_outputs(&mut sources, &context, running.queries, &store, &stops.sources);
         Ok(Lobby {
             clock,
             store,
             reader,
-            commands: Commands::new(commands_in),
+            commands: fed.commands,
             gossip: running.gossip,
+            registry: fed.registry,
+            counters: fed.counters,
             stats,
             exchange_infos: running.infos,
             stops,
@@ -110,6 +108,7 @@ impl Builder {
             sources,
             next_id: None,
             _events: events_in,
+            _inputs: fed.inputs,
         })
     }
 
@@ -126,12 +125,20 @@ impl Builder {
         let labels = Labels::load(labels, store.folder(), stats.clone());
         let ways = way::bind(std::mem::take(&mut self.ways), store.folder(), clock).await?;
         let mut local = LocalRecord::new(store.id, store.generation, name.clone());
+        let mut registry = registry::Start::open(&store, self.scripts, clock).await?;
+        let folder = self.services.clone();
+        let definitions = match folder {
+            Some(folder) => blocking(move || registry::files::load(&folder)).await,
+            None => registry::Definitions::default(),
+        };
+        registry.define(&definitions, local.record());
+        registry.fill(&mut local);
         local.set_labels(labels.counted());
         local.set_meta(meta::VERSION, &self.version);
         local.set_meta(meta::DATACENTER, &self.datacenter);
         local.set_meta(meta::ADDRESSES, &addresses(&ways));
         local.commit(clock.moment());
-        Ok(Parts { store, name, follow_hostname, labels, ways, local, stats })
+        Ok(Parts { store, name, follow_hostname, labels, ways, local, registry, stats })
     }
 
     /// All label sources, the tags among them.

@@ -1,0 +1,60 @@
+//! What feeds the node task from inside this process: labels, registrations, the host name, the names of our keys.
+//!
+//! Not here: exchanges (`way`), what acts on the catalog (`start`).
+
+use std::{path::PathBuf, sync::Arc};
+
+use lobby_core::{
+    name::Name,
+    port::{COMMANDS, CatalogReader, Commands, gossip::Fingerprint, registry::RegistryHandle},
+};
+use tokio::sync::{mpsc, watch};
+
+use crate::{
+    agent::Stops,
+    node::Update,
+    registry::{self, Counters, Definitions},
+    source::{hostname, keys, labels::Labels},
+    tasks::Tasks,
+};
+
+/// All sources of one agent, read once and not yet followed.
+pub(super) struct Feed {
+    pub(super) labels: Labels,
+    pub(super) registry: registry::Start,
+    /// The folder of definitions, if there is to be one.
+    pub(super) services: Option<PathBuf>,
+    /// The name, if it is the machine's, so that it is followed.
+    pub(super) hostname: Option<Name>,
+    pub(super) keys: Option<watch::Receiver<Vec<Fingerprint>>>,
+}
+
+/// How the agent talks to its sources.
+pub(super) struct Fed {
+    pub(super) commands: Commands,
+    pub(super) registry: RegistryHandle,
+    pub(super) counters: Arc<Counters>,
+    /// Keeps the queue of what files define open.
+    pub(super) inputs: mpsc::Sender<Definitions>,
+}
+
+impl Feed {
+    /// Follows all of them.
+    pub(super) fn spawn(self, tasks: &mut Tasks, updates: mpsc::Sender<Update>, reader: &CatalogReader, stops: &Stops) -> Fed {
+        let stop = || stops.sources.clone();
+        let (registry, handle, inputs, counters) = self.registry.finish(updates.clone(), reader.clone());
+        tasks.spawn_sure("registry", registry.run(stop()));
+        if let Some(folder) = self.services {
+            tasks.spawn_sure("services", registry::files::follow(folder, inputs.clone(), stop()));
+        }
+        let (commands_in, commands) = mpsc::channel(COMMANDS);
+        tasks.spawn_sure("labels", self.labels.run(commands, updates.clone(), stops.leave.clone(), stop()));
+        if let Some(name) = self.hostname {
+            tasks.spawn_sure("host name", hostname::follow(name, updates.clone(), stop()));
+        }
+        if let Some(keys) = self.keys {
+            tasks.spawn_sure("keys", keys::follow(keys, updates, stop()));
+        }
+        Fed { commands: Commands::new(commands_in), registry: handle, counters, inputs }
+    }
+}
