@@ -38,19 +38,21 @@ pub(crate) async fn around(State(app): State<App>, mut request: Request, next: N
     let route = Route::of(request.uri().path());
     let reads = matches!(*request.method(), Method::GET | Method::HEAD);
     let view = app.view();
+    let described = view.described();
     let mut response = match access::doors(&app, &view, route, &request) {
         Ok(()) => {
             let rights = access::rights(&app, &request);
             request.extensions_mut().insert(rights);
-            request.extensions_mut().insert(view.clone());
+            // Nothing here holds the view on: a request may wait for long, and the catalog moves on.
+            request.extensions_mut().insert(view);
             next.run(request).await
         }
         Err(err) => err.into_response(),
     };
     // Whoever has changed something, or has waited, sees the revision that shows it.
     let waited = response.extensions().get::<Waited>().is_some();
-    let view = if reads && !waited { view } else { app.view() };
-    view.describe(response.headers_mut());
+    let described = if reads && !waited { described } else { app.view().described() };
+    described.write(response.headers_mut());
     app.counters().answered(route, response.status().as_u16());
     if let Some(refusal) = response.extensions().get::<Refusal>() {
         app.counters().refused(*refusal);
@@ -58,11 +60,27 @@ pub(crate) async fn around(State(app): State<App>, mut request: Request, next: N
     response
 }
 
+/// How good a view is, as headers tell it.
+#[derive(Clone, Copy, Debug)]
+struct Described {
+    revision: u64,
+    warm: bool,
+    /// In seconds.
+    age: u64,
+}
+
 impl View {
-    fn describe(&self, headers: &mut HeaderMap) {
-        headers.insert(REVISION, self.snapshot.revision.0.into());
-        headers.insert(WARM, HeaderValue::from_static(if self.snapshot.warm { "true" } else { "false" }));
-        headers.insert(AGE, self.snapshot.age(self.now).as_secs().into());
+    fn described(&self) -> Described {
+        let snapshot = &self.snapshot;
+        Described { revision: snapshot.revision.0, warm: snapshot.warm, age: snapshot.age(self.now).as_secs() }
+    }
+}
+
+impl Described {
+    fn write(self, headers: &mut HeaderMap) {
+        headers.insert(REVISION, self.revision.into());
+        headers.insert(WARM, HeaderValue::from_static(if self.warm { "true" } else { "false" }));
+        headers.insert(AGE, self.age.into());
     }
 }
 

@@ -5,7 +5,7 @@
 use std::io::Write;
 
 use axum::{
-    http::{HeaderMap, HeaderValue, StatusCode, header},
+    http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
 use bytes::Bytes;
@@ -19,6 +19,9 @@ const GZIP_FROM: usize = 1024;
 
 /// Bodies above this size are compressed on a thread of their own: about 0.2 ms of work.
 const GZIP_ASIDE: usize = 32 << 10;
+
+/// What an answer depends on beside its request line.
+const VARY: (HeaderName, HeaderValue) = (header::VARY, HeaderValue::from_static("accept-encoding"));
 
 /// One rendered body.
 #[derive(Debug)]
@@ -34,18 +37,34 @@ impl Body {
 
     /// The answer with this body, compressed if the client takes that; 304 if it holds the body with this tag already.
     pub(crate) async fn answer(&self, request: &HeaderMap, etag: HeaderValue) -> Response {
-        let vary = (header::VARY, HeaderValue::from_static("accept-encoding"));
         if holds(request, &etag) {
-            return (StatusCode::NOT_MODIFIED, [(header::ETAG, etag), vary]).into_response();
+            return (StatusCode::NOT_MODIFIED, [(header::ETAG, etag), VARY]).into_response();
         }
+        let mut response = self.encoded(request, answer::JSON).await;
+        response.headers_mut().insert(header::ETAG, etag);
+        response
+    }
+
+    /// The answer with this body of this type, compressed if the client takes that.
+    pub(crate) async fn encoded(&self, request: &HeaderMap, content_type: HeaderValue) -> Response {
         let gzip = if self.plain.len() >= GZIP_FROM && takes_gzip(request) { self.gzip().await } else { None };
         let encoded = gzip.is_some();
         let bytes = gzip.unwrap_or_else(|| self.plain.clone());
-        let mut response = ([(header::CONTENT_TYPE, answer::JSON), (header::ETAG, etag), vary], bytes).into_response();
+        let mut response = ([(header::CONTENT_TYPE, content_type), VARY], bytes).into_response();
         if encoded {
             response.headers_mut().insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
         }
         response
+    }
+
+    /// Its bytes, shared.
+    pub(crate) fn plain(&self) -> Bytes {
+        self.plain.clone()
+    }
+
+    /// Its bytes as they are, without compression.
+    pub(crate) const fn len(&self) -> usize {
+        self.plain.len()
     }
 
     /// The compressed body. `None` when the thread that should make it is not to be had, as while the agent stops.

@@ -15,6 +15,7 @@ use std::{
 };
 
 use axum::{
+    body::Body,
     extract::FromRequestParts,
     http::{HeaderName, HeaderValue, header, request::Parts},
     response::{IntoResponse, Response},
@@ -58,8 +59,20 @@ pub(crate) struct Block {
     wait: Duration,
 }
 
+/// A refusal as Consul gives it: without a line end.
+#[derive(Debug)]
+pub(crate) struct Refused(pub(crate) ApiError);
+
 /// One of the places for waiting requests.
 struct Place(App);
+
+impl IntoResponse for Refused {
+    fn into_response(self) -> Response {
+        let text = self.0.to_string();
+        let (parts, _) = self.0.into_response().into_parts();
+        Response::from_parts(parts, Body::from(text))
+    }
+}
 
 impl<S: Sync> FromRequestParts<S> for Stop {
     type Rejection = Infallible;
@@ -164,7 +177,13 @@ pub(crate) fn check_datacenter(query: &Query<'_>, view: &View) -> Result<(), Api
 
 /// A JSON answer as Consul gives it: without blanks, or with four of them for `?pretty`.
 pub(crate) fn json(query: &Query<'_>, value: &impl Serialize) -> Response {
-    let bytes = if query.has("pretty") {
+    let bytes = bytes(query.has("pretty"), value);
+    ([(header::CONTENT_TYPE, HeaderValue::from_static("application/json"))], bytes).into_response()
+}
+
+/// The body of such an answer.
+pub(crate) fn bytes(pretty: bool, value: &(impl Serialize + ?Sized)) -> Vec<u8> {
+    let bytes = if pretty {
         let mut bytes = Vec::new();
         let mut serializer = Serializer::with_formatter(&mut bytes, PrettyFormatter::with_indent(b"    "));
         value.serialize(&mut serializer).map(|()| {
@@ -174,8 +193,7 @@ pub(crate) fn json(query: &Query<'_>, value: &impl Serialize) -> Response {
     } else {
         serde_json::to_vec(value)
     };
-    let bytes = bytes.expect("maps with text keys, lists, texts and finite numbers always serialise");
-    ([(header::CONTENT_TYPE, HeaderValue::from_static("application/json"))], bytes).into_response()
+    bytes.expect("maps with text keys, lists, texts and finite numbers always serialise")
 }
 
 /// Adds the headers of an answer that can be blocked on. An index is never 0, which clients take as none.

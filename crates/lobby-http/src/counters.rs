@@ -27,10 +27,20 @@ named! {
         Metrics = "metrics",
         /// `/v1/members`, `/v1/agent/members`, `/v1/agent/info`.
         Members = "members",
+        /// `/v1/catalog/…`.
+        Catalog = "catalog",
+        /// `/v1/health/…`.
+        HealthLists = "health_lists",
         /// `/v1/coordinate/…`.
         Coordinate = "coordinate",
         /// `/v1/event/…`.
         Event = "event",
+        /// `/v1/events`.
+        Events = "events",
+        /// `/v1/why/…`.
+        Why = "why",
+        /// `/v1/http_sd`.
+        HttpSd = "http_sd",
         /// `/v1/ask/…`.
         Ask = "ask",
         /// `/v1/keys…`.
@@ -51,7 +61,7 @@ named! {
     pub(crate) Refusal {
         /// 90 % of the connections were taken.
         Crowded = "crowded",
-        /// All places for blocking requests or for queries were taken, here or in gossip.
+        /// All places for blocking requests, for event streams or for queries were taken, here or in gossip.
         Busy = "busy",
         /// All connections were taken.
         Full = "full",
@@ -108,6 +118,10 @@ pub(crate) struct Counters {
     pub(crate) accept_errors: AtomicU64,
     /// Blocking requests that wait now.
     pub(crate) waits: AtomicUsize,
+    /// Event streams open now.
+    pub(crate) streams: AtomicUsize,
+    /// Bodies of Consul's read routes that were made.
+    pub(crate) renderings: AtomicU64,
 }
 
 impl Route {
@@ -122,9 +136,14 @@ impl Route {
             "/metrics" => Self::Metrics,
             "/v1/members" | "/v1/agent/members" | "/v1/agent/info" => Self::Members,
             "/v1/keys" => Self::Keys,
+            "/v1/events" => Self::Events,
+            "/v1/http_sd" => Self::HttpSd,
             _ if path.starts_with("/v1/prometheus/") => Self::Prometheus,
+            _ if path.starts_with("/v1/catalog/") => Self::Catalog,
+            _ if path.starts_with("/v1/health/") => Self::HealthLists,
             _ if path.starts_with("/v1/coordinate/") => Self::Coordinate,
             _ if path.starts_with("/v1/event/") => Self::Event,
+            _ if path.starts_with("/v1/why/") => Self::Why,
             _ if path.starts_with("/v1/ask/") => Self::Ask,
             _ if path.starts_with("/v1/keys/") => Self::Keys,
             "/v1/services" | "/v1/drain" | "/v1/hold" | "/v1/openapi.json" => Self::Services,

@@ -35,6 +35,15 @@ pub(crate) enum ApiError {
     /// A segment of the path holds a control character.
     #[error("path: {0:?} holds a control character")]
     PathControl(String),
+    /// The path ends before the name that it should end with.
+    #[error("missing {0}")]
+    Missing(&'static str),
+    /// The filter is no expression, or none over what is listed.
+    #[error("filter: {0}")]
+    Filter(#[from] FilterError),
+    /// The selector is none.
+    #[error("where: {0}")]
+    Where(#[from] lobby_core::expr::SyntaxError),
     /// A field of the query string is not what it should be.
     #[error("{field} {value:?}: expected {want}")]
     Field { field: &'static str, value: String, want: &'static str },
@@ -80,15 +89,6 @@ pub(crate) enum ApiError {
     /// The agent has nothing of this id or name.
     #[error("{field} {value:?}: nothing of that is registered at this agent")]
     NotHere { field: &'static str, value: String },
-    /// Nobody offers such a service.
-    #[error("service {0:?}: nobody offers it")]
-    NoService(String),
-    /// The filter is none over these things.
-    #[error("filter: {0}")]
-    Filter(#[from] FilterError),
-    /// The selector is none.
-    #[error("where: {0}")]
-    Where(#[from] lobby_core::expr::SyntaxError),
     /// Consul has it, and a later version will.
     #[error("{0}: not available in this version of lobbyd")]
     Later(&'static str),
@@ -119,6 +119,15 @@ pub(crate) enum ApiError {
     /// All places for blocking requests are taken.
     #[error("too many blocking requests at a time, try again")]
     TooManyWaits,
+    /// All places for event streams are taken.
+    #[error("too many event streams at a time, try again")]
+    TooManyStreams,
+    /// Nobody offers such a service.
+    #[error("service {0:?}: nobody offers it")]
+    NoService(String),
+    /// Somebody offers the service, but no instance of it has this id.
+    #[error("service {service:?}: no instance of it has the id {id:?}")]
+    NoInstance { service: String, id: String },
     /// The catalog is not complete and the answer would be empty.
     #[error("not warm: the first complete picture has not arrived yet, try again")]
     NotWarm,
@@ -163,6 +172,7 @@ impl ApiError {
     fn status(&self) -> StatusCode {
         match self {
             Self::Query(_) | Self::Label { .. } | Self::NotText(_) | Self::BodyBroken | Self::BadHost => StatusCode::BAD_REQUEST,
+            Self::Missing(_) => StatusCode::BAD_REQUEST,
             Self::Path(_) | Self::PathControl(_) | Self::Field { .. } | Self::Parameter { .. } => StatusCode::BAD_REQUEST,
             Self::BodyTooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
             Self::BodyTimeout => StatusCode::REQUEST_TIMEOUT,
@@ -185,10 +195,11 @@ impl ApiError {
             Self::OtherDatacenter(_) => StatusCode::INTERNAL_SERVER_ERROR,
             Self::AccessDenied | Self::NotAllowed { .. } | Self::NotOperator => StatusCode::FORBIDDEN,
             Self::CrossSite | Self::ForeignOrigin(_) | Self::UnknownHost(_) => StatusCode::FORBIDDEN,
-            Self::Crowded | Self::TooManyWaits => StatusCode::TOO_MANY_REQUESTS,
+            Self::Crowded | Self::TooManyWaits | Self::TooManyStreams => StatusCode::TOO_MANY_REQUESTS,
             Self::NotFound(_) | Self::NoCoordinate(_) | Self::NotHere { .. } | Self::NoService(_) | Self::Never(_) => {
                 StatusCode::NOT_FOUND
             }
+            Self::NoInstance { .. } => StatusCode::NOT_FOUND,
             Self::WrongMethod(_) => StatusCode::METHOD_NOT_ALLOWED,
         }
     }
@@ -205,7 +216,7 @@ impl ApiError {
             Self::ForeignOrigin(_) => Refusal::Origin,
             Self::UnknownHost(_) | Self::BadHost => Refusal::Host,
             Self::Crowded => Refusal::Crowded,
-            Self::TooManyWaits | Self::Gossip(GossipError::Busy(_)) => Refusal::Busy,
+            Self::TooManyWaits | Self::TooManyStreams | Self::Gossip(GossipError::Busy(_)) => Refusal::Busy,
             _ => return None,
         })
     }
@@ -216,6 +227,7 @@ impl ApiError {
             self,
             Self::Crowded
                 | Self::TooManyWaits
+                | Self::TooManyStreams
                 | Self::NotWarm
                 | Self::NoAnswer
                 | Self::RegistryStuck

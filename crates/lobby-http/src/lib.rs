@@ -5,6 +5,8 @@
 //!                                                              │       gossip: members │ keys │ event │ ask │ coordinate
 //!                                                              │       operator
 //!                                                              │       registry: agent │ services │ hold
+//!                                                              │       Consul's reads: catalog_api (shape, filter, watch)
+//!                                                              │       services: events │ why │ http_sd
 //!                                                              └── View: one snapshot and one reading of the clock
 //! ```
 //! [`router`] is a plain function, so that tests call it without a socket; [`serve()`] runs it on a listener.
@@ -36,15 +38,17 @@ mod agent;
 mod answer;
 mod ask;
 mod body;
+mod catalog_api;
 mod consul;
 mod coordinate;
 mod counters;
 mod error;
 mod event;
-#[allow(dead_code, reason = "shared with Consul's catalog")]
+mod events;
 mod filter;
 mod health;
 mod hold;
+mod http_sd;
 mod keys;
 mod leader;
 mod limits;
@@ -62,10 +66,11 @@ mod rest;
 mod scope;
 mod serve;
 mod services;
-#[allow(dead_code, reason = "shared with Consul's catalog")]
 mod shape;
 mod status;
+mod watch;
 mod who;
+mod why;
 mod writer;
 
 pub use access::{Access, Caller, Door, FileError};
@@ -133,6 +138,12 @@ struct State {
     targets: ArcSwap<prometheus::Bodies>,
     /// Places for queries under way, [`Limits::asks`] of them.
     asks: Arc<Semaphore>,
+    /// Blocking requests to Consul's routes.
+    watches: Arc<watch::Watches>,
+    /// Event streams.
+    events: Arc<events::Hub>,
+    /// What blocking requests and discoveries of services are answered with.
+    bodies: catalog_api::cache::Cache,
     /// The agent was told to stop.
     stopping: AtomicBool,
 }
@@ -159,6 +170,9 @@ impl App {
             lists: ArcSwapOption::empty(),
             targets: ArcSwap::default(),
             asks,
+            watches: Arc::default(),
+            events: Arc::default(),
+            bodies: catalog_api::cache::Cache::default(),
             stopping: AtomicBool::new(false),
         };
         Self { state: Arc::new(state) }
@@ -199,6 +213,7 @@ pub fn router(app: App) -> Router {
         guarded = guarded.merge(rest::routes()).merge(prometheus::routes()).merge(nodes::routes());
         guarded = guarded.merge(members::routes()).merge(keys::routes()).merge(event::routes()).merge(coordinate::routes());
         guarded = guarded.merge(agent::routes()).merge(status::routes()).merge(not_available::routes());
+        guarded = guarded.merge(catalog_api::routes()).merge(events::routes()).merge(why::routes()).merge(http_sd::routes());
         guarded = guarded.merge(services::routes(services::Who::Anybody));
         let gate = middleware::from_fn(access::operator);
         let verbs = operator::routes().merge(keys::verbs()).merge(event::verbs()).merge(ask::routes());

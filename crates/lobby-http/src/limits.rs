@@ -32,6 +32,8 @@ pub struct Limits {
     pub drain: Duration,
     /// Most blocking requests (`?index=…`) that wait at a time: 429 above.
     pub waits: usize,
+    /// Most event streams (`/v1/events`) that are open at a time: 429 above.
+    pub streams: usize,
     /// Most queries to the fleet (`/v1/ask/…`) under way at a time: 429 above.
     pub asks: usize,
 }
@@ -56,6 +58,8 @@ impl Default for Limits {
             drain: Duration::from_millis(500),
             // Half of the connections: those who wait must not keep out those who ask.
             waits: 8192,
+            // A quarter: with those who wait, still one in four connections is for those who ask.
+            streams: 4096,
             // Gossip itself has room for 64 of ours, and its own share of them must stay free.
             asks: 32,
         }

@@ -171,6 +171,17 @@ fn http(text: &mut Text, app: &App) {
     for (refusal, count) in counters.refusals() {
         family.sample(&[("reason", refusal.as_str())], count);
     }
+    let (wakes, in_vain) = app.state.watches.counts();
+    text.family("lobby_watch_wakes_total", Counter, "Blocking requests to Consul's routes that a change woke.").value(wakes);
+    text.family("lobby_watch_wakes_in_vain_total", Counter, "Those of them whose own index had not changed.").value(in_vain);
+    text.family("lobby_watch_topics", Gauge, "Services, nodes and tables that blocking requests wait for.")
+        .value(app.state.watches.topics());
+    text.family(
+        "lobby_consul_bodies_total",
+        Counter,
+        "Bodies of Consul's read routes that were made; equal questions share one.",
+    )
+    .value(counters.renderings.load(Relaxed));
     text.family("lobby_http_connections", Gauge, "Open connections.").value(app.state.room.open());
     text.family("lobby_http_connections_bound", Gauge, "How many connections may be open.").value(limits.connections);
     text.family("lobby_http_connections_accepted_total", Counter, "Connections accepted.").value(counters.accepted.load(Relaxed));
@@ -180,6 +191,10 @@ fn http(text: &mut Text, app: &App) {
         .value(counters.accept_errors.load(Relaxed));
     text.family("lobby_http_waits", Gauge, "Blocking requests that wait.").value(counters.waits.load(Relaxed));
     text.family("lobby_http_waits_bound", Gauge, "How many blocking requests may wait.").value(limits.waits);
+    text.family("lobby_http_streams", Gauge, "Event streams that are open.").value(counters.streams.load(Relaxed));
+    text.family("lobby_http_streams_bound", Gauge, "How many event streams may be open.").value(limits.streams);
+    text.family("lobby_stream_bodies_total", Counter, "Whole pictures and differences that were made for event streams.")
+        .value(app.state.events.made.load(Relaxed));
     let free = app.state.asks.available_permits();
     text.family("lobby_http_asks", Gauge, "Queries to the fleet that are under way.").value(limits.asks.saturating_sub(free));
     text.family("lobby_http_asks_bound", Gauge, "How many queries to the fleet may be under way.").value(limits.asks);

@@ -3,7 +3,7 @@
 //! ```text
 //! GET /v1/nodes    [{id, name, state, addresses, generation, version, exchanges, age_ms, labels, …}]
 //! ```
-//! With `?near=NODE` the nearest come first, each with `distance_ms`, the estimated round trip; others in the order of ids.
+//! With `?where=SELECTOR` only those it takes. With `?near=NODE` the nearest come first, each with `distance_ms`, the estimated round trip; others in the order of ids.
 //! `id` is null for daemons that tell only their host name. `conflict` marks live nodes that share a name.
 //! The tag holds the second and a hash of all but the ages: much of what is shown here changes without a revision.
 
@@ -21,10 +21,11 @@ use axum::{
     routing::get,
 };
 use lobby_core::{
-    catalog::{Node, Presence, Snapshot},
+    catalog::{Node, Presence, Snapshot, subject::NodeSubject},
     id::NodeId,
     name::Name,
     record::meta,
+    selector::Selector,
 };
 use serde::Serialize;
 
@@ -91,24 +92,24 @@ async fn nodes(
         Some(near) => Some(coordinate::distances(&app, &view.snapshot, near).await?),
         None => None,
     };
+    let selector = query.selector()?;
     let second = view.now.wall.0;
-    let (hash, plain) = if view.snapshot.nodes.len() <= ASIDE {
-        render(&view, distances.as_ref())
-    } else {
-        // The task only fails when the agent stops, and then nobody waits for the body.
-        tokio::task::spawn_blocking(move || render(&view, distances.as_ref())).await.unwrap_or_default()
-    };
+    let aside = view.snapshot.nodes.len() > ASIDE;
+    let render = move || render(&view, selector.as_ref(), distances.as_ref());
+    // The task only fails when the agent stops, and then nobody waits for the body.
+    let (hash, plain) = if aside { tokio::task::spawn_blocking(render).await.unwrap_or_default() } else { render() };
     Ok(Body::new(plain).answer(&headers, body::etag([second, hash])).await)
 }
 
 /// The body and the hash of all but the ages in it.
-fn render(view: &View, distances: Option<&Distances>) -> (u64, Vec<u8>) {
+fn render(view: &View, selector: Option<&Selector>, distances: Option<&Distances>) -> (u64, Vec<u8>) {
     let mut live: HashMap<&Name, usize> = HashMap::new();
     for node in view.snapshot.nodes.values().filter(|node| node.state.is_listed()) {
         *live.entry(&node.record.name).or_default() += 1;
     }
     let conflict = |node: &Node| node.state.is_listed() && live.get(&node.record.name).is_some_and(|count| *count > 1);
-    let mut nodes: Vec<_> = view.snapshot.nodes.values().map(|node| &**node).collect();
+    let taken = |node: &&Node| selector.is_none_or(|selector| selector.takes(&NodeSubject::new(&view.snapshot, node)));
+    let mut nodes: Vec<_> = view.snapshot.nodes.values().map(|node| &**node).filter(taken).collect();
     if let Some(distances) = distances {
         nodes.sort_by(|a, b| coordinate::nearest_first(distance(distances, a), distance(distances, b)));
     }

@@ -6,6 +6,10 @@
 
 use std::borrow::Cow;
 
+use lobby_core::selector::Selector;
+
+use crate::error::{ApiError, shown};
+
 /// The decoded pairs of a query string, in their order.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Query<'a> {
@@ -53,6 +57,29 @@ impl Query<'_> {
         self.pairs.iter().map(|(name, _)| &**name)
     }
 
+    /// Refuses keys that are not among these, where a slip in a name would mean something else or everything.
+    pub(crate) fn only(&self, accepted: &[&str]) -> Result<(), ApiError> {
+        match self.keys().find(|key| !accepted.contains(key)) {
+            None => Ok(()),
+            Some(key) => Err(ApiError::Parameter { name: shown(key), accepted: accepted.join(", ") }),
+        }
+    }
+
+    /// The selector `where`, if there is one.
+    pub(crate) fn selector(&self) -> Result<Option<Selector>, ApiError> {
+        let text = self.get("where").filter(|text| !text.trim().is_empty());
+        Ok(text.map(str::parse).transpose()?)
+    }
+
+    /// A flag, which is set by its name alone.
+    pub(crate) fn flag(&self, field: &'static str) -> Result<bool, ApiError> {
+        match self.get(field) {
+            None | Some("0" | "false") => Ok(false),
+            Some("" | "1" | "true") => Ok(true),
+            Some(value) => Err(ApiError::Field { field, value: shown(value), want: "no value, true or false" }),
+        }
+    }
+
     /// Whether the key is there, with whatever value.
     pub fn has(&self, key: &str) -> bool {
         self.get(key).is_some()
@@ -80,13 +107,13 @@ fn decode(text: &str, plus: Plus) -> Result<Cow<'_, str>, ParseQueryError> {
                 rest = tail;
                 digit(*high) << 4 | digit(*low)
             }
-            (b'%', _) => return Err(ParseQueryError::Encoding(crate::error::shown(text))),
+            (b'%', _) => return Err(ParseQueryError::Encoding(shown(text))),
             (byte, _) => *byte,
         });
     }
     match String::from_utf8(bytes) {
         Ok(text) => Ok(Cow::Owned(text)),
-        Err(_) => Err(ParseQueryError::NotUtf8(crate::error::shown(text))),
+        Err(_) => Err(ParseQueryError::NotUtf8(shown(text))),
     }
 }
 

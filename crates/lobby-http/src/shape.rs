@@ -7,7 +7,7 @@
 //! instance is listed, but weighs nothing.
 //! Not here: what node, which address and what index stands in them (`catalog_api`), their selectors (`filter`).
 
-use std::{borrow::Cow, collections::BTreeMap};
+use std::{borrow::Cow, collections::BTreeMap, time::Duration};
 
 use lobby_core::{
     check::{Status, view::CheckView},
@@ -16,9 +16,10 @@ use lobby_core::{
 use serde::{Serialize, Serializer};
 use serde_json::Value;
 
-mod duration;
-
-pub(crate) use duration::duration;
+/// A duration of a check as Go writes it; empty for none.
+pub(crate) fn duration(duration: Duration) -> String {
+    if duration.is_zero() { String::new() } else { lobby_core::duration::text(duration) }
+}
 
 /// A node, as `catalog/nodes` lists it.
 #[derive(Clone, Debug, Serialize)]

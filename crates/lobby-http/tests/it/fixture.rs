@@ -1,6 +1,7 @@
 //! A made-up fleet, the app that serves it, and requests without a socket.
 
 use std::{
+    collections::BTreeMap,
     io::Read,
     net::SocketAddr,
     sync::{Arc, Mutex},
@@ -40,6 +41,8 @@ pub(crate) const NOW: Now = Now { moment: Moment::from_micros(100_000_000), wall
 pub(crate) struct Fleet {
     catalog: Catalog,
     own: LocalRecord,
+    /// Nodes whose records tests write.
+    written: BTreeMap<u8, LocalRecord>,
 }
 
 /// The app over a fleet.
@@ -92,7 +95,7 @@ impl Fleet {
         let exchanges = [spec("gossip", Liveness::Reported), spec("nats", Liveness::Ttl(Duration::from_secs(30)))];
         let start = Now { moment: NOW.moment - Duration::from_secs(20), wall: WallSecond(NOW.wall.0 - 20) };
         let catalog = Catalog::new(Revision(100), exchanges, own.record().clone(), listed, Duration::from_secs(60), start);
-        Self { catalog, own }
+        Self { catalog, own, written: BTreeMap::new() }
     }
 
     /// With other labels of our own.
@@ -138,6 +141,17 @@ impl Fleet {
             .event(GOSSIP, PeerEvent::Seen(origin, Duration::ZERO))
     }
 
+    /// A live node whose record the test writes: the next version of it, if there is one already.
+    pub(crate) fn written(mut self, id: u8, name: &str, write: impl FnOnce(&mut LocalRecord)) -> Self {
+        let node = NodeId::from_bytes([id; 16]);
+        let anew = || LocalRecord::new(node, Generation(7), name.parse().unwrap());
+        let local = self.written.entry(id).or_insert_with(anew);
+        write(local);
+        local.commit(NOW.moment);
+        let record = local.record().clone();
+        self.event(GOSSIP, PeerEvent::Record(record)).event(GOSSIP, PeerEvent::Seen(Origin::Node(node), Duration::ZERO))
+    }
+
     /// A Go daemon on NATS, heard of three seconds ago.
     pub(crate) fn bare(self, name: &str, texts: &[&str]) -> Self {
         let origin = Origin::Bare(NATS, name.parse().unwrap());
@@ -161,6 +175,11 @@ impl Fleet {
 
     pub(crate) fn snapshot(&mut self) -> Arc<Snapshot> {
         self.catalog.poll_snapshot().unwrap()
+    }
+
+    /// A snapshot if anything has changed since the last one.
+    pub(crate) fn poll(&mut self) -> Option<Arc<Snapshot>> {
+        self.catalog.poll_snapshot()
     }
 
     /// The app of an agent that does not gossip.

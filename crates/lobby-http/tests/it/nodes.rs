@@ -60,3 +60,33 @@ async fn many_nodes_are_rendered_aside_and_compressed() {
     let packed = served.ask("GET", "/v1/nodes", &[("accept-encoding", "gzip")], "").await;
     assert!(packed.bytes.len() < answer.bytes.len() / 4 && packed.unpacked() == answer.bytes);
 }
+
+#[tokio::test]
+async fn a_selector_takes_some() {
+    let served = Fleet::new(&["own"])
+        .node(2, "twin", &["zone:eu", "service:web:tag:v2"])
+        .node(3, "twin", &["zone:us"])
+        .node(4, "gone", &["zone:eu"])
+        .failed(4)
+        .serve(config());
+    for (selector, want) in [
+        ("label=zone:eu", "twin gone"),
+        ("label:zone and not label=zone:us", "twin gone"),
+        ("service=web and tag=v2", "twin"),
+        ("status=critical", "gone"),
+        ("label=nobody", ""),
+        ("", "here.example.com twin twin gone"),
+    ] {
+        let path = format!("/v1/nodes?where={}", selector.replace(' ', "+"));
+        let nodes = served.get(&path).await.json();
+        let names: Vec<_> = nodes.as_array().unwrap().iter().map(|node| node["name"].as_str().unwrap().to_owned()).collect();
+        assert_eq!(names.join(" "), want, "{selector}");
+        // Whom the selector does not take is there all the same.
+        let conflict =
+            nodes.as_array().unwrap().iter().filter(|node| node["name"] == "twin").all(|node| node["conflict"] == true);
+        assert!(conflict, "{selector}");
+    }
+    let refused = served.get("/v1/nodes?where=zone").await;
+    assert_eq!(refused.status.as_u16(), 400);
+    assert!(refused.text().starts_with("where: at byte 0: found \"zone\""), "{}", refused.text());
+}

@@ -80,3 +80,24 @@ async fn more_names_than_are_kept() {
         }
     }
 }
+
+#[tokio::test]
+async fn a_selector_takes_some() {
+    let served = Fleet::new(&["prometheus:x", "zone:eu"])
+        .node(2, "a", &["prometheus:x", "zone:us"])
+        .node(3, "b", &["zone:us"])
+        .serve(config());
+    let targets = async |query: &str| {
+        let answer = served.get(&format!("/v1/prometheus/x{query}")).await;
+        let groups: Vec<Group> = serde_json::from_slice(&answer.bytes).unwrap();
+        groups.into_iter().flat_map(|group| group.targets).collect::<Vec<_>>().join(" ")
+    };
+    assert_eq!(targets("").await, "a:9100 here.example.com:9100");
+    assert_eq!(targets("?where=label=zone:us").await, "a:9100");
+    assert_eq!(targets("?where=not+label=zone:us").await, "here.example.com:9100");
+    // What was asked with a selector is not kept for those who ask without.
+    assert_eq!(targets("?where=").await, "a:9100 here.example.com:9100");
+    assert_eq!(served.get("/v1/prometheus/x?where=(").await.status, StatusCode::BAD_REQUEST);
+    let cold = Fleet::cold(&["prometheus:x"], true).serve(config());
+    assert_eq!(cold.get("/v1/prometheus/x?where=label=none").await.status, StatusCode::SERVICE_UNAVAILABLE);
+}

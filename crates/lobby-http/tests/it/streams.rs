@@ -7,7 +7,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use lobby_core::port::gossip::QueryNews;
+use lobby_core::{catalog::Snapshot, port::gossip::QueryNews};
 use lobby_http::{Config, Limits, Listener, serve};
 use tokio::{
     io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
@@ -163,10 +163,13 @@ async fn a_client_that_goes_away_ends_its_query() {
 #[tokio::test]
 async fn a_client_that_goes_away_frees_its_wait() {
     let running = start(Limits::default()).await;
-    let reader = running.ask("GET", "/v1/event/list?index=1&wait=10m").await;
-    running.metric("lobby_http_waits 1").await;
-    drop(reader);
-    running.metric("lobby_http_waits 0").await;
+    for path in ["/v1/event/list?index=1&wait=10m", "/v1/health/service/web?index=9000000000000000&wait=10m"] {
+        let reader = running.ask("GET", path).await;
+        running.metric("lobby_http_waits 1").await;
+        drop(reader);
+        running.metric("lobby_http_waits 0").await;
+    }
+    running.metric("lobby_watch_topics 0").await;
 }
 
 #[tokio::test]
@@ -196,4 +199,61 @@ async fn a_stop_ends_what_takes_long_with_an_answer() {
     assert_eq!(chunk(&mut streamed).await, "");
     timeout(PATIENCE, running.task).await.expect("the loop ends").unwrap();
     timeout(PATIENCE, async { tokio::join!(first.closed(), second.closed()) }).await.expect("gossip is let go");
+}
+
+/// The fleet that is served, and one node more.
+fn more() -> Arc<Snapshot> {
+    let mut fleet = Fleet::new(&[]).node(2, "web", &[]);
+    fleet.snapshot();
+    fleet.node(3, "more", &[]).snapshot()
+}
+
+#[tokio::test]
+async fn an_event_stream_lasts_until_either_side_ends_it() {
+    // Nor is it an idle connection.
+    let running = start(Limits { idle: Duration::from_millis(100), ..Limits::default() }).await;
+    let mut stays = running.ask("GET", "/v1/events?kind=member").await;
+    assert_eq!(head(&mut stays).await, ("HTTP/1.1 200 OK".to_owned(), true));
+    assert!(chunk(&mut stays).await.starts_with("event: snapshot\nid: 0101"));
+    let mut leaves = running.ask("GET", "/v1/events").await;
+    head(&mut leaves).await;
+    running.metric("lobby_http_streams 2").await;
+    drop(leaves);
+    running.metric("lobby_http_streams 1").await;
+    for _ in 0..2 {
+        let mut idle = TcpStream::connect(running.addr).await.unwrap();
+        timeout(PATIENCE, idle.read_to_end(&mut Vec::new())).await.expect("closed in time").unwrap();
+    }
+    running.served.snapshots.send_replace(more());
+    let told = chunk(&mut stays).await;
+    assert!(told.starts_with("event: member-join\n") && told.contains("\"name\":\"more\""), "{told}");
+    running.stop.send(()).unwrap();
+    assert_eq!(chunk(&mut stays).await, "");
+    timeout(PATIENCE, running.task).await.expect("the loop ends").unwrap();
+    assert!(running.served.get("/metrics").await.text().contains("\nlobby_http_streams 0\n"));
+}
+
+#[tokio::test]
+async fn a_client_that_takes_nothing_of_its_stream_is_let_go() {
+    let running = start(Limits { write_stall: Duration::from_millis(50), ..Limits::default() }).await;
+    // More than the sockets in between hold: 11 MB.
+    let labels: Vec<String> = (0..900).map(|n| format!("{n:01000}")).collect();
+    let labels: Vec<_> = labels.iter().map(String::as_str).collect();
+    let mut fleet = Fleet::new(&[]).node(2, "web", &[]);
+    fleet.snapshot();
+    running.served.snapshots.send_replace((3..15).fold(fleet, |fleet, id| fleet.node(id, &format!("n{id}"), &labels)).snapshot());
+    let reader = running.ask("GET", "/v1/events").await;
+    running.metric("lobby_http_refused_total{reason=\"write_stall\"} 1").await;
+    running.metric("lobby_http_streams 0").await;
+    drop(reader);
+}
+
+#[tokio::test]
+async fn the_head_of_a_stream_alone_leaves_the_connection_free() {
+    let running = start(Limits::default()).await;
+    let mut reader = running.ask("HEAD", "/v1/events").await;
+    assert_eq!(head(&mut reader).await.0, "HTTP/1.1 200 OK");
+    running.metric("lobby_http_streams 0").await;
+    reader.get_mut().write_all(b"GET /v1/health HTTP/1.1\r\nhost: localhost\r\n\r\n").await.unwrap();
+    assert_eq!(head(&mut reader).await.0, "HTTP/1.1 200 OK");
 }
