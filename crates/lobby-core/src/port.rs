@@ -23,6 +23,7 @@ use crate::{
     stats::Stats,
 };
 
+pub mod external;
 pub mod gossip;
 pub mod registry;
 

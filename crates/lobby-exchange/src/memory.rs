@@ -11,11 +11,12 @@ use std::{
     time::Duration,
 };
 
+use imbl::OrdMap;
 use lobby_core::{
     id::{NodeId, Origin},
     limits,
     port::{Announcement, Gone, LinkState, NodeEnded, PeerEvent, PeerLink},
-    record::Record,
+    record::{Record, Stamp},
 };
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -46,6 +47,16 @@ struct Member {
     stay: u64,
     /// `None` while it is not listed.
     record: Option<Arc<Record>>,
+    /// The nodes without an agent that it knows.
+    externals: OrdMap<NodeId, Arc<Record>>,
+}
+
+/// What one node sees of the others.
+#[derive(Debug, Default)]
+struct View {
+    records: BTreeMap<NodeId, Arc<Record>>,
+    /// The maps of all of them.
+    externals: Vec<OrdMap<NodeId, Arc<Record>>>,
 }
 
 /// The memory exchange of one node.
@@ -108,7 +119,7 @@ impl Stay {
             state.stays += 1;
             stay = state.stays;
             state.last.remove(&id);
-            state.members.insert(id, Member { stay, record: listed(announced) });
+            state.members.insert(id, Member { stay, record: listed(announced), externals: announced.externals.clone() });
         });
         Self { hub, id, stay }
     }
@@ -117,6 +128,7 @@ impl Stay {
         self.hub.change(|state| {
             if let Some(member) = state.members.get_mut(&self.id).filter(|member| member.stay == self.stay) {
                 member.record = listed(announced);
+                member.externals = announced.externals.clone();
             }
             if announced.listed && announced.record.is_last() {
                 if state.last.len() >= limits::NODES {
@@ -128,12 +140,19 @@ impl Stay {
     }
 
     /// Everybody this node can see, itself excluded; `None` while the hub is down.
-    fn view(&self) -> Option<BTreeMap<NodeId, Arc<Record>>> {
+    fn view(&self) -> Option<View> {
         let state = self.hub.lock();
         let part = |id: &NodeId| state.parts.get(id).copied().unwrap_or(0);
         let own = part(&self.id);
         let others = state.members.iter().filter(|(id, _)| **id != self.id && part(id) == own);
-        state.up.then(|| others.filter_map(|(id, member)| Some((*id, member.record.clone()?))).collect())
+        state.up.then(|| {
+            let mut view = View::default();
+            for (id, member) in others {
+                view.records.extend(member.record.clone().map(|record| (*id, record)));
+                view.externals.push(member.externals.clone());
+            }
+            view
+        })
     }
 
     fn last_record(&self, id: NodeId) -> Option<Arc<Record>> {
@@ -176,7 +195,7 @@ impl Exchange for Memory {
                     stay.announce(&link.announcement.borrow_and_update().clone());
                 }
                 Some(node) = link.questions.recv() => {
-                    if stay.view().is_some_and(|view| view.contains_key(&node))
+                    if stay.view().is_some_and(|view| view.records.contains_key(&node))
                         && link.tell(PeerEvent::Seen(Origin::Node(node), Duration::ZERO)).await.is_err()
                     {
                         return Ok(());
@@ -197,11 +216,12 @@ struct Told {
     up: Option<bool>,
     warm: bool,
     records: BTreeMap<NodeId, Arc<Record>>,
+    externals: HashMap<NodeId, Stamp>,
 }
 
 impl Told {
     async fn tell_changes(&mut self, stay: &Stay, link: &PeerLink) -> Result<(), NodeEnded> {
-        let Some(view) = stay.view() else {
+        let Some(View { records: view, externals }) = stay.view() else {
             if self.up.replace(false) == Some(true) {
                 link.tell(PeerEvent::Link(LinkState::Down { why: "the hub is down".into() })).await?;
             }
@@ -223,9 +243,22 @@ impl Told {
             }
         }
         self.records = view;
+        self.tell_externals(&externals, link).await?;
         if !std::mem::replace(&mut self.warm, true) {
             link.tell(PeerEvent::Warm).await?;
         }
+        Ok(())
+    }
+
+    /// Nodes without an agent, each version once.
+    async fn tell_externals(&mut self, maps: &[OrdMap<NodeId, Arc<Record>>], link: &PeerLink) -> Result<(), NodeEnded> {
+        for (id, record) in maps.iter().flatten() {
+            if self.externals.get(id).is_none_or(|told| *told < record.stamp) {
+                self.externals.insert(*id, record.stamp);
+                link.tell(PeerEvent::Record(record.clone())).await?;
+            }
+        }
+        self.externals.retain(|id, _| maps.iter().any(|map| map.contains_key(id)));
         Ok(())
     }
 }

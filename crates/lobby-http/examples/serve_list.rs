@@ -12,7 +12,9 @@ use lobby_core::{
     catalog::{Catalog, ExchangeSpec, Liveness},
     id::{ExchangeId, Generation, NodeId, Origin, Revision, Version},
     local::LocalRecord,
-    port::{CatalogReader, Commands, LinkState, PeerEvent, gossip::GossipHandle, registry::RegistryHandle},
+    port::{
+        CatalogReader, Commands, LinkState, PeerEvent, external::ExternalHandle, gossip::GossipHandle, registry::RegistryHandle,
+    },
     record::{Entry, Key, Record, Stamp},
     stats::AgentStats,
     time::{Moment, Now, WallSecond},
@@ -37,7 +39,8 @@ async fn main() {
         commands: Commands::new(sender),
         gossip: GossipHandle::none(),
         // Nothing is registered, and nobody registers.
-        registry: RegistryHandle::new(mpsc::channel(1).0, watch::channel(Arc::default()).1),
+        registry: RegistryHandle::none(),
+        externals: ExternalHandle::none(),
         agent: Arc::new(AgentStats::default()),
         exchanges: Vec::new(),
         clock: Arc::new(now),

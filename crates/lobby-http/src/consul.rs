@@ -168,11 +168,15 @@ pub(crate) async fn changed<T>(receiver: &mut watch::Receiver<T>) {
 
 /// Refuses requests that are meant for another data centre.
 pub(crate) fn check_datacenter(query: &Query<'_>, view: &View) -> Result<(), ApiError> {
-    let own = view.snapshot.local.record.meta(meta::DATACENTER).unwrap_or_default();
     match query.get("dc").filter(|dc| !dc.is_empty()) {
-        Some(dc) if !dc.eq_ignore_ascii_case(own) => Err(ApiError::OtherDatacenter(shown(dc))),
+        Some(dc) if !is_own_datacenter(view, dc) => Err(ApiError::OtherDatacenter(shown(dc))),
         _ => Ok(()),
     }
+}
+
+/// Whether this is the name of our data centre.
+pub(crate) fn is_own_datacenter(view: &View, name: &str) -> bool {
+    name.eq_ignore_ascii_case(view.snapshot.local.record.meta(meta::DATACENTER).unwrap_or_default())
 }
 
 /// A JSON answer as Consul gives it: without blanks, or with four of them for `?pretty`.

@@ -11,11 +11,11 @@ use lobby_core::{
     expr::FilterError,
     instance::ParseIdError,
     label::ParseLabelError,
-    port::{CommandError, gossip::GossipError, registry::RegistryError},
+    port::{CommandError, external::ExternalError, gossip::GossipError, registry::RegistryError},
     wire::definition::DefinitionError,
 };
 
-use crate::{answer, counters::Refusal, query::ParseQueryError, registry};
+use crate::{answer, counters::Refusal, external, query::ParseQueryError, registry};
 
 /// Most characters of a foreign value that a message repeats.
 const SHOWN: usize = 128;
@@ -74,6 +74,9 @@ pub(crate) enum ApiError {
     /// The registry refused.
     #[error(transparent)]
     Registry(#[from] RegistryError),
+    /// A node without an agent could not be written.
+    #[error(transparent)]
+    External(#[from] ExternalError),
     /// The registry said nothing for too long; whether the change was made is not known.
     #[error("the registry did not answer in time; whether the change was made is not known, try again")]
     RegistryStuck,
@@ -182,6 +185,7 @@ impl ApiError {
             Self::Gossip(err) => gossip_status(err),
             Self::NoAnswer | Self::RegistryStuck => StatusCode::GATEWAY_TIMEOUT,
             Self::Registry(err) => registry::status(err),
+            Self::External(err) => external::status(err),
             Self::Id(_) | Self::Definition(_) | Self::Contradiction { .. } | Self::Filter(_) | Self::Where(_) => {
                 StatusCode::BAD_REQUEST
             }

@@ -27,7 +27,7 @@ use arc_swap::{ArcSwap, ArcSwapOption};
 use axum::{Router, middleware};
 use lobby_core::{
     catalog::Snapshot,
-    port::{CatalogReader, Commands, gossip::GossipHandle, registry::RegistryHandle},
+    port::{CatalogReader, Commands, external::ExternalHandle, gossip::GossipHandle, registry::RegistryHandle},
     stats::{AgentStats, Stats},
     time::Now,
 };
@@ -45,6 +45,7 @@ mod counters;
 mod error;
 mod event;
 mod events;
+mod external;
 mod filter;
 mod health;
 mod hold;
@@ -111,6 +112,8 @@ pub struct Handles {
     pub gossip: GossipHandle,
     /// Instances and checks that are registered here.
     pub registry: RegistryHandle,
+    /// Nodes without an agent.
+    pub externals: ExternalHandle,
     /// What the agent counts.
     pub agent: Arc<AgentStats>,
     /// What each exchange counts, by its name.
@@ -212,7 +215,7 @@ pub fn router(app: App) -> Router {
     if !app.config().disable_api {
         guarded = guarded.merge(rest::routes()).merge(prometheus::routes()).merge(nodes::routes());
         guarded = guarded.merge(members::routes()).merge(keys::routes()).merge(event::routes()).merge(coordinate::routes());
-        guarded = guarded.merge(agent::routes()).merge(status::routes()).merge(not_available::routes());
+        guarded = guarded.merge(agent::routes()).merge(status::routes()).merge(not_available::routes()).merge(external::routes());
         guarded = guarded.merge(catalog_api::routes()).merge(events::routes()).merge(why::routes()).merge(http_sd::routes());
         guarded = guarded.merge(services::routes(services::Who::Anybody));
         let gate = middleware::from_fn(access::operator);

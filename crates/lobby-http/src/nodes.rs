@@ -56,6 +56,8 @@ struct NodeBody<'a> {
     age_ms: Millis<u64>,
     labels: Vec<&'a str>,
     own: bool,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    external: bool,
     conflict: bool,
     lobbyd: Option<&'a str>,
     datacenter: Option<&'a str>,
@@ -138,6 +140,7 @@ fn node_body<'a>(view: &'a View, node: &'a Node, conflict: bool, distances: Opti
         age_ms: Millis(u64::try_from(node.age(view.now).as_millis()).unwrap_or(u64::MAX)),
         labels: record.labels().map(|label| label.as_str()).collect(),
         own: node.own,
+        external: node.external,
         conflict,
         lobbyd: record.meta(meta::VERSION),
         datacenter: record.meta(meta::DATACENTER),

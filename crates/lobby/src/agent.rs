@@ -6,6 +6,7 @@ use lobby_core::{
     id::{ExchangeId, Generation, NodeId},
     port::{
         CatalogReader, Commands, PeerEvent,
+        external::ExternalHandle,
         gossip::{GossipCommand, GossipHandle},
         registry::RegistryHandle,
     },
@@ -39,6 +40,7 @@ pub struct Lobby {
     pub(crate) gossip: GossipHandle,
     pub(crate) registry: RegistryHandle,
     pub(crate) counters: Arc<Counters>,
+    pub(crate) externals: ExternalHandle,
     pub(crate) stats: Arc<AgentStats>,
     pub(crate) exchange_infos: Vec<ExchangeInfo>,
     pub(crate) stops: Stops,
@@ -154,6 +156,11 @@ impl Lobby {
     /// ```
     pub fn registry(&self) -> RegistryHandle {
         self.registry.clone()
+    }
+
+    /// Writes nodes without an agent, which every agent then keeps.
+    pub fn externals(&self) -> ExternalHandle {
+        self.externals.clone()
     }
 
     /// What the registry counts.

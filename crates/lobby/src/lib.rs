@@ -64,6 +64,8 @@ mod builder;
 #[cfg(all(test, feature = "node"))]
 mod captured;
 #[cfg(feature = "node")]
+mod external;
+#[cfg(feature = "node")]
 pub mod handler;
 #[cfg(feature = "node")]
 pub mod hook;

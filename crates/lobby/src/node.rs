@@ -19,7 +19,7 @@ use lobby_core::{
     local::{LocalRecord, RecordChange, SetError},
     name::Name,
     port::{Announcement, LinkState, PeerEvent, gossip::Fingerprint},
-    record::meta,
+    record::{Record, meta},
     stats::AgentStats,
     time::Moment,
 };
@@ -47,6 +47,8 @@ pub(crate) enum Update {
     /// What the registry has changed, all of it in one version of our record; told, if anybody waits, when a snapshot shows
     /// it.
     Record(Vec<RecordChange>, Option<Told>),
+    /// Versions of nodes without an agent that were written here; told when a snapshot shows them.
+    Externals(Vec<Arc<Record>>, oneshot::Sender<()>),
 }
 
 /// Tells whoever waits for an update that it is done. Must not block.
@@ -226,6 +228,14 @@ impl Node {
                     tell();
                 }
             }
+            Update::Externals(records, told) => {
+                for record in records {
+                    self.catalog.put_external(record, self.clock.now());
+                }
+                self.publish();
+                // Whoever waits may have been cut off.
+                let _ = told.send(());
+            }
         }
     }
 
@@ -254,8 +264,21 @@ impl Node {
     fn commit(&mut self) {
         if let Some(record) = self.local.commit(self.clock.moment()) {
             self.catalog.set_local(record.clone());
-            self.announcement.send_replace(Announcement::new(record, self.listed));
+            let externals = self.catalog.externals().clone();
+            self.announcement.send_replace(Announcement { record, listed: self.listed, externals });
         }
+    }
+
+    /// Exchanges are told of nodes without an agent as soon as the catalog has another version of one.
+    fn announce_externals(&mut self) {
+        let externals = self.catalog.externals();
+        self.announcement.send_if_modified(|announced| {
+            let differs = !announced.externals.ptr_eq(externals);
+            if differs {
+                announced.externals = externals.clone();
+            }
+            differs
+        });
     }
 
     fn ask_questions(&mut self) {
@@ -277,6 +300,7 @@ impl Node {
     }
 
     fn publish(&mut self) {
+        self.announce_externals();
         let Some(snapshot) = self.catalog.poll_snapshot() else { return };
         let before = self.snapshots.send_replace(snapshot.clone());
         tell_states(&before, &snapshot);

@@ -179,6 +179,7 @@ fn http_app(http: Http, lobby: &Lobby) -> App {
         commands: lobby.commands(),
         gossip: lobby.gossip(),
         registry: lobby.registry(),
+        externals: lobby.externals(),
         agent: lobby.stats(),
         exchanges: lobby.exchanges().iter().map(|exchange| (exchange.name.into(), exchange.stats.clone())).collect(),
         clock: Arc::new(move || clock.now()),

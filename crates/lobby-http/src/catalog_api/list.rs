@@ -97,7 +97,7 @@ impl<'a> List<'a> {
         let entry = |found: &Found<'a>| {
             let own = found.checks.iter().map(|view| node::check(found.offers, view, Some(found.instance)));
             let of_node = found.offers.node.checks.iter().map(|view| node::check(found.offers, view, None));
-            let mut checks: Vec<_> = of_node.chain(own).chain([node::serf_health(found.offers)]).collect();
+            let mut checks: Vec<_> = of_node.chain(own).chain(node::serf_health(found.offers)).collect();
             checks.sort_by_key(|check| check.check_id);
             HealthEntry { node: &nodes[&found.offers.node.origin], service: found.service(), checks }
         };
@@ -296,7 +296,7 @@ fn all_checks<'a>(offers: &'a NodeOffers) -> impl Iterator<Item = (&'a NodeOffer
         let instance = stamped.value.instance.as_ref().and_then(|id| offers.instances.get(id));
         (offers, node::check(offers, &stamped.value, instance.map(|stamped| &*stamped.value.instance)))
     });
-    checks.chain([(offers, node::serf_health(offers))])
+    checks.chain(node::serf_health(offers).map(|check| (offers, check)))
 }
 
 // === What is taken, and how it is written ===

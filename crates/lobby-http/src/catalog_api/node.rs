@@ -6,7 +6,7 @@
 
 use std::{
     borrow::Cow,
-    collections::HashMap,
+    collections::{BTreeMap, HashMap},
     net::{IpAddr, Ipv4Addr},
     sync::{Arc, LazyLock},
 };
@@ -14,6 +14,7 @@ use std::{
 use lobby_core::{
     catalog::{InstanceNode, NodeOffers, Snapshot},
     check::{Status, view::CheckView},
+    external::NodeData,
     id::{NodeId, Origin},
     instance::Instance,
     port::registry::SERF_HEALTH,
@@ -63,6 +64,9 @@ impl<'a> Fleet<'a> {
     /// The node that offers this.
     pub(crate) fn node(&self, offers: &'a NodeOffers) -> Node<'a> {
         let node = &*offers.node;
+        if let Some(data) = &node.external {
+            return self.external(offers, data);
+        }
         let address = self.address(offers);
         let listed = addresses(offers).find(|address| address.parse::<Ipv4Addr>().is_ok()).map(Cow::Borrowed);
         let ipv4 = listed.or_else(|| address.parse::<Ipv4Addr>().is_ok().then(|| address.clone()));
@@ -77,6 +81,24 @@ impl<'a> Fleet<'a> {
             datacenter: node.datacenter.as_deref().unwrap_or(self.datacenter),
             tagged_addresses: Pairs(tagged),
             meta: Pairs(meta),
+            create_index: offers.created.0,
+            modify_index: offers.modified.0,
+        }
+    }
+
+    /// A node without an agent, as it was registered.
+    fn external(&self, offers: &'a NodeOffers, data: &'a NodeData) -> Node<'a> {
+        let pairs = |pairs: &'a BTreeMap<String, String>| {
+            Pairs(pairs.iter().map(|(key, value)| (key.as_str(), value.as_str().into())).collect())
+        };
+        let id = if data.consul_id.is_empty() { self.id(&offers.node.origin).into() } else { data.consul_id.as_str().into() };
+        Node {
+            id,
+            node: offers.node.name.as_str(),
+            address: data.address.as_str().into(),
+            datacenter: self.datacenter,
+            tagged_addresses: pairs(&data.tagged_addresses),
+            meta: pairs(&data.pairs),
             create_index: offers.created.0,
             modify_index: offers.modified.0,
         }
@@ -135,7 +157,8 @@ pub(crate) fn datacenter(snapshot: &Snapshot) -> &str {
 
 /// Who leads, as far as anybody does: of the nodes alive the one with the lowest address; without addresses, the lowest name.
 pub(crate) fn leader(snapshot: &Snapshot) -> Option<&Arc<NodeOffers>> {
-    let alive = snapshot.offers.values().filter(|offers| !offers.node.failed && offers.node.origin.node_id().is_some());
+    let is_agent = |node: &InstanceNode| !node.failed && node.external.is_none() && node.origin.node_id().is_some();
+    let alive = snapshot.offers.values().filter(|offers| is_agent(&offers.node));
     alive.min_by_key(|offers| {
         let address = addresses(offers).find_map(|address| address.parse::<IpAddr>().ok());
         (address.is_none(), address, &offers.node.name, &offers.node.origin)
@@ -150,18 +173,21 @@ pub(crate) fn parse_id(text: &str) -> Option<NodeId> {
     }
 }
 
-/// The check that Consul gives every member.
-pub(crate) fn serf_health(offers: &NodeOffers) -> Check<'_> {
+/// The check that Consul gives every member. A node without an agent is none.
+pub(crate) fn serf_health(offers: &NodeOffers) -> Option<Check<'_>> {
+    if offers.node.external.is_some() {
+        return None;
+    }
     let (status, output) = match offers.node.failed {
         false => (Status::Passing, "The agent is alive as far as its peers know."),
         true => (Status::Critical, "The agent was lost: no peer holds it alive any more."),
     };
-    Check {
+    Some(Check {
         output,
         create_index: offers.created.0,
         modify_index: offers.modified.0,
         ..Check::of_node(offers.node.name.as_str(), SERF_HEALTH, "Serf Health Status", status)
-    }
+    })
 }
 
 /// A check of a node, or of one of its instances.

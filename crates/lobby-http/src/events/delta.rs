@@ -139,7 +139,8 @@ impl<'a> Side<'a> {
 
     fn member(&self, filter: &Filter) -> Option<MemberBody<'a>> {
         let (offers, node) = (self.offers?, self.node?);
-        (!offers.node.failed && filter.takes_node(self.snapshot, node)).then(|| MemberBody::new(node, offers))
+        let is_member = !offers.node.failed && offers.node.external.is_none();
+        (is_member && filter.takes_node(self.snapshot, node)).then(|| MemberBody::new(node, offers))
     }
 
     fn instance(&self, filter: &Filter, id: &Id) -> Option<InstanceBody<'a>> {

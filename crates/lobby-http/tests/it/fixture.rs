@@ -16,11 +16,16 @@ use axum::{
 use bytes::Bytes;
 use lobby_core::{
     catalog::{Catalog, ExchangeSpec, Liveness, Snapshot},
+    external,
     id::{ExchangeId, Generation, NodeId, Origin, Revision, Version},
     label::Label,
     local::LocalRecord,
     name::Name,
-    port::{CatalogReader, Command, Commands, Gone, LinkState, PeerEvent, gossip::GossipHandle},
+    port::{
+        CatalogReader, Command, Commands, Gone, LinkState, PeerEvent,
+        external::{Batch, ExternalError, ExternalHandle, Write},
+        gossip::GossipHandle,
+    },
     record::{Entry, Key, Record, Stamp, meta},
     stats::{AgentStats, Stats},
     time::{Moment, Now, WallSecond},
@@ -208,8 +213,10 @@ impl Fleet {
         let nats_stats = Arc::new(Stats::default());
         let (now, agent) = (clock.clone(), Arc::new(AgentStats::default()));
         let registry = Registry::start();
+        let externals = write_externals(self.catalog, snapshots.clone());
         let handles = Handles {
             registry: registry.handle.clone(),
+            externals,
             reader: CatalogReader::new(receiver),
             commands: Commands::new(sender),
             gossip,
@@ -220,6 +227,36 @@ impl Fleet {
         let app = App::new(config, handles);
         Served { router: router(app.clone()), app, snapshots, commands, clock, nats_stats, agent, registry }
     }
+}
+
+/// Writes nodes without an agent as an agent does, but to no disk.
+fn write_externals(mut catalog: Catalog, snapshots: watch::Sender<Arc<Snapshot>>) -> ExternalHandle {
+    let (sender, mut batches) = mpsc::channel::<Batch>(8);
+    // Ends when the app, and with it the sender, is gone.
+    tokio::spawn(async move {
+        while let Some(Batch { writes, answer }) = batches.recv().await {
+            let mut result = Ok(());
+            for Write { name, changes, seen } in writes {
+                let old = catalog.externals().get(&NodeId::external(&name)).cloned();
+                if seen.is_some_and(|seen| seen != old.as_ref().map(|old| old.stamp)) {
+                    result = Err(ExternalError::Changed(name));
+                    break;
+                }
+                let writer = NodeId::from_bytes([1; 16]);
+                let now = NOW.wall.0 * 1_000_000;
+                match external::next(old.as_deref(), &name, writer, now, &changes) {
+                    Ok(Some(record)) => _ = catalog.put_external(Arc::new(record), NOW),
+                    Ok(None) => {}
+                    Err(source) => result = Err(ExternalError::Set { name, source }),
+                }
+            }
+            if let Some(snapshot) = catalog.poll_snapshot() {
+                snapshots.send_replace(snapshot);
+            }
+            let _ = answer.send(result);
+        }
+    });
+    ExternalHandle::new(sender)
 }
 
 /// A configuration as a loopback agent has it.

@@ -13,6 +13,7 @@ mod doors;
 mod event_law;
 mod event_stream;
 mod events;
+mod external;
 mod fixture;
 mod gossip;
 mod health;

@@ -82,3 +82,29 @@ async fn a_token_for_one_service_writes_that_and_nothing_else() {
         assert_eq!(status(&served, "web-s3cret", method, path, body).await, 200, "{method} {path} {body}");
     }
 }
+
+#[tokio::test]
+async fn a_token_for_one_service_registers_that_alone_on_nodes_without_an_agent() {
+    let served = serve();
+    let (register, deregister) = ("/v1/catalog/register", "/v1/catalog/deregister");
+    let node = r#"{"Node":"n1","Address":"10.0.0.1","Service":{"Service":"db","ID":"db-1"}}"#;
+    assert_eq!(status(&served, "web-s3cret", "PUT", register, node).await, 403, "the node is nobody's service");
+    assert_eq!(status(&served, "all-s3cret", "PUT", register, node).await, 200);
+    for (path, body, want) in [
+        (
+            register,
+            r#"{"Node":"n1","Address":"10.0.0.1","Service":{"Service":"web"},"Check":{"Name":"c","ServiceID":"web"}}"#,
+            200,
+        ),
+        (register, r#"{"Node":"n1","Address":"10.0.0.2","Service":{"Service":"web"}}"#, 403),
+        (register, r#"{"Node":"n1","Address":"10.0.0.1","Service":{"Service":"web","ID":"db-1"}}"#, 403),
+        (register, r#"{"Node":"n1","Address":"10.0.0.1","Check":{"Name":"x"}}"#, 403),
+        (register, r#"{"Node":"n1","Address":"10.0.0.1","Check":{"Name":"x","ServiceID":"db-1"}}"#, 403),
+        (deregister, r#"{"Node":"n1","ServiceID":"db-1"}"#, 403),
+        (deregister, r#"{"Node":"n1"}"#, 403),
+        (deregister, r#"{"Node":"n1","CheckID":"c"}"#, 200),
+        (deregister, r#"{"Node":"n1","ServiceID":"web"}"#, 200),
+    ] {
+        assert_eq!(status(&served, "web-s3cret", "PUT", path, body).await, want, "{path} {body}");
+    }
+}

@@ -5,13 +5,20 @@
 use std::{path::PathBuf, sync::Arc};
 
 use lobby_core::{
+    id::NodeId,
     name::Name,
-    port::{COMMANDS, CatalogReader, Commands, gossip::Fingerprint, registry::RegistryHandle},
+    port::{
+        COMMANDS, CatalogReader, Commands,
+        external::{ExternalHandle, WRITES},
+        gossip::Fingerprint,
+        registry::RegistryHandle,
+    },
 };
 use tokio::sync::{mpsc, watch};
 
 use crate::{
     agent::Stops,
+    external::{self, Externals},
     node::Update,
     registry::{self, Counters, Definitions},
     source::{hostname, keys, labels::Labels},
@@ -22,6 +29,9 @@ use crate::{
 pub(super) struct Feed {
     pub(super) labels: Labels,
     pub(super) registry: registry::Start,
+    pub(super) externals: external::Disk,
+    /// Who we are.
+    pub(super) own: NodeId,
     /// The folder of definitions, if there is to be one.
     pub(super) services: Option<PathBuf>,
     /// The name, if it is the machine's, so that it is followed.
@@ -34,6 +44,7 @@ pub(super) struct Fed {
     pub(super) commands: Commands,
     pub(super) registry: RegistryHandle,
     pub(super) counters: Arc<Counters>,
+    pub(super) externals: ExternalHandle,
     /// Keeps the queue of what files define open.
     pub(super) inputs: mpsc::Sender<Definitions>,
 }
@@ -47,6 +58,9 @@ impl Feed {
         if let Some(folder) = self.services {
             tasks.spawn_sure("services", registry::files::follow(folder, inputs.clone(), stop()));
         }
+        let (batches_in, batches) = mpsc::channel(WRITES);
+        let externals = Externals::new(self.own, self.externals, reader.clone(), updates.clone(), batches);
+        tasks.spawn_sure("nodes without an agent", externals.run(stop()));
         let (commands_in, commands) = mpsc::channel(COMMANDS);
         tasks.spawn_sure("labels", self.labels.run(commands, updates.clone(), stops.leave.clone(), stop()));
         if let Some(name) = self.hostname {
@@ -55,6 +69,12 @@ impl Feed {
         if let Some(keys) = self.keys {
             tasks.spawn_sure("keys", keys::follow(keys, updates, stop()));
         }
-        Fed { commands: Commands::new(commands_in), registry: handle, counters, inputs }
+        Fed {
+            commands: Commands::new(commands_in),
+            registry: handle,
+            counters,
+            externals: ExternalHandle::new(batches_in),
+            inputs,
+        }
     }
 }

@@ -21,7 +21,7 @@ use tokio_util::sync::CancellationToken;
 use super::{Builder, StartError, feed::Feed};
 use crate::{
     agent::{Lobby, Stops},
-    handler, membership,
+    external, handler, membership,
     node::{Node, UPDATES},
     registry, seeds,
     source::{
@@ -43,6 +43,7 @@ struct Parts {
     ways: Vec<way::Ready>,
     local: LocalRecord,
     registry: registry::Start,
+    externals: external::Disk,
     stats: Arc<AgentStats>,
 }
 
@@ -56,11 +57,16 @@ impl Builder {
         #[cfg(feature = "gossip")]
         self.check_gossip()?;
         let (clock, seeds) = (Clock::start(), way::seeds(&self.ways));
-        let Parts { store, name, follow_hostname, labels, ways, local, registry, stats } = self.make_parts(clock).await?;
+        let Parts { store, name, follow_hostname, labels, ways, local, registry, externals, stats } =
+            self.make_parts(clock).await?;
         let mut catalog = self.catalog(local.record().clone(), &store, &ways, clock).await;
+        for record in &externals.records {
+            catalog.put_external(record.clone(), clock.now());
+        }
         let first = catalog.poll_snapshot().expect("a new catalog has something to show");
 
-        let announced = Announcement::new(local.record().clone(), self.listed);
+        let (record, externals_now) = (local.record().clone(), catalog.externals().clone());
+        let announced = Announcement { record, listed: self.listed, externals: externals_now };
         let (announcement, announced) = watch::channel(announced);
         let (snapshots, seen) = watch::channel(first);
         let (events_in, events) = mpsc::channel(EVENTS);
@@ -85,7 +91,8 @@ impl Builder {
         let (mut node, mut sources) = (Tasks::default(), Tasks::default());
         node.spawn_sure("node", task.run());
         let hostname = follow_hostname.then_some(name);
-        let feed = Feed { labels, registry, services: self.services.take(), hostname, keys: running.keys };
+        let (own, services) = (store.id, self.services.take());
+        let feed = Feed { labels, registry, externals, own, services, hostname, keys: running.keys };
         let fed = feed.spawn(&mut sources, updates_in, &reader, &stops);
         seeds::follow(&mut sources, seeds, &running.infos, &reader, &stops.sources);
         let slots = Arc::new(Semaphore::new(self.handler_concurrency));
@@ -100,6 +107,7 @@ impl Builder {
             gossip: running.gossip,
             registry: fed.registry,
             counters: fed.counters,
+            externals: fed.externals,
             stats,
             exchange_infos: running.infos,
             stops,
@@ -138,7 +146,8 @@ impl Builder {
         local.set_meta(meta::DATACENTER, &self.datacenter);
         local.set_meta(meta::ADDRESSES, &addresses(&ways));
         local.commit(clock.moment());
-        Ok(Parts { store, name, follow_hostname, labels, ways, local, registry, stats })
+        let externals = external::Disk::open(&store).await?;
+        Ok(Parts { store, name, follow_hostname, labels, ways, local, registry, externals, stats })
     }
 
     /// All label sources, the tags among them.

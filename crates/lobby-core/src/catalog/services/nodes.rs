@@ -244,9 +244,10 @@ impl Names {
 impl InstanceNode {
     /// Whether it differs in its checks at most.
     fn shows_itself_like(&self, other: &Self) -> bool {
-        let Self { origin, name, failed, addresses, drain, datacenter, version, checks: _ } = self;
+        let Self { origin, name, failed, addresses, drain, datacenter, version, external, checks: _ } = self;
         (origin, name, failed, drain) == (&other.origin, &other.name, &other.failed, &other.drain)
             && (addresses, datacenter, version) == (&other.addresses, &other.datacenter, &other.version)
+            && *external == other.external
     }
 }
 

@@ -9,6 +9,7 @@ use imbl::OrdMap;
 
 use crate::{
     check::{Status, view::CheckView},
+    external::{NodeData, node_data},
     id::{Origin, Revision},
     instance::{Id, Instance},
     name::Name,
@@ -69,6 +70,8 @@ pub struct InstanceNode {
     pub datacenter: Option<Arc<str>>,
     /// The version of its lobbyd.
     pub version: Option<Arc<str>>,
+    /// Of a node without an agent, what was registered of it.
+    pub external: Option<Arc<NodeData>>,
     /// The checks of all of the node, sorted by id.
     pub checks: Arc<[Arc<CheckView>]>,
 }
@@ -88,6 +91,7 @@ impl InstanceNode {
             drain: text(meta::DRAIN) == Some("true"),
             datacenter: text(meta::DATACENTER).map(Into::into),
             version: text(meta::VERSION).map(Into::into),
+            external: record.is_external().then(|| Arc::new(node_data(record))),
             checks,
         }
     }

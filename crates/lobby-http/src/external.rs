@@ -1,0 +1,157 @@
+//! Nodes without an agent, in Consul's shape: whoever may write tells of them, and every agent keeps them.
+//!
+//! ```text
+//! PUT /v1/catalog/register      a node, perhaps with a service and checks    `true`
+//! PUT /v1/catalog/deregister    a check, a service, or the node              `true`, also when it is not there
+//! ```
+//! What an agent has is its own: registering for its name is refused, deregistering comes to nothing.
+//! Not here: what bodies mean (`wire::definition`), which version counts (`lobby_core::external`).
+
+use axum::{
+    Extension, Router,
+    extract::{Request, State},
+    http::{HeaderMap, StatusCode, Uri},
+    response::Response,
+};
+use lobby_core::{
+    external::{Change, NodeData, node_data},
+    id::NodeId,
+    name::Name,
+    port::external::{ExternalError, Write},
+    record::Record,
+    wire::definition::{self, CatalogDeregistration, CatalogRegistration},
+};
+
+use crate::{
+    App, View, consul,
+    error::{ApiError, shown},
+    path::write,
+    receive, scope,
+    writer::Writer,
+};
+
+pub(crate) fn routes() -> Router<App> {
+    Router::new().route("/v1/catalog/register", write(register)).route("/v1/catalog/deregister", write(deregister))
+}
+
+/// The status of a refusal.
+pub(crate) const fn status(err: &ExternalError) -> StatusCode {
+    match err {
+        ExternalError::Set { .. } | ExternalError::TooMany => StatusCode::BAD_REQUEST,
+        ExternalError::HasAgent(_) | ExternalError::Changed(_) => StatusCode::CONFLICT,
+        ExternalError::Stopping => StatusCode::SERVICE_UNAVAILABLE,
+        _ => StatusCode::INTERNAL_SERVER_ERROR,
+    }
+}
+
+async fn register(
+    State(app): State<App>,
+    Extension(view): Extension<View>,
+    uri: Uri,
+    headers: HeaderMap,
+    writer: Writer,
+    request: Request,
+) -> Result<Response, ApiError> {
+    let query = scope::query(&uri, &headers, &view)?;
+    let bytes = receive::body(&app, request.into_body(), app.config().limits.body_bytes).await?;
+    let registration = definition::catalog_register(&definition::parse(&bytes)?)?;
+    check_datacenter(&view, registration.datacenter.as_deref())?;
+    let old = record(&view, &registration.node);
+    let name = registration.node.clone();
+    let changes = changes(registration, old, &writer)?;
+    app.state.handles.externals.write(vec![Write { name, changes, seen: None }]).await?;
+    Ok(consul::json(&query, &true))
+}
+
+async fn deregister(
+    State(app): State<App>,
+    Extension(view): Extension<View>,
+    uri: Uri,
+    headers: HeaderMap,
+    writer: Writer,
+    request: Request,
+) -> Result<Response, ApiError> {
+    let query = scope::query(&uri, &headers, &view)?;
+    let bytes = receive::body(&app, request.into_body(), app.config().limits.body_bytes).await?;
+    let CatalogDeregistration { node, service, check, datacenter } = definition::catalog_deregister(&definition::parse(&bytes)?)?;
+    check_datacenter(&view, datacenter.as_deref())?;
+    let Some(old) = record(&view, &node) else { return Ok(consul::json(&query, &true)) };
+    let change = match (service, check) {
+        (Some(id), _) => {
+            old.instance(&id).map_or(Ok(()), |instance| writer.may_write(instance.service.as_str()))?;
+            Change::RemoveInstance(id)
+        }
+        (None, Some(id)) => {
+            may_write_check(old, &writer, old.check(&id).and_then(|check| check.instance).as_ref())?;
+            Change::RemoveCheck(id)
+        }
+        (None, None) => {
+            writer.may_write_node()?;
+            Change::Remove
+        }
+    };
+    app.state.handles.externals.write(vec![Write { name: node, changes: vec![change], seen: None }]).await?;
+    Ok(consul::json(&query, &true))
+}
+
+/// What is known of a node without an agent, if it is there.
+pub(crate) fn record<'a>(view: &'a View, name: &Name) -> Option<&'a Record> {
+    let record = view.snapshot.externals.get(&NodeId::external(name))?;
+    (!record.has_left()).then_some(&**record)
+}
+
+/// A body may name the data centre too.
+fn check_datacenter(view: &View, given: Option<&str>) -> Result<(), ApiError> {
+    match given {
+        Some(other) if !other.is_empty() && !consul::is_own_datacenter(view, other) => {
+            Err(ApiError::OtherDatacenter(shown(other)))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// What a registration changes, as far as its sender may.
+fn changes(registration: CatalogRegistration, old: Option<&Record>, writer: &Writer) -> Result<Vec<Change>, ApiError> {
+    let mut changes = Vec::new();
+    let data = NodeData {
+        address: registration.address,
+        tagged_addresses: registration.tagged_addresses,
+        pairs: registration.node_meta,
+        consul_id: registration.id.unwrap_or_default(),
+    };
+    // What is the same needs no right: a service is registered with all that is known of its node.
+    let keeps = registration.skip_node_update && old.is_some();
+    if !keeps && old.map(node_data).as_ref() != Some(&data) {
+        writer.may_write_node()?;
+        changes.push(Change::Node(data));
+    }
+    if let Some(instance) = registration.service {
+        writer.may_write(instance.service.as_str())?;
+        if let Some(other) = old.and_then(|old| old.instance(&instance.id)) {
+            writer.may_write(other.service.as_str())?;
+        }
+        changes.push(Change::Instance(Box::new(instance)));
+    }
+    for check in registration.checks {
+        let new = changes.iter().find_map(|change| match change {
+            Change::Instance(instance) if Some(&instance.id) == check.view.instance.as_ref() => Some(instance.service.as_str()),
+            _ => None,
+        });
+        match (new, old) {
+            // Its service was asked about just now.
+            (Some(_), _) => {}
+            (None, Some(old)) => may_write_check(old, writer, check.view.instance.as_ref())?,
+            (None, None) => writer.may_write_node()?,
+        }
+        changes.push(Change::Check(Box::new(check.view)));
+    }
+    Ok(changes)
+}
+
+/// Refuses who may not write checks of this instance, or of the node.
+fn may_write_check(old: &Record, writer: &Writer, instance: Option<&lobby_core::instance::Id>) -> Result<(), ApiError> {
+    match instance.and_then(|id| old.instance(id)) {
+        Some(instance) => writer.may_write(instance.service.as_str()),
+        None => writer.may_write_node(),
+    }
+}

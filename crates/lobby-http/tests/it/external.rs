@@ -1,0 +1,112 @@
+//! catalog/register and catalog/deregister: bodies, what they change, who may.
+
+use axum::http::StatusCode;
+use lobby_core::{catalog::Snapshot, external::node_data};
+
+use crate::fixture::{Fleet, Served, config};
+
+const REGISTER: &str = "/v1/catalog/register";
+const DEREGISTER: &str = "/v1/catalog/deregister";
+
+fn serve() -> Served {
+    Fleet::new(&[]).located("dc1").serve(config())
+}
+
+async fn done(served: &Served, path: &str, body: &str) {
+    let answer = served.put(path, body).await;
+    assert_eq!(
+        (answer.status, answer.text(), answer.header("content-type")),
+        (StatusCode::OK, "true", "application/json"),
+        "{body}"
+    );
+}
+
+/// The node's address, services and checks.
+fn shown(snapshot: &Snapshot, name: &str) -> Option<String> {
+    let host = snapshot.hosts.get(name)?;
+    let record = &host.nodes[0].record;
+    let services: Vec<_> = record.instances().map(|instance| instance.id.to_string()).collect();
+    let check = |check: lobby_core::check::view::CheckView| {
+        format!("{}={}@{}", check.id, check.status, check.instance.map(|id| id.to_string()).unwrap_or_default())
+    };
+    let checks: Vec<_> = record.checks().map(check).collect();
+    Some(format!("{} [{}] [{}]", node_data(record).address, services.join(" "), checks.join(" ")))
+}
+
+#[tokio::test]
+async fn what_is_registered_adds_up_and_goes_piece_by_piece() {
+    let served = serve();
+    let node = |served: &Served| shown(&served.snapshots.borrow(), "n1");
+    // As py-consul and node-consul spell it.
+    done(&served, REGISTER, r#"{"node":"n1","address":"10.1.10.11","service":{"service":"s1","id":"id1"}}"#).await;
+    done(&served, REGISTER, r#"{"Node":"n1","Address":"10.1.10.11","Service":{"Service":"s1","ID":"id2","Tags":["master"]},"Check":{"Name":"up","Status":"passing","ServiceID":"id2"}}"#).await;
+    done(
+        &served,
+        REGISTER,
+        r#"{"Node":"n1","SkipNodeUpdate":true,"Checks":[{"CheckID":"c","Name":"c"}],"WriteRequest":{"Token":"x"}}"#,
+    )
+    .await;
+    assert_eq!(node(&served).unwrap(), "10.1.10.11 [id1 id2] [c=critical@ up=passing@id2]");
+    let revision = served.snapshots.borrow().revision;
+    done(&served, REGISTER, r#"{"node":"n1","address":"10.1.10.11","service":{"service":"s1","id":"id1"}}"#).await;
+    assert_eq!(served.snapshots.borrow().revision, revision, "the same again is no change");
+    done(&served, DEREGISTER, r#"{"Node":"n1","CheckID":"c"}"#).await;
+    done(&served, DEREGISTER, r#"{"Node":"n1","ServiceID":"id2"}"#).await;
+    assert_eq!(node(&served).unwrap(), "10.1.10.11 [id1] []");
+    done(&served, DEREGISTER, r#"{"Node":"n1","ServiceID":"id2"}"#).await;
+    done(&served, DEREGISTER, r#"{"Node":"n1"}"#).await;
+    assert_eq!(node(&served), None);
+    done(&served, DEREGISTER, r#"{"Node":"n1"}"#).await;
+    done(&served, DEREGISTER, r#"{"Node":"never-there"}"#).await;
+}
+
+#[tokio::test]
+async fn what_cannot_be_registered_is_refused() {
+    let served = serve();
+    for (path, body, status, words) in [
+        (REGISTER, "", 400, "decode"),
+        (REGISTER, "{", 400, "Request decode failed"),
+        (REGISTER, r#"{"Address":"10.0.0.1"}"#, 400, "Node"),
+        (REGISTER, r#"{"Node":"n1"}"#, 400, "address"),
+        (REGISTER, r#"{"Node":"n1","Address":"10.0.0.1","Datacenter":"dc2"}"#, 500, "No path to datacenter"),
+        (
+            REGISTER,
+            r#"{"Node":"n1","Address":"10.0.0.1","Service":{"Service":"s","Address":"0.0.0.0"}}"#,
+            400,
+            "Invalid service address",
+        ),
+        (DEREGISTER, r#"{"ServiceID":"x"}"#, 400, "Node"),
+        (DEREGISTER, r#"{"Node":"n1","Datacenter":"dc2"}"#, 500, "No path to datacenter"),
+    ] {
+        let answer = served.put(path, body).await;
+        assert_eq!(answer.status.as_u16(), status, "{body}: {}", answer.text());
+        assert!(answer.text().contains(words), "{body}: {}", answer.text());
+    }
+    let answer = served.put(&format!("{REGISTER}?dc=dc2"), r#"{"Node":"n1","Address":"10.0.0.1"}"#).await;
+    assert_eq!(answer.status.as_u16(), 500);
+    assert_eq!(shown(&served.snapshots.borrow(), "n1"), None);
+}
+
+#[tokio::test]
+async fn consuls_views_show_it_as_it_was_registered() {
+    let served = serve();
+    done(&served, REGISTER, r#"{"Node":"n1","ID":"40e4a748-2192-161a-0510-9bf59fe950b5","Address":"10.1.10.11","TaggedAddresses":{"lan":"10.1.10.11"},"NodeMeta":{"rack":"r2"},"Service":{"Service":"s1","Port":80},"Check":{"Name":"up","Status":"passing","ServiceID":"s1"}}"#).await;
+    let json = async |path: &str| -> serde_json::Value { serde_json::from_str(served.get(path).await.text()).unwrap() };
+    let entries = json("/v1/health/service/s1?passing&node-meta=rack:r2").await;
+    let entry = &entries[0];
+    assert_eq!(entry["Node"]["ID"], "40e4a748-2192-161a-0510-9bf59fe950b5");
+    assert_eq!(entry["Node"]["Address"], "10.1.10.11");
+    assert_eq!(entry["Node"]["Meta"], serde_json::json!({"rack": "r2"}));
+    assert_eq!(entry["Node"]["TaggedAddresses"], serde_json::json!({"lan": "10.1.10.11"}));
+    let checks: Vec<_> = entry["Checks"].as_array().unwrap().iter().map(|check| check["CheckID"].as_str().unwrap()).collect();
+    assert_eq!(checks, ["up"], "nobody's serf tells of it");
+    let nodes = json("/v1/catalog/nodes").await;
+    assert!(nodes.as_array().unwrap().iter().any(|node| node["Node"] == "n1"));
+    assert_eq!(json("/v1/catalog/node/n1").await["Services"]["s1"]["Port"], 80);
+    assert_eq!(json("/v1/nodes").await.as_array().unwrap().iter().find(|node| node["name"] == "n1").unwrap()["external"], true);
+    // No member, and nobody's leader.
+    assert!(!served.get("/v1/agent/members").await.text().contains("\"n1\""));
+    assert!(!served.get("/v1/status/leader").await.text().contains("10.1.10.11"));
+    done(&served, DEREGISTER, r#"{"Node":"n1"}"#).await;
+    assert_eq!(json("/v1/health/service/s1").await, serde_json::json!([]));
+}
