@@ -1,7 +1,8 @@
 //! The HTTP client of a running lobbyd: every route of Lobby's REST API, and a watch over its list.
 //!
 //! What goes by gossip has files of its own: members and where they are (`member`), keys (`keys`), user events
-//! (`event`) and queries to the fleet (`ask`).
+//! (`event`) and queries to the fleet (`ask`). So have services: reading them (`service`), changing what the daemon's own
+//! node offers (`registration`, `hold`), following one (`follow`).
 //!
 //! ```no_run
 //! use lobby::client::{Client, Filter};
@@ -31,8 +32,12 @@ mod answer;
 mod ask;
 mod error;
 mod event;
+mod follow;
+mod hold;
 mod keys;
 mod member;
+mod registration;
+mod service;
 mod watch;
 
 pub use self::{
@@ -40,8 +45,12 @@ pub use self::{
     ask::{Asking, News, Query},
     error::ClientError,
     event::{Audience, Event, EventWatch},
+    follow::ServiceWatch,
+    hold::Holding,
     keys::{KeyCount, KeyOutcome, Keys, NodeKeys, NodeName, Refusal},
     member::{Agent, Coord, EventInfo, GossipInfo, Info, Joined, Member, NotReached, Place},
+    registration::{OwnCheck, OwnInstance, Status},
+    service::{Check, Evidence, Instance, Service, Weights, Why},
     watch::{Change, Watch},
 };
 
@@ -214,6 +223,18 @@ impl Client {
     pub async fn nodes_near(&self, node: &str) -> Result<Answer<Vec<Node>>, ClientError> {
         let mut url = self.route(&["v1", "nodes"]);
         url.query_pairs_mut().append_pair("near", node);
+        self.get_of_fleet(url).await
+    }
+
+    /// `GET /v1/nodes?where=`: the nodes that the selector takes, also nearest to a node first.
+    ///
+    /// # Errors
+    /// [`ClientError::Refused`] with status 400 if the selector is none; with `near` see [`Client::nodes_near`].
+    pub async fn nodes_where(&self, selector: &str, near: Option<&str>) -> Result<Answer<Vec<Node>>, ClientError> {
+        let mut url = self.chosen(&["v1", "nodes"], Some(selector));
+        if let Some(near) = near {
+            url.query_pairs_mut().append_pair("near", near);
+        }
         self.get_of_fleet(url).await
     }
 

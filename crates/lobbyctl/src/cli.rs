@@ -1,15 +1,17 @@
 //! What can be typed: options, verbs, and the help text.
 //!
 //! The Go tools take long options with one dash; those are rewritten before clap sees them.
-//! Not here: the arguments of gossip's verbs (`gossip`), what a verb does (`cmd/<verb>.rs`).
+//! Not here: the arguments of the verbs of gossip (`gossip`) and of services (`service`), what a verb does (`cmd/<verb>.rs`).
 
 use std::{collections::BTreeSet, ffi::OsString};
 
-use clap::{CommandFactory, Parser, Subcommand};
+use clap::{Arg, CommandFactory, FromArgMatches, Parser, Subcommand, value_parser};
 use lobby::client::{Client, ClientError, Label};
 
 pub(crate) mod gossip;
 pub(crate) mod serf;
+pub(crate) mod service;
+pub(crate) mod time;
 
 /// The help text in groups, which clap does not know for verbs; a test holds it to the verbs that exist.
 const HELP: &str = "\
@@ -24,6 +26,18 @@ The fleet:
   discoveries search PREFIX…    servers with a label that begins so
   nodes [--near NODE]           every node with its state, failed ones too
   watch                         what changes, as it happens
+
+Services:
+  services                      what is offered, by how many, and how they are
+  service NAME                  its instances, and what is wrong with them
+  why SERVICE [ID]              the evidence for what is made of an instance
+  watch --service NAME          its changes; with -- COMMAND, runs that for each
+  run --name NAME -- COMMAND    runs a program, registered for as long as it runs
+  register --name NAME          registers an instance here; --file FILE
+  deregister ID                 takes it away
+  check pass|warn|fail ID       reports to a check with a TTL
+  maint on|off [ID]             takes an instance, or this node, out or back in
+  drain [ID] [--undo]           it takes nothing new, or again
 
 The daemon's own server:
   discovery                     its packet
@@ -54,6 +68,9 @@ Options:
 Exit status: 0 done, 1 failed, 64 wrong usage, 69 no daemon answers.
 ";
 
+/// The daemon's port where it stands behind a verb.
+const DAEMON_PORT: &str = "daemon_port";
+
 /// Asks and tells a running lobbyd.
 #[derive(Debug, Parser)]
 #[command(name = "lobbyctl", version, help_template = HELP)]
@@ -64,8 +81,9 @@ pub(crate) struct Cli {
     /// Where the daemon listens
     #[arg(long, env = "HOST", default_value = "127.0.0.1", global = true)]
     host: String,
-    /// Its port
-    #[arg(long, env = "PORT", default_value_t = 1313, global = true)]
+    /// The daemon's port
+    // Not global: `register` and `run` mean another port by it.
+    #[arg(long, env = "PORT", default_value_t = 1313)]
     port: u16,
     /// The daemon's TOKEN; the environment is the safer place for it
     #[arg(long, env = "TOKEN", hide_env_values = true, default_value = "", hide_default_value = true, global = true)]
@@ -102,9 +120,48 @@ pub(crate) enum Command {
         /// Nearest to this node first (name, id or 8 digits of it, or _agent), with the estimated round trip to it
         #[arg(long, value_name = "NODE")]
         near: Option<String>,
+        /// Only nodes that this selector takes, such as 'label=zone:eu and service=web'
+        #[arg(long = "where", value_name = "SELECTOR")]
+        selector: Option<String>,
     },
     /// What changes, as it happens; begins with what is there
-    Watch,
+    Watch(service::Watch),
+    /// What is offered, by how many, and how they are
+    Services {
+        /// Only instances that this selector takes, such as 'status=critical or tag=v2'
+        #[arg(long = "where", value_name = "SELECTOR")]
+        selector: Option<String>,
+    },
+    /// The instances of a service, those of failed nodes too, and what is wrong with them
+    Service {
+        /// Its name
+        name: String,
+        /// Only instances that this selector takes, such as 'status=critical or tag=v2'
+        #[arg(long = "where", value_name = "SELECTOR")]
+        selector: Option<String>,
+    },
+    /// The evidence for what is made of the instances of a service
+    Why {
+        /// The service
+        service: String,
+        /// Only the instances of this id
+        id: Option<String>,
+    },
+    /// Run a program, registered for as long as it runs
+    Run(service::Run),
+    /// Register an instance at the daemon, or replace it
+    Register(service::Register),
+    /// Take an instance of the daemon's node away, with its checks
+    Deregister {
+        /// Its id
+        id: String,
+    },
+    /// Report to a check with a TTL
+    Check(service::Report),
+    /// Take an instance of the daemon's node, or all of the node, out or back in
+    Maint(service::Maint),
+    /// An instance of the daemon's node, or all of the node, takes nothing new
+    Drain(service::Drain),
     /// Whether the daemon serves, is warm, and its links are up
     Status,
     /// Who the daemon is, and the numbers of its gossip
@@ -204,6 +261,34 @@ impl Cli {
     }
 }
 
+/// Reads what was typed.
+pub(crate) fn parse(args: impl Iterator<Item = OsString>) -> Result<Cli, clap::Error> {
+    let matches = Cli::command().mut_subcommands(with_port).try_get_matches_from(double_dashed(args))?;
+    let mut cli = Cli::from_arg_matches(&matches)?;
+    let mut below = &matches;
+    while let Some((_, verb)) = below.subcommand() {
+        if let Ok(Some(port)) = verb.try_get_one(DAEMON_PORT) {
+            cli.port = *port;
+        }
+        below = verb;
+    }
+    Ok(cli)
+}
+
+/// Lets the daemon's port stand behind a verb too, unless the verb has one of its own.
+fn with_port(verb: clap::Command) -> clap::Command {
+    let has_own = verb.get_arguments().any(|arg| arg.get_long() == Some("port"));
+    let port = || {
+        Arg::new(DAEMON_PORT)
+            .long("port")
+            .value_name("PORT")
+            .value_parser(value_parser!(u16))
+            .help("The daemon's port [env: PORT=] [default: 1313]")
+    };
+    let verb = if has_own { verb } else { verb.arg(port()) };
+    verb.mut_subcommands(with_port)
+}
+
 /// Rewrites the old tools' `-host H` and `-host=H` to `--host H`, up to a `--`.
 pub(crate) fn double_dashed(args: impl Iterator<Item = OsString>) -> Vec<OsString> {
     let mut command = Cli::command();
@@ -257,11 +342,38 @@ mod tests {
             "event -service s -tag t x",
             "force-leave -prune n",
             "events -watch -name x",
-            "nodes -near a -json",
+            "nodes -near a -json -where status=critical",
+            "register -name web -port 8080 -tag a -tag b -meta k=v -check tcp,interval=2s",
+            "run -name web -drain 2s -- sleep -name 1",
+            "watch -service web -passing -where tag=a -cooldown 1s -- cat -n",
+            "maint on web -reason x",
+            "drain -undo -wait",
+            "check pass web note",
         ] {
             let args = double_dashed(std::iter::once("lobbyctl").chain(line.split(' ')).map(OsString::from));
             Cli::try_parse_from(args).unwrap_or_else(|err| panic!("{line}: {err}"));
         }
+    }
+
+    #[test]
+    fn the_port_is_the_daemons_but_that_of_an_instance() {
+        for (line, want) in [
+            ("--port 7 nodes", 7),
+            ("nodes --port 7", 7),
+            ("--port 8 labels add --port 7 x", 7),
+            ("keys --port 7 list", 7),
+            ("--port 7 register --name web --port 8080", 7),
+            ("--port 7 run --name web --port 8080 -- x --port 9", 7),
+            ("watch --service web --port 7 -- x --port 9", 7),
+        ] {
+            let cli = parse(std::iter::once("lobbyctl").chain(line.split(' ')).map(OsString::from)).unwrap();
+            assert_eq!(cli.port, want, "{line}");
+            if let Command::Register(service::Register { offer, .. }) | Command::Run(service::Run { offer, .. }) = &cli.command {
+                assert_eq!(offer.port, Some(8080), "{line}");
+            }
+        }
+        let command = Cli::command().mut_subcommands(with_port);
+        command.debug_assert();
     }
 
     #[test]

@@ -1,12 +1,17 @@
 //! The verbs: one file each. A verb asks the client and hands the answer to the output.
 
+use std::process::ExitCode;
+
 use crate::{
     cli::{Cli, Command},
     output::Output,
 };
 
+mod check;
+mod deregister;
 mod discoveries;
 mod discovery;
+mod drain;
 mod event;
 mod events;
 mod force_leave;
@@ -16,25 +21,41 @@ mod keygen;
 mod keys;
 mod labels;
 mod leave;
+mod maint;
 mod members;
 mod nodes;
 mod query;
+mod register;
 mod reload;
 mod resolve;
 mod rtt;
+mod run;
+mod service;
+mod services;
 mod status;
 mod watch;
+mod why;
 
 /// Runs the verb that was typed.
-pub(crate) async fn run(cli: &Cli, out: Output) -> anyhow::Result<()> {
+pub(crate) async fn run(cli: &Cli, out: Output) -> anyhow::Result<ExitCode> {
     // Not an error before it is used: `keygen` asks no daemon.
     let client = || cli.client();
-    match &cli.command {
+    let done = match &cli.command {
+        // Ends as its program does.
+        Command::Run(run) => return run::run(&client()?, run).await,
+        Command::Services { selector } => services::run(&client()?, selector.as_deref(), out).await,
+        Command::Service { name, selector } => service::run(&client()?, name, selector.as_deref(), out).await,
+        Command::Register(register) => register::run(&client()?, register, out).await,
+        Command::Deregister { id } => deregister::run(&client()?, id, out).await,
+        Command::Check(report) => check::run(&client()?, report, out).await,
+        Command::Maint(maint) => maint::run(&client()?, maint, out).await,
+        Command::Drain(drain) => drain::run(&client()?, drain, out).await,
+        Command::Why { service, id } => why::run(&client()?, service, id.as_deref(), out).await,
         Command::Resolve { label } => resolve::run(&client()?, label, out).await,
         Command::Discovery => discovery::run(&client()?, out).await,
         Command::Discoveries { only } => discoveries::run(&client()?, only.as_ref(), out).await,
         Command::Labels { change } => labels::run(&client()?, change, out).await,
-        Command::Nodes { near } => nodes::run(&client()?, near.as_deref(), out).await,
+        Command::Nodes { near, selector } => nodes::run(&client()?, near.as_deref(), selector.as_deref(), out).await,
         Command::Members(only) => members::run(&client()?, only, out).await,
         Command::Info => info::run(&client()?, out).await,
         Command::Event(event) => event::run(&client()?, event, out).await,
@@ -45,10 +66,14 @@ pub(crate) async fn run(cli: &Cli, out: Output) -> anyhow::Result<()> {
         Command::Join { addresses } => join::run(&client()?, addresses, out).await,
         Command::ForceLeave { node, prune } => force_leave::run(&client()?, node, *prune, out).await,
         Command::Keys { verb } => keys::run(&client()?, verb, out).await,
-        Command::Watch => watch::run(&client()?, out).await,
+        Command::Watch(args) => match &args.service {
+            Some(service) => watch::service::run(&client()?, service, args, out).await,
+            None => watch::run(&client()?, out).await,
+        },
         Command::Status => status::run(&client()?, out).await,
         Command::Reload => reload::run(&client()?, out).await,
         Command::Leave => leave::run(&client()?, out).await,
         Command::Keygen => keygen::run(out),
-    }
+    };
+    done.map(|()| ExitCode::SUCCESS)
 }

@@ -2,7 +2,12 @@
 //!
 //! The numbers are those of sysexits.h where it has one.
 
-use std::{error::Error, fmt, io, process::ExitCode};
+use std::{
+    error::Error,
+    fmt,
+    io::{self, Write},
+    process::ExitCode,
+};
 
 use lobby::client::ClientError;
 
@@ -23,6 +28,22 @@ pub(crate) fn hinted(what: String, hint: &'static str) -> anyhow::Error {
     Hinted { what, hint }.into()
 }
 
+/// What was typed is wrong in a way that clap does not see.
+#[derive(Debug)]
+struct Usage(String);
+
+pub(crate) fn usage(what: String) -> anyhow::Error {
+    Usage(what).into()
+}
+
+impl fmt::Display for Usage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl Error for Usage {}
+
 impl fmt::Display for Hinted {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.what)
@@ -30,6 +51,11 @@ impl fmt::Display for Hinted {
 }
 
 impl Error for Hinted {}
+
+/// Says something on stderr by the way. That nobody reads it must not end a program that runs under us.
+pub(crate) fn say(what: impl fmt::Display) {
+    let _ = writeln!(io::stderr(), "lobbyctl: {what}");
+}
 
 /// Tells the failure and returns the exit status. A reader that has had enough (`| head`) is not a failure.
 pub(crate) fn report(err: &anyhow::Error) -> ExitCode {
@@ -41,7 +67,7 @@ pub(crate) fn report(err: &anyhow::Error) -> ExitCode {
         if let Some(Hinted { hint, .. }) = err.downcast_ref() {
             eprintln!("hint: {hint}");
         }
-        return ExitCode::FAILURE;
+        return if err.is::<Usage>() { USAGE.into() } else { ExitCode::FAILURE };
     };
     let (status, hint) = match client {
         ClientError::NotReachable { .. } => {
@@ -52,6 +78,12 @@ pub(crate) fn report(err: &anyhow::Error) -> ExitCode {
         ClientError::Denied { .. } => (1, Some("if the daemon has a TOKEN, give it with --token or in TOKEN")),
         ClientError::Refused { status: 404, message } if message.starts_with("no route") => {
             (1, Some("the daemon may be older than this lobbyctl, or its API is disabled"))
+        }
+        ClientError::Refused { status: 404, message } if message.starts_with("service ") => {
+            (1, Some("`lobbyctl services` shows what is offered"))
+        }
+        ClientError::Refused { status: 404, message } if is_of_services(message) => {
+            (1, Some("only the daemon on the machine of the service changes it; `lobbyctl service NAME` shows which that is"))
         }
         ClientError::Refused { status: 404, .. } => (1, Some("`lobbyctl nodes` shows who is known")),
         ClientError::Refused { status: 502, message } if message.starts_with("join:") => {
@@ -71,4 +103,11 @@ pub(crate) fn report(err: &anyhow::Error) -> ExitCode {
         eprintln!("hint: {hint}");
     }
     status.into()
+}
+
+/// Whether something of a service is not at this agent.
+fn is_of_services(message: &str) -> bool {
+    message.contains("registered at this agent")
+        || message.starts_with("unknown service ID")
+        || message.starts_with("unknown check ID")
 }

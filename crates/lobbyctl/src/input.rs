@@ -1,4 +1,4 @@
-//! What is read instead of being typed: payloads and keys from stdin or a file.
+//! What is read instead of being typed: payloads, keys and definitions from stdin or a file.
 //!
 //! Bounded: what is longer than anything a daemon takes is read only so far that the daemon refuses it.
 
@@ -12,6 +12,9 @@ use lobby::core::port::gossip::EVENT_PAYLOAD_BYTES;
 
 /// The longest key file: the daemon takes 256 bytes.
 const KEY_BYTES: u64 = 257;
+
+/// The longest file of definitions: more than any daemon takes in one body.
+const DEFINITION_BYTES: u64 = 16 << 20;
 
 /// The payload that was typed, or all of stdin for `-`.
 pub(crate) fn payload(typed: Option<&str>) -> anyhow::Result<Vec<u8>> {
@@ -35,6 +38,19 @@ pub(crate) fn key(typed: &str) -> anyhow::Result<String> {
     let key = text.trim();
     anyhow::ensure!(!key.is_empty(), "there is no key: expected base64 of 32 bytes, or a fingerprint");
     Ok(key.to_owned())
+}
+
+/// The definitions in this file, or in stdin for `-`.
+pub(crate) fn definition(path: &str) -> anyhow::Result<String> {
+    let bytes = match path {
+        "-" => bounded(stdin().lock(), DEFINITION_BYTES + 1).context("reading the definition from stdin")?,
+        path => {
+            let file = File::open(path).and_then(|file| bounded(file, DEFINITION_BYTES + 1));
+            file.with_context(|| format!("reading the definition from {path}"))?
+        }
+    };
+    anyhow::ensure!(bytes.len() as u64 <= DEFINITION_BYTES, "the definition has more than {DEFINITION_BYTES} bytes");
+    String::from_utf8(bytes).context("the definition is no text")
 }
 
 fn bounded(from: impl Read, most: u64) -> std::io::Result<Vec<u8>> {

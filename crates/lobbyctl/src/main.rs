@@ -8,19 +8,22 @@
 
 use std::process::ExitCode;
 
-use clap::Parser;
-
 mod cli;
 mod cmd;
+mod definition;
 mod failure;
+mod first;
+mod handler;
 mod input;
 mod output;
+mod program;
+mod registrar;
 mod show;
 
 use crate::{cli::Cli, output::Output};
 
 fn main() -> ExitCode {
-    let cli = match Cli::try_parse_from(cli::double_dashed(std::env::args_os())) {
+    let cli = match cli::parse(std::env::args_os()) {
         Ok(cli) => cli,
         Err(err) => {
             // Nothing is left to tell if even this cannot be printed.
@@ -36,12 +39,12 @@ fn main() -> ExitCode {
         }
     };
     match run(cli) {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(status) => status,
         Err(err) => failure::report(&err),
     }
 }
 
-fn run(cli: Cli) -> anyhow::Result<()> {
+fn run(cli: Cli) -> anyhow::Result<ExitCode> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let out = Output::new(cli.json);
     runtime.block_on(cmd::run(&cli, out))

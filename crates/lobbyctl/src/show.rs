@@ -4,6 +4,8 @@
 
 use std::time::Duration;
 
+use lobby::client::Instance;
+
 use crate::output::{Cell, Tone};
 
 /// The state of a node or member.
@@ -14,6 +16,37 @@ pub(crate) fn state(state: &str) -> Cell {
         _ => Tone::Doubtful,
     };
     Cell(tone, state.into())
+}
+
+/// What is made of an instance, in the words of `why`.
+pub(crate) fn verdict(word: &str) -> Cell {
+    let tone = match word {
+        "passing" => Tone::Good,
+        "critical" | "failed" => Tone::Bad,
+        _ => Tone::Doubtful,
+    };
+    Cell(tone, word.into())
+}
+
+/// The status of an instance, and what else keeps work from it.
+pub(crate) fn status(instance: &Instance) -> Cell {
+    let Cell(tone, mut text) = verdict(if instance.maintenance { "maintenance" } else { &instance.status });
+    if !instance.drain {
+        return Cell(tone, text);
+    }
+    text.push_str(", draining");
+    Cell(if tone == Tone::Good { Tone::Doubtful } else { tone }, text)
+}
+
+/// Where an instance is reached.
+pub(crate) fn endpoint(instance: &Instance) -> String {
+    let Instance { address, port, .. } = instance;
+    match (address.as_str(), port) {
+        ("", _) => "-".into(),
+        (address, 0) => address.into(),
+        (address, port) if address.contains(':') => format!("[{address}]:{port}"),
+        (address, port) => format!("{address}:{port}"),
+    }
 }
 
 pub(crate) fn or_dash(text: impl Into<String>) -> String {
@@ -64,6 +97,27 @@ mod tests {
     fn ages_are_short() {
         for (secs, want) in [(0, "now"), (1, "1 s ago"), (119, "119 s ago"), (120, "2 min ago"), (7200, "2 h ago")] {
             assert_eq!(ago(Duration::from_secs(secs)), want);
+        }
+    }
+
+    #[test]
+    fn instances_in_short() {
+        let instance = |address: &str, port, status: &str, maintenance, drain| Instance {
+            address: address.into(),
+            port,
+            status: status.into(),
+            maintenance,
+            drain,
+            ..Instance::default()
+        };
+        for (instance, address, text, tone) in [
+            (instance("", 7, "passing", false, false), "-", "passing", Tone::Good),
+            (instance("h", 0, "passing", false, true), "h", "passing, draining", Tone::Doubtful),
+            (instance("h", 7, "critical", false, true), "h:7", "critical, draining", Tone::Bad),
+            (instance("::1", 7, "critical", true, false), "[::1]:7", "maintenance", Tone::Doubtful),
+        ] {
+            let Cell(got, word) = status(&instance);
+            assert_eq!((endpoint(&instance).as_str(), word.as_str(), got), (address, text, tone));
         }
     }
 

@@ -62,6 +62,11 @@ impl ClientError {
     pub fn cause(&self) -> String {
         innermost(self)
     }
+
+    /// Whether the same may be done later as it is: the daemon is away, busy, or not ready.
+    pub fn is_temporary(&self) -> bool {
+        matches!(self, Self::NotReachable { .. } | Self::Refused { status: 429 | 500 | 502..=504, .. })
+    }
 }
 
 pub(super) fn innermost(err: &dyn Error) -> String {

@@ -8,6 +8,8 @@ use std::{
 
 use super::*;
 
+mod services;
+
 /// Answers one request with `head` and `body`; joins to the request's text.
 fn answer_once(head: &str, body: &str) -> (Client, thread::JoinHandle<String>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();

@@ -129,14 +129,7 @@ pub(crate) fn address(text: &str) -> Result<String, String> {
 
 /// A number of seconds, or with the unit ms, s or m; as short and as long as daemons accept.
 fn time(text: &str) -> Result<Duration, String> {
-    let (number, unit) = text.split_at(text.find(|c: char| c.is_ascii_alphabetic()).unwrap_or(text.len()));
-    let seconds = match unit {
-        "ms" => 0.001,
-        "" | "s" => 1.0,
-        "m" => 60.0,
-        _ => f64::NAN,
-    };
-    let time = number.parse::<f64>().ok().and_then(|number| Duration::try_from_secs_f64(number * seconds).ok());
+    let time = super::time::parse(text);
     let time = time.filter(|time| (*QUERY_TIME.start()..=LONGEST).contains(time));
     time.ok_or_else(|| "expected a time from 50ms to 1m, such as 500ms or 2s".into())
 }

@@ -9,10 +9,11 @@ use crate::{
     show,
 };
 
-pub(crate) async fn run(client: &Client, near: Option<&str>, out: Output) -> anyhow::Result<()> {
-    let nodes = match near {
-        None => client.nodes().await?.value,
-        Some(near) => client.nodes_near(near).await?.value,
+pub(crate) async fn run(client: &Client, near: Option<&str>, selector: Option<&str>, out: Output) -> anyhow::Result<()> {
+    let nodes = match (selector, near) {
+        (Some(selector), near) => client.nodes_where(selector, near).await?.value,
+        (None, Some(near)) => client.nodes_near(near).await?.value,
+        (None, None) => client.nodes().await?.value,
     };
     out.value(&nodes, |nodes| table(nodes, near.is_some()))
 }

@@ -1,10 +1,13 @@
 //! `watch`: prints what is there, then each change of the list as it happens, until it is stopped.
 //!
 //! A daemon that goes away after the first answer is waited for; changes it missed are printed when it is back.
+//! Not here: the instances of one service (`service`).
 
 use lobby::client::{Change, Client, ClientError};
 
 use crate::output::{Cell, Output, Tone, plain};
+
+pub(crate) mod service;
 
 pub(crate) async fn run(client: &Client, out: Output) -> anyhow::Result<()> {
     let mut watch = client.watch();

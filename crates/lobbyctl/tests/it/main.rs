@@ -8,4 +8,7 @@ mod layers;
 mod papers;
 mod program;
 mod query;
+mod run;
+mod services;
 mod tidy;
+mod watch;

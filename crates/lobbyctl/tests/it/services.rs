@@ -1,0 +1,229 @@
+//! The verbs of services: what they ask a daemon, and what people and scripts see of its answers.
+//!
+//! Not here: programs that run under lobbyctl (`run`, `watch`).
+
+use std::io::Write;
+
+use expect_test::expect;
+
+use crate::{
+    canned::Canned,
+    gossip::begins,
+    program::{CLOSED, check, lobbyctl, run, stderr},
+};
+
+const INSTANCES: &str = r#"[
+    {"id":"web-1","service":"web","node":"a","node_id":"00ff","address":"10.0.0.1","port":8080,"tags":["v2","eu"],
+     "status":"passing","age_ms":61000,"checks":[{"id":"service:web-1","status":"passing","later":1},{"id":"serfHealth","status":"passing"}]},
+    {"id":"web-2","service":"web","node":"b","node_failed":true,"address":"fe80::1","port":80,"status":"critical","drain":true,
+     "checks":[{"id":"c1","kind":"tcp","status":"critical","output":"refused"}]},
+    {"id":"web-3","service":"web","node":"c","status":"critical","maintenance":true}]"#;
+
+#[test]
+fn services_and_their_instances_are_tables() {
+    let asked = check(
+        r#"[{"name":"web","instances":3,"passing":1,"critical":2,"draining":1,"tags":["eu","v2"],"later":{}},{"name":"db"}]"#,
+        &["services", "--where", "tag=v2 or status=critical"],
+        expect![[r#"
+            NAME  INSTANCES  PASSING  WARNING  CRITICAL  DRAINING  TAGS
+            web   3          1        0        2         1         eu  v2
+            db    0          0        0        0         0
+        "#]],
+    );
+    begins(&asked, "GET /v1/services?where=tag%3Dv2+or+status%3Dcritical");
+    let asked = check(
+        INSTANCES,
+        &["service", "web"],
+        expect![[r#"
+            ID     NODE        STATUS              ADDRESS        HEARD     CHECKS          TAGS
+            web-1  a           passing             10.0.0.1:8080  61 s ago  2 of 2          v2  eu
+            web-2  b (failed)  critical, draining  [fe80::1]:80   -         0 of 1, not c1
+            web-3  c           maintenance         -              -         -
+        "#]],
+    );
+    begins(&asked, "GET /v1/services/web");
+    begins(
+        &check("[]", &["services"], expect!["NAME  INSTANCES  PASSING  WARNING  CRITICAL  DRAINING  TAGS\n"]),
+        "GET /v1/services",
+    );
+    begins(&check("[]", &["nodes", "--where", "service=web", "--json"], expect!["[]\n"]), "GET /v1/nodes?where=service%3Dweb");
+}
+
+#[test]
+fn why_prints_whatever_evidence_comes() {
+    let asked = check(
+        r#"[{"service":"web","id":"web-1","node":"a","verdict":"critical","score":7,"reasons":[
+            {"what":"owner","says":"a, alive by gossip"},{"what":"check c1","says":"critical:\nrefused\n","since":3},{"what":"odd"}]}]"#,
+        &["why", "web", "web-1"],
+        expect![[r#"
+            web-1       on a  critical
+              owner     a, alive by gossip
+              check c1  critical:
+                        refused
+              odd
+        "#]],
+    );
+    begins(&asked, "GET /v1/why/web/web-1");
+    let body =
+        r#"[{"service":"web","id":"w","node":"a","verdict":"passing","reasons":[{"what":"x","says":"y","n":1}],"score":7}]"#;
+    let daemon = Canned::with_body(body);
+    let output = run(daemon.address.port(), &["why", "web", "--json"]);
+    let shown: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(shown, serde_json::from_str::<serde_json::Value>(body).unwrap());
+    begins(&daemon.asked(), "GET /v1/why/web");
+}
+
+/// What follows the head in the one request.
+fn body(asked: &[String]) -> serde_json::Value {
+    serde_json::from_str(asked[0].rsplit('\n').next().unwrap()).unwrap()
+}
+
+#[test]
+fn an_instance_is_registered_as_typed_or_of_a_file() {
+    let args =
+        ["--port", "1", "register", "--name", "web", "--id", "a/b", "--port", "80", "--tag", "x", "--check", "tcp", "--check"];
+    let daemon = Canned::with_body("OK");
+    let port = daemon.address.port().to_string();
+    let mut args = args.map(str::to_owned).to_vec();
+    (args[1], _) = (port, args.push("ttl:10s".into()));
+    let args: Vec<_> = args.iter().map(String::as_str).collect();
+    let output = run(CLOSED, &args);
+    assert_eq!(String::from_utf8(output.stdout.clone()).unwrap(), "registered a/b\n", "{output:?}");
+    let asked = daemon.asked();
+    begins(&asked, "PUT /v1/services/web/a%2Fb");
+    let want = serde_json::json!({"Name": "web", "ID": "a/b", "Port": 80, "Tags": ["x"],
+        "Checks": [{"TCP": "127.0.0.1:80", "Interval": "1s"}, {"TTL": "10s"}]});
+    assert_eq!(body(&asked), want);
+
+    let daemon = Canned::with_body("OK");
+    let mut child = lobbyctl(daemon.address.port(), &["register", "--file", "-", "--json"]);
+    let mut child = child.stdin(std::process::Stdio::piped()).stdout(std::process::Stdio::piped()).spawn().unwrap();
+    child
+        .stdin
+        .take()
+        .unwrap()
+        .write_all(b"[[services]]\nName = 'web'\nport = 80\n[[services]]\nname = 'db'\nid = 'd'\n")
+        .unwrap();
+    assert!(child.wait_with_output().unwrap().status.success());
+    let asked = daemon.asked();
+    begins(&asked, "PUT /v1/services/web/web");
+    assert_eq!(body(&asked), serde_json::json!({"Name": "web", "port": 80}));
+    assert!(asked[1].starts_with("PUT /v1/services/db/d HTTP"), "{asked:?}");
+}
+
+#[test]
+fn changes_of_one_instance_or_of_the_node() {
+    for (args, want, request) in [
+        (&["deregister", "w"][..], "deregistered w\n", "PUT /v1/agent/service/deregister/w"),
+        (
+            &["maint", "on", "w", "--reason", "a b"],
+            "w: maintenance on\n",
+            "PUT /v1/agent/service/maintenance/w?enable=true&reason=a+b",
+        ),
+        (&["maint", "off"], "this node: maintenance off\n", "PUT /v1/agent/maintenance?enable=false"),
+        (&["drain"], "this node takes nothing new\n", "PUT /v1/drain"),
+        (&["drain", "--undo"], "this node takes work again\n", "DELETE /v1/drain"),
+    ] {
+        let daemon = Canned::with_body("OK");
+        let output = run(daemon.address.port(), args);
+        assert_eq!(String::from_utf8(output.stdout.clone()).unwrap(), want, "{output:?}");
+        begins(&daemon.asked(), request);
+    }
+}
+
+#[test]
+fn draining_an_instance_can_wait_until_the_list_shows_it() {
+    let daemon = Canned::start({
+        let looks = std::sync::atomic::AtomicU32::new(0);
+        move |request, _| {
+            let list = |drain| {
+                format!(
+                    r#"[{{"id":"w","node_id":"01","drain":{drain}}},{{"id":"w","node_id":"02"}},{{"id":"x","node_id":"01"}}]"#
+                )
+            };
+            let body = match request.split(' ').nth(1).unwrap() {
+                "/v1/agent/service/w" => r#"{"ID":"w","Service":"web"}"#.to_owned(),
+                "/v1/agent/services" => r#"{"w":{"ID":"w","Service":"web"},"x":{"ID":"x","Service":"web"}}"#.to_owned(),
+                "/v1/health" => r#"{"ok":true,"id":"01"}"#.to_owned(),
+                "/v1/services/web" => list(looks.fetch_add(1, std::sync::atomic::Ordering::Relaxed) > 0),
+                _ => "OK".to_owned(),
+            };
+            ("200 OK".into(), body)
+        }
+    });
+    let output = run(daemon.address.port(), &["drain", "w", "--wait"]);
+    assert_eq!(
+        String::from_utf8(output.stdout.clone()).unwrap(),
+        "w takes nothing new, and the daemon's list shows it\n",
+        "{output:?}"
+    );
+    let asked = daemon.asked();
+    assert!(asked[1].starts_with("PUT /v1/services/web/w/drain HTTP"), "{asked:?}");
+    assert_eq!(asked.iter().filter(|request| request.starts_with("GET /v1/services/web HTTP")).count(), 2);
+}
+
+#[test]
+fn a_report_goes_to_a_check_or_to_the_only_one_of_an_instance() {
+    let daemon = Canned::start(|request, _| {
+        let checks = r#"{"t":{"CheckID":"t","ServiceID":"web","Type":"ttl"},"u":{"CheckID":"u","ServiceID":"web","Type":"tcp"},
+            "v":{"CheckID":"v","ServiceID":"two","Type":"ttl"},"w":{"CheckID":"w","ServiceID":"two","Type":"ttl"}}"#;
+        match request.split(' ').nth(1).unwrap() {
+            "/v1/agent/checks" => ("200 OK".into(), checks.into()),
+            "/v1/agent/check/update/t" => ("200 OK".into(), String::new()),
+            _ => ("404 Not Found".into(), "unknown check ID \"x\": ensure that the id of a check is given".into()),
+        }
+    });
+    let ctl = |args: &[&str]| run(daemon.address.port(), args);
+    let text = |args: &[&str]| String::from_utf8(ctl(args).stdout).unwrap();
+    assert_eq!(text(&["check", "warn", "t", "slow"]), "warning\n");
+    assert_eq!(daemon.asked(), ["PUT /v1/agent/check/update/t HTTP/1.1\n\n{\"Output\":\"slow\",\"Status\":\"warning\"}"]);
+    assert_eq!(text(&["check", "pass", "web"]), "passing\n");
+    let last = daemon.asked().pop().unwrap();
+    assert!(last.starts_with("PUT /v1/agent/check/update/t HTTP") && last.contains("\"passing\""), "{last}");
+    let two = ctl(&["check", "fail", "two"]);
+    assert_eq!(two.status.code(), Some(1));
+    assert!(stderr(&two).contains("two has 2 checks with a TTL: v, w\nhint: "), "{}", stderr(&two));
+    assert!(stderr(&ctl(&["check", "fail", "none"])).contains("no check of this id"), "a name that nobody has");
+}
+
+#[test]
+fn what_is_not_there_comes_with_a_hint_that_helps() {
+    for (args, message, hint) in [
+        (&["service", "web"][..], "service \"web\": nobody offers it", "lobbyctl services"),
+        (&["deregister", "w"], "unknown service ID \"w\": ensure", "only the daemon on the machine"),
+        (&["drain", "w"], "unknown service ID \"w\": nothing of that is registered at this agent", "only the daemon"),
+    ] {
+        let daemon = Canned::start(move |_, _| ("404 Not Found".into(), message.into()));
+        let output = run(daemon.address.port(), args);
+        assert_eq!(output.status.code(), Some(1));
+        let (said, hinted) = stderr(&output).split_once("\nhint: ").map(|(a, b)| (a.to_owned(), b.to_owned())).unwrap();
+        assert!(said.contains(message) && hinted.contains(hint), "{said} {hinted}");
+    }
+}
+
+#[test]
+fn wrong_usage_of_services_ends_with_64() {
+    let cases: &[&[&str]] = &[
+        &["register"],
+        &["register", "--name", "w", "--file", "f"],
+        &["register", "--name", "w", "--port", "0"],
+        &["register", "--name", "w", "--meta", "k"],
+        &["register", "--name", "w", "--check", "tpc"],
+        &["register", "--name", "w", "--check", "tcp"],
+        &["run", "--name", "w"],
+        &["run", "--name", "w", "true"],
+        &["run", "--name", "w", "--check", "http:/up", "--", "true"],
+        &["run", "--", "true"],
+        &["watch", "--", "true"],
+        &["watch", "--passing"],
+        &["watch", "--service", "w", "--cooldown", "soon"],
+        &["check", "ok", "c"],
+        &["maint", "w"],
+        &["service"],
+    ];
+    for args in cases {
+        let output = run(CLOSED, args);
+        assert_eq!(output.status.code(), Some(64), "{args:?}: {output:?}");
+        assert!(output.stdout.is_empty(), "{args:?}");
+    }
+}
