@@ -161,5 +161,15 @@ pub fn find(program: &str) -> PathBuf {
     places.push("/usr/sbin".into());
     places.extend(std::env::var_os("LOBBY_TEST_VENV").map(|venv| PathBuf::from(venv).join("bin")));
     let found = places.iter().map(|place| place.join(program)).find(|path| path.is_file());
-    found.unwrap_or_else(|| panic!("{program} is not installed; the test command in README.md installs it"))
+    found.unwrap_or_else(|| panic!("{program} is not installed: run ./test, which installs it"))
+}
+
+/// What the test command installs outside of the tree: a file or folder below the folder that `variable` names.
+#[track_caller]
+pub fn installed(variable: &str, below: &str) -> PathBuf {
+    let folder = std::env::var_os(variable);
+    let folder = folder.unwrap_or_else(|| panic!("{variable} is not set, {below} is looked for below it: run ./test"));
+    let path = PathBuf::from(folder).join(below);
+    assert!(path.exists(), "{} is not installed: run ./test, which installs it", path.display());
+    path
 }

@@ -19,6 +19,7 @@ pub mod nats;
 pub mod nginx;
 pub mod prometheus;
 pub mod redis;
+pub mod traefik;
 
 /// How long a server may take until it accepts connections.
 const READY: Duration = Duration::from_secs(20);

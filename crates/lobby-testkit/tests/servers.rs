@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use lobby_testkit::{
     http, port,
-    server::{nats, nginx, prometheus, redis},
+    process::installed,
+    server::{nats, nginx, prometheus, redis, traefik},
     tls::Ca,
 };
 
@@ -39,6 +40,23 @@ fn prometheus_and_nginx_talk_http() {
     assert_eq!((answer.status, answer.text().as_str()), (200, "hello"));
     let server = prometheus::start("global: { scrape_interval: 1s }\n");
     assert!(prometheus::targets(&server).is_empty());
+}
+
+#[test]
+fn traefik_without_a_route_knows_nobody() {
+    let server = traefik::start("");
+    assert_eq!(http::get(server.address, "/").unwrap().status, 404);
+}
+
+#[test]
+fn what_the_test_command_installs_is_found_below_the_folder_it_names() {
+    assert!(installed("CARGO_MANIFEST_DIR", "tests/servers.rs").is_file());
+}
+
+#[test]
+#[should_panic(expected = "run ./test")]
+fn what_is_not_installed_names_the_command_that_installs_it() {
+    installed("CARGO_MANIFEST_DIR", "no/such/file");
 }
 
 #[test]

@@ -11,7 +11,7 @@ use lobby_testkit::{
 };
 use serde_json::Value;
 
-use crate::fleet::throughout;
+use crate::{catalog, fleet::throughout};
 
 const AGENTS: usize = 12;
 const GOSSIP: u16 = 1314;
@@ -57,6 +57,17 @@ impl Hosts {
         }
     }
 
+    /// Waits until each agent has exactly these passing instances of `web`.
+    #[track_caller]
+    fn all_pass(&self, want: &[&str]) {
+        for agent in &self.agents {
+            eventually(LATER, || {
+                let seen = agent.passing("web")?;
+                expect(seen == want, format!("{}: {seen:?}", agent.name))
+            });
+        }
+    }
+
     /// Fails if any agent of `observers` shows one of `others` as anything but alive or suspected.
     #[track_caller]
     fn nobody_is_missed(&self, observers: impl IntoIterator<Item = usize>) {
@@ -79,6 +90,19 @@ impl Agent {
     fn nodes(&self) -> Result<Vec<Value>, String> {
         let answer = netns::request(&self.socket, "GET", "/v1/nodes", "").map_err(|err| err.to_string())?;
         Ok(answer.json().as_array().cloned().unwrap_or_default())
+    }
+
+    #[track_caller]
+    fn register(&self, service: &str) {
+        let body = format!("{{\"Name\": \"{service}\", \"Port\": 80}}");
+        let answer = netns::request(&self.socket, "PUT", "/v1/agent/service/register", &body).unwrap();
+        assert_eq!(answer.status, 200, "{}", answer.text());
+    }
+
+    fn passing(&self, service: &str) -> Result<Vec<String>, String> {
+        let path = format!("/v1/health/service/{service}?passing");
+        let answer = netns::request(&self.socket, "GET", &path, "").map_err(|err| err.to_string())?;
+        Ok(catalog::ids(&answer.json()))
     }
 }
 
@@ -136,6 +160,8 @@ fn a_dead_process_a_dead_host_and_a_stopped_process_are_told_apart() {
     hosts.restart(3);
     hosts.all_see(LATER, |_, _| "alive");
 
+    hosts.agents[4].register("web");
+    hosts.all_pass(&["web"]);
     hosts.bridge.unplug(4);
     for observer in (0..AGENTS).filter(|idx| *idx != 4) {
         eventually(LATER, || {
@@ -145,8 +171,11 @@ fn a_dead_process_a_dead_host_and_a_stopped_process_are_told_apart() {
             expect(state == "failed", format!("{observer}: {state}"))
         });
     }
+    let others = (0..AGENTS).filter(|idx| *idx != 4);
+    others.for_each(|observer| assert_eq!(hosts.agents[observer].passing("web"), Ok(Vec::new()), "{observer}"));
     hosts.bridge.plug(4);
     hosts.all_see(LATER, |_, _| "alive");
+    hosts.all_pass(&["web"]);
 
     hosts.agents[5].process.signal(Signal::STOP);
     throughout(Duration::from_secs(2), || hosts.nobody_is_missed((0..AGENTS).filter(|idx| *idx != 5)));

@@ -2,6 +2,8 @@
 
 mod access;
 mod brokers;
+mod catalog;
+mod clients;
 mod clone;
 mod cluster;
 mod ctl;
@@ -17,5 +19,7 @@ mod mixed;
 mod process;
 mod prometheus;
 mod restart;
+mod rolling;
+mod services;
 mod unit_file;
 mod verbs;
