@@ -21,7 +21,7 @@ use crate::{
     external::{self, Externals},
     node::Update,
     registry::{self, Counters, Definitions},
-    source::{hostname, keys, labels::Labels},
+    source::{self, hostname, labels::Labels},
     tasks::Tasks,
 };
 
@@ -36,7 +36,6 @@ pub(super) struct Feed {
     pub(super) services: Option<PathBuf>,
     /// The name, if it is the machine's, so that it is followed.
     pub(super) hostname: Option<Name>,
-    pub(super) keys: Option<watch::Receiver<Vec<Fingerprint>>>,
 }
 
 /// How the agent talks to its sources.
@@ -50,8 +49,15 @@ pub(super) struct Fed {
 }
 
 impl Feed {
-    /// Follows all of them.
-    pub(super) fn spawn(self, tasks: &mut Tasks, updates: mpsc::Sender<Update>, reader: &CatalogReader, stops: &Stops) -> Fed {
+    /// Follows all of them, and the names of our keys, if gossip has any.
+    pub(super) fn spawn(
+        self,
+        keys: Option<watch::Receiver<Vec<Fingerprint>>>,
+        tasks: &mut Tasks,
+        updates: mpsc::Sender<Update>,
+        reader: &CatalogReader,
+        stops: &Stops,
+    ) -> Fed {
         let stop = || stops.sources.clone();
         let (registry, handle, inputs, counters) = self.registry.finish(updates.clone(), reader.clone());
         tasks.spawn_sure("registry", registry.run(stop()));
@@ -66,8 +72,8 @@ impl Feed {
         if let Some(name) = self.hostname {
             tasks.spawn_sure("host name", hostname::follow(name, updates.clone(), stop()));
         }
-        if let Some(keys) = self.keys {
-            tasks.spawn_sure("keys", keys::follow(keys, updates, stop()));
+        if let Some(keys) = keys {
+            tasks.spawn_sure("keys", source::keys::follow(keys, updates, stop()));
         }
         Fed {
             commands: Commands::new(commands_in),

@@ -9,7 +9,6 @@ use lobby_core::{
     catalog::Catalog,
     label::Label,
     local::LocalRecord,
-    name::Name,
     port::{Announcement, CatalogReader, EVENTS, gossip::IncomingQuery},
     record::{Record, meta},
     stats::AgentStats,
@@ -36,14 +35,9 @@ use crate::{
 /// What can fail and did not.
 struct Parts {
     store: Store,
-    name: Name,
-    /// The name is the machine's, so it is followed.
-    follow_hostname: bool,
-    labels: Labels,
     ways: Vec<way::Ready>,
     local: LocalRecord,
-    registry: registry::Start,
-    externals: external::Disk,
+    feed: Feed,
     stats: Arc<AgentStats>,
 }
 
@@ -57,16 +51,12 @@ impl Builder {
         #[cfg(feature = "gossip")]
         self.check_gossip()?;
         let (clock, seeds) = (Clock::start(), way::seeds(&self.ways));
-        let Parts { store, name, follow_hostname, labels, ways, local, registry, externals, stats } =
-            self.make_parts(clock).await?;
-        let mut catalog = self.catalog(local.record().clone(), &store, &ways, clock).await;
-        for record in &externals.records {
-            catalog.put_external(record.clone(), clock.now());
-        }
+        let Parts { store, ways, local, feed, stats } = self.make_parts(clock).await?;
+        let mut catalog = self.catalog(local.record().clone(), &store, &ways, &feed.externals, clock).await;
         let first = catalog.poll_snapshot().expect("a new catalog has something to show");
 
-        let (record, externals_now) = (local.record().clone(), catalog.externals().clone());
-        let announced = Announcement { record, listed: self.listed, externals: externals_now };
+        let kept = catalog.externals().clone();
+        let announced = Announcement { externals: kept, ..Announcement::new(local.record().clone(), self.listed) };
         let (announcement, announced) = watch::channel(announced);
         let (snapshots, seen) = watch::channel(first);
         let (events_in, events) = mpsc::channel(EVENTS);
@@ -90,10 +80,7 @@ impl Builder {
         };
         let (mut node, mut sources) = (Tasks::default(), Tasks::default());
         node.spawn_sure("node", task.run());
-        let hostname = follow_hostname.then_some(name);
-        let (own, services) = (store.id, self.services.take());
-        let feed = Feed { labels, registry, externals, own, services, hostname, keys: running.keys };
-        let fed = feed.spawn(&mut sources, updates_in, &reader, &stops);
+        let fed = feed.spawn(running.keys, &mut sources, updates_in, &reader, &stops);
         seeds::follow(&mut sources, seeds, &running.infos, &reader, &stops.sources);
         let slots = Arc::new(Semaphore::new(self.handler_concurrency));
         let log = running.gossip.watch_events();
@@ -134,8 +121,8 @@ impl Builder {
         let ways = way::bind(std::mem::take(&mut self.ways), store.folder(), clock).await?;
         let mut local = LocalRecord::new(store.id, store.generation, name.clone());
         let mut registry = registry::Start::open(&store, self.scripts, clock).await?;
-        let folder = self.services.clone();
-        let definitions = match folder {
+        let services = self.services.take();
+        let definitions = match services.clone() {
             Some(folder) => blocking(move || registry::files::load(&folder)).await,
             None => registry::Definitions::default(),
         };
@@ -147,7 +134,9 @@ impl Builder {
         local.set_meta(meta::ADDRESSES, &addresses(&ways));
         local.commit(clock.moment());
         let externals = external::Disk::open(&store).await?;
-        Ok(Parts { store, name, follow_hostname, labels, ways, local, registry, externals, stats })
+        let hostname = follow_hostname.then_some(name);
+        let feed = Feed { labels, registry, services, externals, own: store.id, hostname };
+        Ok(Parts { store, ways, local, feed, stats })
     }
 
     /// All label sources, the tags among them.
@@ -160,12 +149,22 @@ impl Builder {
     }
 
     /// The catalog with the nodes that an earlier process knew.
-    async fn catalog(&self, own: Arc<Record>, store: &Store, ways: &[way::Ready], clock: Clock) -> Catalog {
+    async fn catalog(
+        &self,
+        own: Arc<Record>,
+        store: &Store,
+        ways: &[way::Ready],
+        externals: &external::Disk,
+        clock: Clock,
+    ) -> Catalog {
         let specs = ways.iter().map(|way| way.spec(self.ttl));
         let catalog = Catalog::new(store.first_revision, specs, own, self.listed, self.warm_max, clock.now());
         let mut catalog = catalog.with_grace(self.grace);
         if let Some(path) = store.catalog_path() {
             catalog.restore(store::catalog::load(path, clock.now()).await, clock.now());
+        }
+        for record in &externals.records {
+            catalog.put_external(record.clone(), clock.now());
         }
         catalog
     }
