@@ -3,6 +3,7 @@
 //! ```text
 //! GET /v1/coordinate/nodes         of every member that told its coordinate, by name; blocking
 //! GET /v1/coordinate/node/:node    of the nodes with this name or id; asks them if need be
+//! GET /v1/coordinate/datacenters   of every member that told its coordinate, as those of the one data centre there is
 //! ```
 //! The index is the catalog's revision: coordinates themselves move all the time.
 //! Not here: how they move (`lobby-gossip`), what a distance is (`lobby_core::coordinate`).
@@ -15,6 +16,7 @@ use lobby_core::{
     coordinate::{Coordinate, DIMENSIONS},
     id::NodeId,
     port::gossip::GossipCommand,
+    record::meta,
 };
 use serde::Serialize;
 
@@ -28,7 +30,8 @@ use crate::{
 };
 
 pub(crate) fn routes() -> Router<App> {
-    Router::new().route("/v1/coordinate/nodes", get(nodes)).route("/v1/coordinate/node/{name}", get(node))
+    let router = Router::new().route("/v1/coordinate/nodes", get(nodes)).route("/v1/coordinate/node/{name}", get(node));
+    router.route("/v1/coordinate/datacenters", get(datacenters))
 }
 
 #[derive(Serialize)]
@@ -37,6 +40,15 @@ struct NodeCoordinate {
     node: String,
     segment: &'static str,
     coord: Coord,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct Datacenter<'a> {
+    datacenter: &'a str,
+    #[serde(rename = "AreaID")]
+    area_id: &'static str,
+    coordinates: Vec<NodeCoordinate>,
 }
 
 #[derive(Serialize)]
@@ -61,6 +73,17 @@ async fn nodes(State(app): State<App>, Extension(view): Extension<View>, stop: S
     let mut bodies: Vec<_> = known.iter().map(|(id, coordinate)| body(&snapshot, *id, coordinate)).collect();
     bodies.sort_by(|a, b| a.node.cmp(&b.node));
     Ok(consul::indexed(consul::json(&query, &bodies), snapshot.revision.0))
+}
+
+async fn datacenters(State(app): State<App>, Extension(view): Extension<View>, uri: Uri) -> Result<Response, ApiError> {
+    let query = query::parse(uri.query().unwrap_or_default())?;
+    consul::check_datacenter(&query, &view)?;
+    who::gossips(&app)?;
+    let mut coordinates: Vec<_> =
+        known(&app).await?.iter().map(|(id, coordinate)| body(&view.snapshot, *id, coordinate)).collect();
+    coordinates.sort_by(|a, b| a.node.cmp(&b.node));
+    let datacenter = view.snapshot.local.record.meta(meta::DATACENTER).unwrap_or_default();
+    Ok(consul::json(&query, &[Datacenter { datacenter, area_id: "WAN", coordinates }]))
 }
 
 async fn node(

@@ -46,6 +46,16 @@ async fn coordinates_of_all_that_told_theirs() {
 }
 
 #[tokio::test]
+async fn the_one_data_centre_has_all_of_them() {
+    let served = serve(fleet(), &viewed(members()));
+    let list = served.get("/v1/coordinate/datacenters").await.json();
+    let [only] = &list.as_array().unwrap()[..] else { panic!("{list}") };
+    let keys: Vec<_> = only.as_object().unwrap().keys().collect();
+    assert_eq!(keys, ["AreaID", "Coordinates", "Datacenter"]);
+    assert_eq!((&only["Datacenter"], only["Coordinates"].as_array().unwrap().len()), (&"dc1".into(), 5));
+}
+
+#[tokio::test]
 async fn the_coordinate_of_one_node() {
     let served = serve(fleet(), &viewed(members()));
     for (node, names) in [
