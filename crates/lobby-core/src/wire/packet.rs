@@ -11,6 +11,7 @@
 //! the rest. Values that break their rules are dropped and counted in [`Incoming::dropped`], the rest of the packet stands.
 //! Not here: subjects, asking and timing (`lobby-exchange`), the list bodies of the REST API (`rest`).
 
+mod external;
 mod service;
 
 use std::{
@@ -20,7 +21,11 @@ use std::{
 
 use serde::{Deserialize, Deserializer, Serialize};
 
-use self::service::{WireCheck, WireService};
+pub use self::external::{EXTERNALS, encode_carrying};
+use self::{
+    external::read_externals,
+    service::{WireCheck, WireService},
+};
 use super::service::{encode_check, encode_instance};
 use crate::{
     id::{ExchangeId, Generation, NodeId, Origin, Version},
@@ -55,9 +60,6 @@ pub struct Incoming {
     /// Versions of nodes without an agent that the sender wrote; at most [`EXTERNALS`].
     pub externals: Vec<Arc<Record>>,
 }
-
-/// Most nodes without an agent that ride on one packet.
-pub const EXTERNALS: usize = 16;
 
 /// A question for the whole catalog, or (on a subject of its own) for one node's packet.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -204,26 +206,6 @@ pub fn encode(record: &Record, message: Message, cluster: &str, now: WallSecond)
 /// Writes a hi without the labels that show instances: less for old daemons, the same for our agents, and shorter.
 pub fn encode_short(record: &Record, cluster: &str, now: WallSecond) -> Vec<u8> {
     written(&envelope(record, Message::Hi, cluster, now))
-}
-
-/// Writes a hi on which versions of nodes without an agent ride, [`EXTERNALS`] at most: old daemons read only the record.
-/// Without the labels that show instances if it is to be short.
-pub fn encode_carrying<'a>(
-    record: &'a Record,
-    externals: impl IntoIterator<Item = &'a Record>,
-    is_short: bool,
-    cluster: &str,
-    now: WallSecond,
-) -> Vec<u8> {
-    let mut envelope = envelope(record, Message::Hi, cluster, now);
-    if !is_short {
-        show_instances(&mut envelope, record);
-    }
-    if let Some(lobby) = &mut envelope.lobby {
-        lobby.externals =
-            externals.into_iter().take(EXTERNALS).map(|record| self::envelope(record, Message::Hi, cluster, now)).collect();
-    }
-    written(&envelope)
 }
 
 fn written(envelope: &WireEnvelope<'_>) -> Vec<u8> {
@@ -381,16 +363,6 @@ fn incoming(mut wire: WireEnvelope<'_>, exchange: ExchangeId) -> Result<Incoming
     }
     let record = Record::from_parts(origin, name, stamp, stamp.version, phase, entries).ok_or(DecodePacketError::Bounds)?;
     Ok(Incoming { message, record: Arc::new(record), cluster, hash, dropped, externals })
-}
-
-/// Nobody's externals ride on an external.
-fn read_externals(wires: Vec<WireEnvelope<'_>>, exchange: ExchangeId, dropped: &mut usize) -> Vec<Arc<Record>> {
-    let given = wires.len();
-    let plain = |wire: &WireEnvelope<'_>| wire.lobby.as_ref().is_some_and(|lobby| lobby.externals.is_empty());
-    let read = wires.into_iter().take(EXTERNALS).filter(plain).filter_map(|wire| incoming(wire, exchange).ok());
-    let externals: Vec<_> = read.filter(|read| read.dropped == 0 && read.record.is_external()).map(|read| read.record).collect();
-    *dropped += given - externals.len();
-    externals
 }
 
 fn service_entries(services: Vec<WireService>, checks: Vec<WireCheck>, dropped: &mut usize) -> Vec<(Key, Value)> {
