@@ -49,7 +49,7 @@
 //!
 //! | feature | what it adds |
 //! |---|---|
-//! | `node` (default) | the node task, sources, storage, hooks, handlers, membership |
+//! | `node` (default) | the node task, sources, storage, services and their checks, hooks, handlers, membership |
 //! | `gossip` (default) | embedded gossip: no other server needed |
 //! | `nats`, `redis` | these brokers as exchanges |
 //! | `client` | `client`: the HTTP API of a running lobbyd; needs no other feature |

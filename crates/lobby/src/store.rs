@@ -5,9 +5,11 @@
 //! DATA_DIR/node.key    secret of the Ed25519 key whose hash is the node id, 64 hexadecimal digits, mode 0600
 //! DATA_DIR/catalog     the nodes we knew, see [`catalog`]
 //! DATA_DIR/state       generation and highest revision, rewritten at each start
+//! DATA_DIR/registry    what is registered here, a journal (`registry`)
+//! DATA_DIR/externals   nodes without an agent, a journal (`external`)
 //! ```
-//! Files are replaced by rename, so a crash leaves the old or the new one. A missing folder is made; a damaged file is
-//! an error that names it, because a silent new identity would leave a ghost of the old one in the fleet.
+//! All but the journals are replaced by rename, so a crash leaves the old or the new one. A missing folder is made; a
+//! damaged file is an error that names it, because a silent new identity would leave a ghost of the old one in the fleet.
 //! Not here: runtime labels (`source::labels`), which live in LABELS_PATH when that is writable; keys and peers of gossip,
 //! which it keeps in the same folder itself.
 

@@ -258,6 +258,15 @@ fn every_example_is_a_good_configuration() {
     assert!(n_examples >= 3);
 }
 
+#[test]
+fn the_examples_of_access_are_good_files() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples/access");
+    lobby_http::Access::read(Some(folder.join("tokens.toml")), None).unwrap_or_else(|err| panic!("{err}"));
+    // The certificates that it names are not there, so it is read and not used.
+    let path = folder.join("lobbyd.toml");
+    Raw::default().read_file(&path, &std::fs::read_to_string(&path).unwrap()).unwrap_or_else(|err| panic!("{err}"));
+}
+
 /// Set LOBBY_TEST_UPDATE=1 to write the file anew.
 #[test]
 fn the_reference_in_docs_is_this_table() {
@@ -276,8 +285,9 @@ fn reference() -> String {
          This page is made from the table in the code and compared with it by a test.\n\n\
          Every setting is an environment variable (`NAME`, or `LOBBY_NAME`, which wins), a flag (`--name`, in lower case \
          with dashes; `-name` works too) and a key of the TOML file named by `--config` or `LOBBY_CONFIG`. Flags win over \
-         the environment, the environment over the file. An empty value counts as not given. Unknown flags and keys are \
-         errors that name the nearest known one.\n\n\
+         the environment, the environment over the file. An empty value counts as not given. A flag for a BOOL alone means \
+         true; a value is joined to it, as in `--register=false`. Unknown flags and keys are errors that name the nearest \
+         known one.\n\n\
          `lobbyd --check-config` says what is wrong (exit status 64), `lobbyd --print-config` prints every value and where \
          it comes from, without secrets. `lobbyd --dev` starts a throw-away agent: temporary folder, free ports where none \
          is given, a name of its own.\n",

@@ -64,6 +64,14 @@ impl Follower {
 }
 
 #[test]
+fn the_examples_are_good_files() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples/services.d");
+    let definitions = load(&folder);
+    assert_eq!(summary(&definitions), pairs(&[("db.json", &["db", "db-metrics"]), ("web.toml", &["web-1"])]));
+    assert_eq!((definitions.unread.len(), definitions.refused), (0, 0));
+}
+
+#[test]
 fn load_reads_all_that_is_good() {
     let folder = tempfile::tempdir().unwrap();
     assert_eq!(load(&folder.path().join("none")), Definitions::default());
