@@ -50,7 +50,7 @@ pub use self::{
     keys::{KeyCount, KeyOutcome, Keys, NodeKeys, NodeName, Refusal},
     member::{Agent, Coord, EventInfo, GossipInfo, Info, Joined, Member, NotReached, Place},
     registration::{OwnCheck, OwnInstance, Status},
-    service::{Check, Evidence, Instance, Service, Weights, Why},
+    service::{Check, Evidence, Instance, Owner, Service, Weights, Why},
     watch::{Change, Watch},
 };
 

@@ -9,7 +9,7 @@ use reqwest::Url;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{Answer, Client, ClientError};
+use super::{Answer, Client, ClientError, NodeName};
 
 /// A service in short.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -107,26 +107,51 @@ pub struct Why {
     pub service: String,
     /// The instance.
     pub id: String,
-    /// The name of its node.
-    pub node: String,
     /// What is made of it: `passing`, `warning`, `draining`, `critical`, `maintenance` or `failed`.
     pub verdict: String,
-    /// The evidence.
-    pub reasons: Vec<Evidence>,
-    /// What this version does not know.
+    /// Whose it is, and how that node is.
+    pub owner: Owner,
+    /// Its checks and those of its node.
+    pub checks: Vec<Evidence>,
+    /// Labels made it.
+    pub from_label: bool,
+    /// Other nodes of the name of its node.
+    pub conflict: Vec<NodeName>,
+    /// Everything else that the daemon says.
     #[serde(flatten)]
     pub more: BTreeMap<String, Value>,
 }
 
-/// One piece of evidence.
+/// The node whose instance it is.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Owner {
+    /// Its name.
+    pub name: String,
+    /// `alive`, `suspect`, `restarting`, `unattended`, `stale` or `failed`.
+    pub state: String,
+    /// Milliseconds since it was heard of.
+    pub age_ms: u64,
+    /// Everything else that the daemon says.
+    #[serde(flatten)]
+    pub more: BTreeMap<String, Value>,
+}
+
+/// What one check says.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Evidence {
-    /// What it is about: the owner, a check, …
-    pub what: String,
-    /// What that says.
-    pub says: String,
-    /// What this version does not know.
+    /// Its id.
+    pub id: String,
+    /// How it finds out.
+    pub kind: String,
+    /// `passing`, `warning` or `critical`; of maintenance `maintenance`.
+    pub verdict: String,
+    /// What it said last, or the beginning of that.
+    pub output: String,
+    /// What its author says about it.
+    pub notes: String,
+    /// Everything else that the daemon says.
     #[serde(flatten)]
     pub more: BTreeMap<String, Value>,
 }

@@ -192,7 +192,11 @@ impl Known {
                 _ if !scan.still_shows(path) => old,
                 Ok(file) => Entry { good: Some(file), trouble: None },
                 Err(err) => {
-                    let kept = if old.good.is_some() { "what it said before stays" } else { "it is left out" };
+                    let kept = if old.good.is_some() {
+                        "what it said before stays"
+                    } else {
+                        "nothing of it is read; what an earlier run had of it stays"
+                    };
                     let trouble = format!("service file {name}: {err}; {kept}");
                     if old.trouble.as_ref() != Some(&trouble) {
                         news.push(trouble.clone());

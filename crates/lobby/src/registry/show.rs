@@ -28,7 +28,7 @@ pub(super) fn local(guard: &Guard, now: Moment) -> LocalCheck {
         status: check.status(),
         own_status: check.own_status(),
         is_flapping: check.is_flapping(),
-        output: check.output().clone(),
+        output: output(check),
         since: check.since(),
         critical_for: check.critical_for(now),
         deregister_at: check.deregister_at().filter(|_| definition.instance.is_some()),
@@ -55,6 +55,14 @@ pub(super) fn view(definition: &Definition, check: &Check) -> CheckView {
         interval,
         timeout: if interval.is_zero() { Duration::ZERO } else { spec.timeout() },
         notes: short(&definition.notes, limits::NOTES_BYTES),
-        output: short(check.output(), limits::OUTPUT_BYTES),
+        output: short(&output(check), limits::OUTPUT_BYTES),
+    }
+}
+
+/// What it said last; before it, that its status is held because it changed too often.
+fn output(check: &Check) -> Arc<str> {
+    match check.is_flapping() {
+        false => check.output().clone(),
+        true => format!("flapping: held at {}, {} by itself: {}", check.status(), check.own_status(), check.output()).into(),
     }
 }

@@ -67,7 +67,7 @@ async fn each_change_goes_to_its_route() {
 async fn services_are_read_though_fields_are_missing_or_new() {
     let (client, asked) = answering(|_, _| {
         let body =
-            r#"[{"id":"w","name":"web","verdict":"passing","reasons":[{"what":"a","new":1}],"checks":[{"id":"c"}],"new":{}},{}]"#;
+            r#"[{"id":"w","name":"web","verdict":"passing","owner":{"name":"a","new":1},"checks":[{"id":"c"}],"new":{}},{}]"#;
         ("200 OK".into(), body.into())
     });
     let instances = client.service("web", Some("tag=a")).await.unwrap().value;
@@ -77,7 +77,8 @@ async fn services_are_read_though_fields_are_missing_or_new() {
     assert_eq!(client.services(None).await.unwrap().value[0].name, "web");
     assert_eq!(asked.recv().unwrap(), "GET /v1/services");
     let why = client.why("web", Some("w")).await.unwrap().value;
-    assert_eq!((why[0].verdict.as_str(), &why[0].reasons[0].more["new"]), ("passing", &json!(1)));
+    assert_eq!((why[0].verdict.as_str(), &why[0].owner.more["new"]), ("passing", &json!(1)));
+    assert_eq!(why[0].checks[0].id, "c");
     assert_eq!(asked.recv().unwrap(), "GET /v1/why/web/w");
     client.nodes_where("status=critical", Some("_agent")).await.unwrap();
     assert_eq!(asked.recv().unwrap(), "GET /v1/nodes?where=status%3Dcritical&near=_agent");

@@ -35,6 +35,33 @@ async fn an_instance_goes_when_its_check_is_critical_for_too_long_and_stays_away
 }
 
 #[tokio::test]
+async fn what_changes_too_often_is_held_and_says_so_everywhere() {
+    let mut listener = Some(TcpListener::bind("127.0.0.1:0").await.unwrap());
+    let address = listener.as_ref().unwrap().local_addr().unwrap();
+    let kinds = vec![Kind::Tcp { address: address.to_string(), tls: None }];
+    let tcp = Draft { kinds, interval: Duration::from_millis(20), timeout: SECOND, ..Draft::default() };
+    let lobby = agent().await;
+    register(&lobby, registration("web-1", vec![check("tcp", None, tcp)])).await.unwrap();
+    let by_itself = |lobby: &Lobby| local(lobby, "tcp").own_status;
+    let mut views = lobby.registry().watch();
+    for _ in 0..4 {
+        views.wait_for(|view| view.checks[&id("tcp")].own_status == Status::Passing).await.unwrap();
+        drop(listener.take());
+        views.wait_for(|view| view.checks[&id("tcp")].own_status == Status::Critical).await.unwrap();
+        listener = Some(TcpListener::bind(address).await.unwrap());
+    }
+    views.wait_for(|view| view.checks[&id("tcp")].own_status == Status::Passing).await.unwrap();
+    assert_eq!(by_itself(&lobby), Status::Passing);
+    assert!(local(&lobby, "tcp").is_flapping);
+    assert_eq!(status(&lobby, "web-1"), Some(Status::Critical));
+    let told = lobby.reader().snapshot().local.record.check(&id("tcp")).unwrap();
+    for output in [&*local(&lobby, "tcp").output, &*told.output] {
+        assert!(output.starts_with("flapping: held at critical, "), "{output}");
+    }
+    drop(listener);
+}
+
+#[tokio::test]
 async fn a_run_decides_by_its_thresholds() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap().to_string();
