@@ -44,6 +44,7 @@ use crate::{
     who,
 };
 
+pub(crate) mod applied;
 mod lines;
 mod silent;
 

@@ -67,6 +67,12 @@ struct Route {
     handler: fn(MethodFilter) -> MethodRouter<App>,
 }
 
+const WAIT: &[(&str, &str)] = &[(
+    "wait",
+    "50ms to 1m: answers when the agents that answer have applied it, with an object of how many have (applied), how many were \
+     asked, and the names of those that did not answer (missing)",
+)];
+
 const WHERE: &[(&str, &str)] = &[("where", "a selector: only instances that it takes")];
 
 /// What most routes are, to be filled in.
@@ -122,7 +128,8 @@ static ROUTES: [Route; 11] = [
         path: "/v1/services/{name}/{id}/drain",
         verb: Verb::Put,
         summary: "An instance of this agent takes nothing new",
-        refusals: &[400, 404, 500, 503],
+        parameters: WAIT,
+        refusals: &[400, 404, 429, 500, 503],
         handler: |filter| on(filter, change::drain),
         ..PLAIN
     },
@@ -130,7 +137,8 @@ static ROUTES: [Route; 11] = [
         path: "/v1/services/{name}/{id}/drain",
         verb: Verb::Delete,
         summary: "An instance of this agent takes work again",
-        refusals: &[400, 404, 500, 503],
+        parameters: WAIT,
+        refusals: &[400, 404, 429, 500, 503],
         handler: |filter| on(filter, change::undrain),
         ..PLAIN
     },
@@ -148,7 +156,8 @@ static ROUTES: [Route; 11] = [
         verb: Verb::Put,
         who: Who::Operator,
         summary: "All of this node takes nothing new",
-        refusals: &[500, 503],
+        parameters: WAIT,
+        refusals: &[400, 429, 500, 503],
         handler: |filter| on(filter, change::drain_node),
         ..PLAIN
     },
@@ -157,7 +166,8 @@ static ROUTES: [Route; 11] = [
         verb: Verb::Delete,
         who: Who::Operator,
         summary: "This node takes work again",
-        refusals: &[500, 503],
+        parameters: WAIT,
+        refusals: &[400, 429, 500, 503],
         handler: |filter| on(filter, change::undrain_node),
         ..PLAIN
     },

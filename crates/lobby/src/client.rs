@@ -49,7 +49,7 @@ pub use self::{
     hold::Holding,
     keys::{KeyCount, KeyOutcome, Keys, NodeKeys, NodeName, Refusal},
     member::{Agent, Coord, EventInfo, GossipInfo, Info, Joined, Member, NotReached, Place},
-    registration::{OwnCheck, OwnInstance, Status},
+    registration::{Applied, OwnCheck, OwnInstance, Status},
     service::{Check, Evidence, Instance, Owner, Service, Weights, Why},
     watch::{Change, Watch},
 };

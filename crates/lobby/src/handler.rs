@@ -32,6 +32,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::run::{End, Job, Runner};
 
+mod applied;
 mod desk;
 mod inbox;
 mod script;

@@ -43,13 +43,14 @@ pub(crate) async fn run(cli: &Cli, out: Output) -> anyhow::Result<ExitCode> {
     let done = match &cli.command {
         // Ends as its program does.
         Command::Run(run) => return run::run(&client()?, run).await,
+        // Waited for, it succeeds only if all have applied it.
+        Command::Drain(drain) => return drain::run(&client()?, drain, out).await,
         Command::Services { selector } => services::run(&client()?, selector.as_deref(), out).await,
         Command::Service { name, selector } => service::run(&client()?, name, selector.as_deref(), out).await,
         Command::Register(register) => register::run(&client()?, register, out).await,
         Command::Deregister { id } => deregister::run(&client()?, id, out).await,
         Command::Check(report) => check::run(&client()?, report, out).await,
         Command::Maint(maint) => maint::run(&client()?, maint, out).await,
-        Command::Drain(drain) => drain::run(&client()?, drain, out).await,
         Command::Why { service, id } => why::run(&client()?, service, id.as_deref(), out).await,
         Command::Resolve { label } => resolve::run(&client()?, label, out).await,
         Command::Discovery => discovery::run(&client()?, out).await,

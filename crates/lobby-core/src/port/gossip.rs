@@ -3,7 +3,7 @@
 //! ```text
 //! HTTP, handlers, embedders ──GossipCommand (mpsc 64)──► gossip exchange
 //!                           ◄──EventLog (watch)─────────
-//!                           ◄──IncomingQuery (mpsc 64)── (one taker: the handlers)
+//!                           ◄──IncomingQuery (mpsc 64)── (one taker: the agent and its handlers)
 //! ```
 //! A full command queue makes the caller wait; a full query queue drops the query, which its asker sees as no answer.
 //! Not here: how any of it travels (`lobby-gossip`).

@@ -23,7 +23,7 @@ use rand::RngExt;
 use super::{
     Asked, Engine, Output,
     reply::{Large, Pending, Theirs},
-    user::{Count, PUSHED_FOR, RESERVED, UserTimer},
+    user::{Count, PUSHED_FOR, UserTimer, is_agents},
 };
 use crate::{
     allowance::Allowance,
@@ -137,7 +137,7 @@ impl Engine {
             return Err(GossipError::Stopping);
         }
         let NewQuery { event, timeout, ack, relays } = query;
-        self.check_post(&event)?;
+        self.check_query(&event)?;
         if !QUERY_TIME.contains(&timeout) {
             let why = format!("{} ms: 50 ms to 600 s are accepted", timeout.as_millis());
             return Err(GossipError::Invalid { field: "timeout", why });
@@ -180,7 +180,7 @@ impl Engine {
 
     /// A query came by datagram.
     pub(super) fn take_query(&mut self, post: Post, terms: Terms, raw: Bytes, now: Moment) {
-        let is_agents = post.event.name.starts_with(RESERVED);
+        let is_agents = is_agents(&post.event.name);
         let queries = &mut self.user.queries;
         let refusal = match queries.lamport.look(post.ltime, post.id) {
             // Our former process asked it.

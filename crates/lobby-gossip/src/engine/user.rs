@@ -19,6 +19,7 @@ use lobby_core::{
     port::gossip::{EventId, GossipError, NewEvent},
     stats::Stats,
     time::Moment,
+    wire::applied,
 };
 use rand::RngExt;
 
@@ -35,7 +36,7 @@ use crate::{
 mod tests;
 
 /// Names of posts between agents begin with this. People may not use them.
-pub(super) const RESERVED: &str = "_lobby:";
+const RESERVED: &str = "_lobby:";
 
 /// An event that old is not pushed any more: all copies are long out, and exchanges repair the rest.
 pub(super) const PUSHED_FOR: Duration = Duration::from_secs(10);
@@ -101,6 +102,12 @@ named! {
         /// Coordinates that moved ours.
         RoundTrips = "round_trips",
     }
+}
+
+/// Whether a query of this name is answered in here. All others are the shell's, that of agents whether a change is applied
+/// too: it waits for the catalog, and keeps to the bounds of people's.
+pub(super) fn is_agents(name: &str) -> bool {
+    name.starts_with(RESERVED) && name != applied::QUERY
 }
 
 /// A timer of these parts.
@@ -237,6 +244,11 @@ impl Engine {
 
     pub(super) fn arm_user(&mut self, now: Moment, after: Duration, timer: UserTimer) {
         self.timers.arm(now, after, Timer::User(timer));
+    }
+
+    /// What a query must be like that is asked from outside.
+    pub(super) fn check_query(&self, event: &NewEvent) -> Result<(), GossipError> {
+        if event.name == applied::QUERY { post::check(event) } else { self.check_post(event) }
     }
 
     /// What an event or query of people must be like.

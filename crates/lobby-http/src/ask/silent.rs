@@ -49,11 +49,14 @@ impl Silent {
         self.n_asked
     }
 
-    /// This node said something.
-    pub(super) fn heard(&mut self, id: NodeId) {
-        if let Some(ids) = &mut self.ids {
-            ids.remove(&id);
-        }
+    /// This node said something. Whether that was waited for.
+    pub(super) fn heard(&mut self, id: NodeId) -> bool {
+        self.ids.as_mut().is_some_and(|ids| ids.remove(&id))
+    }
+
+    /// Whether anybody is left who has said nothing.
+    pub(super) fn is_anybody(&self) -> bool {
+        self.ids.as_ref().is_some_and(|ids| !ids.is_empty())
     }
 
     /// Those who have said nothing to the end.

@@ -6,6 +6,7 @@
 use axum::{
     Extension,
     extract::{Request, State},
+    http::Uri,
     response::Response,
 };
 use lobby_core::{
@@ -20,6 +21,8 @@ use crate::{
     App, View,
     agent::{self, Own},
     answer,
+    ask::applied::Wait,
+    consul::Stop,
     error::{ApiError, shown},
     path::SegmentId,
     receive, registry,
@@ -28,6 +31,9 @@ use crate::{
 
 type Name = SegmentId<2>;
 type InstanceId = SegmentId<3>;
+
+/// What a change needs that may be waited for: the end of the listener, and what the request says.
+type Waits = (Stop, Uri);
 
 pub(super) async fn register(
     State(app): State<App>,
@@ -83,9 +89,10 @@ pub(super) async fn drain(
     SegmentId(name): Name,
     SegmentId(id): InstanceId,
     writer: Writer,
+    waits: Waits,
 ) -> Result<Response, ApiError> {
     find(&app, &view, &writer, &name, &id)?;
-    set_drain(&app, Target::Instance(id), true).await
+    set_drain(&app, Target::Instance(id), true, waits).await
 }
 
 pub(super) async fn undrain(
@@ -94,22 +101,27 @@ pub(super) async fn undrain(
     SegmentId(name): Name,
     SegmentId(id): InstanceId,
     writer: Writer,
+    waits: Waits,
 ) -> Result<Response, ApiError> {
     find(&app, &view, &writer, &name, &id)?;
-    set_drain(&app, Target::Instance(id), false).await
+    set_drain(&app, Target::Instance(id), false, waits).await
 }
 
-pub(super) async fn drain_node(State(app): State<App>) -> Result<Response, ApiError> {
-    set_drain(&app, Target::Node, true).await
+pub(super) async fn drain_node(State(app): State<App>, waits: Waits) -> Result<Response, ApiError> {
+    set_drain(&app, Target::Node, true, waits).await
 }
 
-pub(super) async fn undrain_node(State(app): State<App>) -> Result<Response, ApiError> {
-    set_drain(&app, Target::Node, false).await
+pub(super) async fn undrain_node(State(app): State<App>, waits: Waits) -> Result<Response, ApiError> {
+    set_drain(&app, Target::Node, false, waits).await
 }
 
-async fn set_drain(app: &App, target: Target, drain: bool) -> Result<Response, ApiError> {
+async fn set_drain(app: &App, target: Target, drain: bool, (stop, uri): Waits) -> Result<Response, ApiError> {
+    let wait = Wait::from_query(app, uri.query().unwrap_or_default())?;
     registry::ask(app, |answer| RegistryCommand::Drain(target, drain, answer)).await?;
-    Ok(answer::ok())
+    match wait {
+        Some(wait) => wait.answer(app, stop).await,
+        None => Ok(answer::ok()),
+    }
 }
 
 pub(super) async fn report(

@@ -108,6 +108,7 @@ const fn meaning(status: u16) -> &'static str {
         404 => "There is no such service, instance or check",
         409 => "A label makes the instance",
         413 => "The body is too large",
+        429 => "Too many queries are under way",
         500 => "The change could not be saved, or the check takes no reports",
         _ => "The agent is stopping",
     }

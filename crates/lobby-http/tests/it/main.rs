@@ -5,6 +5,7 @@ mod agent_health;
 mod agent_reads;
 mod agent_self;
 mod agent_writes;
+mod applied;
 mod ask;
 mod blocking;
 mod catalog;

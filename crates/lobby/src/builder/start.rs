@@ -189,7 +189,7 @@ impl Builder {
         for handler in self.memberships {
             tasks.spawn_sure("membership", membership::tell(handler, reader.clone(), stop.clone()));
         }
-        let mut desk = handler::Desk::new(*clock, stats.clone());
+        let mut desk = handler::Desk::new(reader.clone(), *clock, stats.clone());
         for handler in self.handlers {
             let queries = desk.open(&handler);
             tasks.spawn_sure("handler", handler.follow(context.clone(), queries, stop.clone()));

@@ -4,14 +4,14 @@
 //! docs/rest.md; durations of less than a second are taken as they are.
 //! Not here: a registration that lasts as long as a connection (`hold`).
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 pub use lobby_core::check::Status;
 use reqwest::Method;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::{Answer, Client, ClientError, TIMEOUT};
+use super::{Answer, Client, ClientError, FLEET_TIMEOUT, TIMEOUT};
 
 /// An instance that the daemon's own node offers, in Consul's words.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -42,6 +42,25 @@ pub struct OwnCheck {
     pub status: String,
     /// What it said last.
     pub output: String,
+}
+
+/// Who has applied a change that was waited for.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Applied {
+    /// How many agents have.
+    pub applied: u64,
+    /// How many were asked, the daemon itself too. Zero if it asks nobody, since it does not gossip or is not listed.
+    pub asked: u64,
+    /// The names of those that did not answer in time.
+    pub missing: Vec<String>,
+}
+
+impl Applied {
+    /// Whether everybody has, and somebody was asked.
+    pub const fn is_everywhere(&self) -> bool {
+        self.asked > 0 && self.applied == self.asked && self.missing.is_empty()
+    }
 }
 
 impl Client {
@@ -86,6 +105,32 @@ impl Client {
     /// See [`ClientError`].
     pub async fn drain_node(&self, on: bool) -> Result<(), ClientError> {
         self.send(drains(on), self.route(&["v1", "drain"]), Vec::new(), TIMEOUT).await.map(drop)
+    }
+
+    /// The same for an instance (its service and id), or all of the node, waiting so long (50 ms to a minute) until the agents
+    /// that answer have applied it. That some have not is no error but in what is returned.
+    ///
+    /// ```no_run
+    /// # async fn demo() -> Result<(), lobby::client::ClientError> {
+    /// # let client = lobby::client::Client::new("http://127.0.0.1:1313")?;
+    /// let applied = client.drain_and_wait(Some(("web", "web-1")), true, std::time::Duration::from_secs(5)).await?;
+    /// if !applied.is_everywhere() {
+    ///     println!("{} may still send requests", applied.missing.join(", "));
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// [`ClientError::Refused`] if the instance is not registered here (404), or too many queries are under way (429).
+    pub async fn drain_and_wait(&self, of: Option<(&str, &str)>, on: bool, wait: Duration) -> Result<Applied, ClientError> {
+        let mut url = match of {
+            Some((name, id)) => self.route(&["v1", "services", name, id, "drain"]),
+            None => self.route(&["v1", "drain"]),
+        };
+        url.query_pairs_mut().append_pair("wait", &format!("{}ms", wait.as_millis()));
+        let within = wait.saturating_add(FLEET_TIMEOUT);
+        Ok(self.send(drains(on), url.clone(), Vec::new(), within).await?.json(&url)?.value)
     }
 
     /// `PUT /v1/agent/check/update/:id`: reports to a check with a TTL.

@@ -1,4 +1,5 @@
-//! The one taker of queries: hands each to the handlers that want it, and takes the first answer.
+//! The one taker of queries: hands each to the handlers that want it, and takes the first answer. What agents ask each other
+//! (`applied`) no handler sees; it is answered without any.
 //!
 //! A query that nobody wants, or whose takers all fail, is dropped, which its asker sees as no answer. A handler whose
 //! queue is full does not get it; that is counted.
@@ -9,15 +10,19 @@ use std::sync::{Arc, Mutex, PoisonError, atomic::Ordering};
 use bytes::Bytes;
 use lobby_core::{
     id::NodeId,
-    port::gossip::{IncomingQuery, NewEvent},
+    port::{
+        CatalogReader,
+        gossip::{IncomingQuery, NewEvent},
+    },
     stats::AgentStats,
     time::Moment,
+    wire::applied::QUERY,
 };
 use lobby_exchange::clock::Clock;
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
-use super::{QUERIES, spec::Names};
+use super::{QUERIES, applied::Applied, spec::Names};
 
 /// A query on its way to one or more handlers.
 #[derive(Debug)]
@@ -45,13 +50,14 @@ impl Asked {
 /// Who wants which queries.
 pub(crate) struct Desk {
     takers: Vec<(Names, mpsc::Sender<Arc<Asked>>)>,
+    reader: CatalogReader,
     clock: Clock,
     stats: Arc<AgentStats>,
 }
 
 impl Desk {
-    pub(crate) const fn new(clock: Clock, stats: Arc<AgentStats>) -> Self {
-        Self { takers: Vec::new(), clock, stats }
+    pub(crate) const fn new(reader: CatalogReader, clock: Clock, stats: Arc<AgentStats>) -> Self {
+        Self { takers: Vec::new(), reader, clock, stats }
     }
 
     /// The queue of one more handler.
@@ -65,8 +71,18 @@ impl Desk {
 
     /// Hands out queries until `stop`.
     pub(crate) async fn serve(self, mut queries: mpsc::Receiver<IncomingQuery>, stop: CancellationToken) {
-        while let Some(Some(query)) = stop.run_until_cancelled(queries.recv()).await {
-            self.hand_out(query);
+        let mut applied = Applied::new(self.reader.clone(), self.clock, self.stats.clone());
+        loop {
+            let query = tokio::select! {
+                () = stop.cancelled() => break,
+                query = queries.recv() => query,
+                () = applied.wait() => continue,
+            };
+            match query {
+                Some(query) if query.event.name == QUERY => applied.take(query),
+                Some(query) => self.hand_out(query),
+                None => break,
+            }
         }
         // Gossip may end before we are told to.
         stop.cancelled().await;

@@ -19,6 +19,7 @@ use tokio::task::JoinSet;
 
 use super::*;
 
+mod applied;
 mod gossip;
 
 const NET: ExchangeId = ExchangeId(0);
@@ -78,7 +79,7 @@ impl Scene {
         let (queries, asked) = mpsc::channel(64);
         let stats = Arc::new(AgentStats::default());
         let slots = Arc::new(Semaphore::new(CONCURRENCY));
-        let desk = Some((Desk::new(clock, stats.clone()), asked));
+        let desk = Some((Desk::new(CatalogReader::new(seen.clone()), clock, stats.clone()), asked));
         let context = Context { reader: CatalogReader::new(seen), log: logged, clock, stats, slots };
         let (tasks, stop) = (JoinSet::new(), CancellationToken::new());
         let folder = tempfile::tempdir().unwrap();

@@ -141,9 +141,16 @@ pub(crate) struct Drain {
     /// It takes work again
     #[arg(long)]
     pub(crate) undo: bool,
-    /// Return when the daemon's own list shows it
-    #[arg(long)]
-    pub(crate) wait: bool,
+    /// Return when the agents that answer have applied it; fails unless all have within this time, 50ms to 1m
+    #[arg(
+        long,
+        value_name = "TIME",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "10s",
+        value_parser = time::option
+    )]
+    pub(crate) wait: Option<Duration>,
 }
 
 impl Word {

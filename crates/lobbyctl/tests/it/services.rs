@@ -134,34 +134,45 @@ fn changes_of_one_instance_or_of_the_node() {
 }
 
 #[test]
-fn draining_an_instance_can_wait_until_the_list_shows_it() {
-    let daemon = Canned::start({
-        let looks = std::sync::atomic::AtomicU32::new(0);
-        move |request, _| {
-            let list = |drain| {
-                format!(
-                    r#"[{{"id":"w","node_id":"01","drain":{drain}}},{{"id":"w","node_id":"02"}},{{"id":"x","node_id":"01"}}]"#
-                )
-            };
-            let body = match request.split(' ').nth(1).unwrap() {
-                "/v1/agent/service/w" => r#"{"ID":"w","Service":"web"}"#.to_owned(),
-                "/v1/agent/services" => r#"{"w":{"ID":"w","Service":"web"},"x":{"ID":"x","Service":"web"}}"#.to_owned(),
-                "/v1/health" => r#"{"ok":true,"id":"01"}"#.to_owned(),
-                "/v1/services/web" => list(looks.fetch_add(1, std::sync::atomic::Ordering::Relaxed) > 0),
-                _ => "OK".to_owned(),
-            };
-            ("200 OK".into(), body)
-        }
-    });
-    let output = run(daemon.address.port(), &["drain", "w", "--wait"]);
-    assert_eq!(
-        String::from_utf8(output.stdout.clone()).unwrap(),
-        "w takes nothing new, and the daemon's list shows it\n",
-        "{output:?}"
-    );
-    let asked = daemon.asked();
-    assert!(asked[1].starts_with("PUT /v1/services/web/w/drain HTTP"), "{asked:?}");
-    assert_eq!(asked.iter().filter(|request| request.starts_with("GET /v1/services/web HTTP")).count(), 2);
+fn draining_can_wait_until_all_have_applied_it() {
+    let all = r#"{"applied":31,"asked":31,"missing":[]}"#;
+    let some = r#"{"applied":29,"asked":31,"missing":["host-3","host-\u001b7"]}"#;
+    for (args, answer, code, want, request) in [
+        (&["drain", "w", "--wait"][..], all, 0, "applied by 31 of 31\n", "PUT /v1/services/web/w/drain?wait=10000ms HTTP"),
+        (
+            &["drain", "--wait=1.5s"],
+            some,
+            1,
+            "applied by 29 of 31; not by: host-3, host-\u{fffd}7\n",
+            "PUT /v1/drain?wait=1500ms HTTP",
+        ),
+        (&["drain", "--undo", "--wait"], all, 0, "applied by 31 of 31\n", "DELETE /v1/drain?wait=10000ms HTTP"),
+        (
+            &["drain", "--wait"],
+            r#"{"applied":0,"asked":0,"missing":[]}"#,
+            1,
+            "nobody was asked whether it is applied: the daemon does not gossip, or is not listed\n",
+            "PUT /v1/drain?wait=10000ms HTTP",
+        ),
+    ] {
+        let daemon = Canned::start(move |request, _| {
+            let own = request.starts_with("GET /v1/agent/service/w ");
+            ("200 OK".into(), if own { r#"{"ID":"w","Service":"web"}"# } else { answer }.into())
+        });
+        let output = run(daemon.address.port(), args);
+        assert_eq!((output.status.code(), String::from_utf8_lossy(&output.stdout).as_ref()), (Some(code), want), "{output:?}");
+        let asked = daemon.asked();
+        assert!(asked.last().unwrap().starts_with(request), "{asked:?}");
+        let output = run(daemon.address.port(), &[&["--json"], args].concat());
+        let json = |bytes: &[u8]| serde_json::from_slice::<serde_json::Value>(bytes).unwrap();
+        assert_eq!((output.status.code(), json(&output.stdout)), (Some(code), json(answer.as_bytes())), "{output:?}");
+    }
+    let daemon = Canned::with_body("OK");
+    let refused = run(daemon.address.port(), &["drain", "--wait=2h"]);
+    assert_eq!((refused.status.code(), daemon.asked().len()), (Some(64), 0), "{}", stderr(&refused));
+    // A daemon that does not know how to wait.
+    let output = run(daemon.address.port(), &["drain", "--wait"]);
+    assert_eq!(output.status.code(), Some(1), "{}", stderr(&output));
 }
 
 #[test]

@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
-use lobby_testkit::{daemon::Daemon, eventually, expect};
+use lobby_testkit::{daemon::Daemon, eventually, expect, process::Signal};
 use serde_json::{Value, json};
 
 use crate::{
     catalog::{Watch, all_pass, deregister, ids, now, passing, put, register, without_indexes},
     clients::Backend,
-    fleet::{SOON, all_list, daemon, gossiping, is_warm, node},
+    fleet::{SOON, all_list, ctl, daemon, gossiping, is_warm, node},
 };
 
 /// How much later than its TTL a check may turn on two busy cores; the benchmark measures how late it really is.
@@ -150,4 +150,36 @@ fn a_silent_program_is_out_of_passing_one_ttl_after_its_last_pass_on_every_agent
     let check = fleet[0].get("/v1/agent/checks").json()["service:web"].clone();
     assert_eq!(check["Status"], "critical", "{check}");
     assert_eq!(ids(&same_on_all(&fleet, "/v1/health/service/web")), ["web"], "critical, not deregistered");
+}
+
+#[test]
+fn a_drain_that_is_waited_for_tells_who_has_not_applied_it() {
+    let mut fleet = three();
+    register(&fleet[0], &json!({"Name": "web", "ID": "w", "Port": 80}));
+    all_pass(&fleet, "web", &["w"]);
+    let weights = |daemon: &Daemon| daemon.get("/v1/health/service/web").json()[0]["Service"]["Weights"].clone();
+    for (method, drained) in [("PUT", true), ("DELETE", false)] {
+        for path in ["/v1/services/web/w/drain?wait=20s", "/v1/drain?wait=20s"] {
+            let answer = fleet[0].request(method, path, &[], "").json();
+            assert_eq!(answer, json!({"applied": 3, "asked": 3, "missing": []}), "{method} {path}");
+            // One after the other is undone.
+            let is_drained = drained || path.starts_with("/v1/services");
+            let want = if is_drained { json!({"Passing": 0, "Warning": 0}) } else { json!({"Passing": 1, "Warning": 1}) };
+            for daemon in &fleet {
+                assert_eq!(weights(daemon), want, "{method} {path}: no need to wait any more");
+            }
+        }
+    }
+    assert_eq!(ctl(&fleet[0], &["drain", "w", "--wait=20s"]), (Some(0), "applied by 3 of 3\n".to_owned()));
+
+    fleet[2].process.signal(Signal::STOP);
+    let got = ctl(&fleet[0], &["drain", "w", "--undo", "--wait=1s"]);
+    assert_eq!(got, (Some(1), "applied by 2 of 3; not by: n2\n".to_owned()));
+    assert_eq!(weights(&fleet[1]), json!({"Passing": 1, "Warning": 1}));
+    fleet[2].process.signal(Signal::CONT);
+    eventually(SOON, || {
+        let got = ctl(&fleet[0], &["drain", "w", "--wait=1s"]);
+        expect(got == (Some(0), "applied by 3 of 3\n".to_owned()), got)
+    });
+    assert_eq!(weights(&fleet[2]), json!({"Passing": 0, "Warning": 0}));
 }

@@ -49,6 +49,11 @@ async fn each_change_goes_to_its_route() {
     check("PUT /v1/drain");
     client.drain_node(false).await.unwrap();
     check("DELETE /v1/drain");
+    let waited = Duration::from_millis(1500);
+    assert_eq!(client.drain_and_wait(Some(("web", "a/b")), true, waited).await.unwrap(), Applied::default());
+    check("PUT /v1/services/web/a%2Fb/drain?wait=1500ms");
+    client.drain_and_wait(None, false, waited).await.unwrap();
+    check("DELETE /v1/drain?wait=1500ms");
     client.report("service:w", Status::Warning, "slow \"x\"").await.unwrap();
     check(r#"PUT /v1/agent/check/update/service:w {"Output":"slow \"x\"","Status":"warning"}"#);
     client.maintain(Some("w"), true, "a&b").await.unwrap();

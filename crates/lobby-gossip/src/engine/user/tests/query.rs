@@ -295,6 +295,27 @@ fn queries_of_later_versions_take_no_room() {
     assert_eq!(fleet.outcome(0, number).expect("all have answered").done, [id(0), id(1)]);
 }
 
+/// Agents ask it, but the shell answers it, from the catalog.
+#[test]
+fn whether_a_change_is_applied_is_for_the_shell_to_answer() {
+    let mut fleet = Fleet::formed(2, &[]);
+    let ask = query(lobby_core::wire::applied::QUERY, 5 * SEC, true);
+    let (id, n_asked) = fleet.with(0, |engine, now| engine.ask_query(ask, now)).unwrap();
+    assert_eq!(n_asked, 2);
+    fleet.run(100 * MS);
+    assert_eq!((fleet.asked(0).len(), fleet.asked(1).len()), (1, 1));
+    answer_all(&mut fleet, id);
+    fleet.run(100 * MS);
+    assert!(fleet.is_over(0, id));
+    assert_eq!(answers(&fleet, 0, id), [0, 1]);
+    let event = lobby_core::port::gossip::NewEvent {
+        name: lobby_core::wire::applied::QUERY.to_owned(),
+        payload: Default::default(),
+        filter: Default::default(),
+    };
+    assert!(fleet.with(0, |engine, now| engine.fire(event, now)).is_err(), "it is no event");
+}
+
 #[test]
 fn bad_queries_are_refused_by_name() {
     let mut fleet = Fleet::new(1);
