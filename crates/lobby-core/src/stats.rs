@@ -1,4 +1,5 @@
-//! What an exchange counts: packets by direction, kind and verdict, and the depth of its queues.
+//! What an exchange counts (packets by direction, kind and verdict, the depth of its queues), what agent and
+//! registry count.
 //!
 //! Plain atomics, so that counting needs no lock and reading needs no message. The shells count, `/metrics` reads.
 //! Not here: the text form of metrics (`lobby-http::metrics`).
@@ -109,6 +110,42 @@ named! {
         /// What streams have read and the exchange has not taken yet.
         StreamEvents = "stream_events",
     }
+}
+
+/// What the registry has counted since the start, read all at once. What is registered, its view shows.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RegistryCounts {
+    /// Checks that were carried out.
+    pub runs: u64,
+    /// Those of them that began more than a second late.
+    pub late_runs: u64,
+    /// Instances that were taken away because they were critical for too long, or their process or connection had ended.
+    pub taken_away: u64,
+    /// Commands that were refused.
+    pub refused: u64,
+    /// Jobs that are under way or wait for another one.
+    pub jobs: u64,
+    /// What the journal counts; `None` without a data folder.
+    pub journal: Option<JournalCounts>,
+}
+
+/// What the journal of registrations has counted since the start, and how large it is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct JournalCounts {
+    /// Entries acknowledged.
+    pub appended: u64,
+    /// Entries refused, by a full journal or by the disk.
+    pub refused: u64,
+    /// Groups of entries made durable, each by one sync.
+    pub commits: u64,
+    /// Groups of entries that the disk refused.
+    pub commits_failed: u64,
+    /// Failed attempts to replace the file by a shorter one.
+    pub compactions_failed: u64,
+    /// Bytes of the file.
+    pub file_bytes: u64,
+    /// Bytes it would have with what still counts alone.
+    pub live_bytes: u64,
 }
 
 const N_KINDS: usize = PacketKind::ALL.len();

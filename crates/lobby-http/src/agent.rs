@@ -21,15 +21,15 @@ use lobby_core::{
     check::{aggregate::Shown, kind::Kind},
     expr::{Fields, Filter},
     instance::{Id, Instance},
-    port::registry::{LocalCheck, LocalView, Registration},
-    record::{Record, meta},
+    port::registry::{LocalCheck, LocalView, NewCheck, Registration},
+    record::Record,
     service,
 };
 
 pub(crate) use registration::read;
 pub(crate) use report::{body as report_body, report};
 
-use crate::{App, View, error::ApiError, query::Query, shape, writer::Writer};
+use crate::{App, View, catalog_api::node, error::ApiError, query::Query, shape, writer::Writer};
 
 mod checks;
 mod health;
@@ -38,12 +38,6 @@ mod own;
 mod registration;
 mod report;
 mod services;
-
-/// The version of Consul whose API we speak, for clients that compare it.
-pub(crate) const CONSUL_VERSION: &str = "1.22.0";
-
-/// What a data centre is called that has no name, as with Consul.
-const DATACENTER: &str = "dc1";
 
 pub(crate) fn routes() -> Router<App> {
     let writes = registration::routes().merge(report::routes()).merge(maintenance::routes());
@@ -100,8 +94,14 @@ impl Own {
         self.instance(id).map_or(Ok(()), |instance| writer.may_write(instance.service.as_str()))
     }
 
-    /// Refuses who may not put this instance where one of its id is now.
+    /// Refuses who may not put this instance where one of its id is now, and what only a connection can keep.
     pub(crate) fn may_replace(&self, writer: &Writer, new: &Registration) -> Result<(), ApiError> {
+        new.checks.iter().try_for_each(refuse_hold)?;
+        self.may_hold(writer, new)
+    }
+
+    /// Refuses who may not put this instance where one of its id is now.
+    pub(crate) fn may_hold(&self, writer: &Writer, new: &Registration) -> Result<(), ApiError> {
         writer.may_write(new.instance.service.as_str())?;
         self.may_write(writer, &new.instance.id)?;
         // Its checks may take the place of others.
@@ -143,6 +143,14 @@ impl Own {
     }
 }
 
+/// Refuses a check that is fine for as long as a connection is open.
+fn refuse_hold(check: &NewCheck) -> Result<(), ApiError> {
+    match check.spec.kind() {
+        Kind::Hold => Err(ApiError::HoldOnly(check.id.to_string())),
+        _ => Ok(()),
+    }
+}
+
 /// What a check says for its instance.
 fn shown(check: &LocalCheck) -> Shown {
     match check.spec.kind() {
@@ -153,7 +161,7 @@ fn shown(check: &LocalCheck) -> Shown {
 
 /// The data centre of the agent.
 fn datacenter(view: &View) -> &str {
-    view.snapshot.local.record.meta(meta::DATACENTER).filter(|name| !name.is_empty()).unwrap_or(DATACENTER)
+    node::datacenter(&view.snapshot)
 }
 
 /// The filter of a request over a kind of thing.

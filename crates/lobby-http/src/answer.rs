@@ -1,10 +1,11 @@
 //! What every answer has in common: the headers that tell how good the picture is, the counting, the JSON form.
 //!
 //! [`around`] is the outermost layer: it takes the [`View`] that the whole answer is made from, asks the doors, and
-//! adds `X-Lobby-Revision`, `X-Lobby-Warm` and `X-Lobby-Age`.
+//! adds `X-Lobby-Revision`, `X-Lobby-Warm` and `X-Lobby-Age`. Refusals of routes in Consul's form get the form of Consul's.
 //! Not here: the bodies of lists with their cache (`body`, `rest`), the doors' rules (`access`).
 
 use axum::{
+    body::Body,
     extract::{Request, State},
     http::{HeaderMap, HeaderName, HeaderValue, Method, Uri, header},
     middleware::Next,
@@ -16,7 +17,7 @@ use crate::{
     App, View, access,
     consul::Waited,
     counters::{Refusal, Route},
-    error::{ApiError, shown},
+    error::{ApiError, ErrorLine, shown},
 };
 
 /// The content type of JSON bodies, spelt as the old daemon spells it.
@@ -29,6 +30,9 @@ const REVISION: HeaderName = HeaderName::from_static("x-lobby-revision");
 const WARM: HeaderName = HeaderName::from_static("x-lobby-warm");
 const AGE: HeaderName = HeaderName::from_static("x-lobby-age");
 
+/// There are no ACLs: whatever none of them speaks of is allowed.
+const DEFAULT_POLICY: HeaderName = HeaderName::from_static("x-consul-default-acl-policy");
+
 /// Marks an answer whose body goes on after its head: the connection is busy until the body has ended.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Streamed;
@@ -39,6 +43,7 @@ pub(crate) async fn around(State(app): State<App>, mut request: Request, next: N
     let reads = matches!(*request.method(), Method::GET | Method::HEAD);
     let view = app.view();
     let described = view.described();
+    let is_consul = route.is_consul(request.uri().path());
     let mut response = match access::doors(&app, &view, route, &request) {
         Ok(()) => {
             let rights = access::rights(&app, &request);
@@ -53,10 +58,23 @@ pub(crate) async fn around(State(app): State<App>, mut request: Request, next: N
     let waited = response.extensions().get::<Waited>().is_some();
     let described = if reads && !waited { described } else { app.view().described() };
     described.write(response.headers_mut());
+    if is_consul {
+        response = as_consul(response);
+    }
     app.counters().answered(route, response.status().as_u16());
     if let Some(refusal) = response.extensions().get::<Refusal>() {
         app.counters().refused(*refusal);
     }
+    response
+}
+
+/// What all answers of routes in Consul's form have, and that no refusal of theirs ends in a line end.
+fn as_consul(mut response: Response) -> Response {
+    if let Some(ErrorLine(line)) = response.extensions_mut().remove() {
+        response.headers_mut().remove(header::CONTENT_LENGTH);
+        *response.body_mut() = Body::from(line);
+    }
+    response.headers_mut().insert(DEFAULT_POLICY, HeaderValue::from_static("allow"));
     response
 }
 
@@ -106,7 +124,7 @@ pub(crate) async fn not_found(uri: Uri) -> ApiError {
     ApiError::NotFound(shown(uri.path()))
 }
 
-/// The answer of a route that does not know the method.
-pub(crate) async fn wrong_method(method: Method) -> ApiError {
-    ApiError::WrongMethod(shown(method.as_str()))
+/// The answer of a route that does not know the method; to `OPTIONS` the header `Allow` is all there is to say.
+pub(crate) async fn wrong_method(method: Method) -> Result<(), ApiError> {
+    if method == Method::OPTIONS { Ok(()) } else { Err(ApiError::WrongMethod(shown(method.as_str()))) }
 }

@@ -17,7 +17,6 @@ use axum::{
     Router,
     extract::State,
     http::{HeaderMap, HeaderName, HeaderValue, Uri, header},
-    middleware,
     response::Response,
     routing::get,
 };
@@ -31,7 +30,7 @@ use lobby_core::{
 use crate::{
     App, View,
     body::Body,
-    consul::{self, Block, Refused, Stop},
+    consul::{self, Block, CONSISTENCY, Stop},
     coordinate,
     error::{ApiError, shown},
     query::{self, Query},
@@ -48,8 +47,6 @@ use list::{Distances, List};
 use node::Fleet;
 use param::{Asked, Params};
 
-const CONSISTENCY: HeaderName = HeaderName::from_static("x-consul-effective-consistency");
-const DEFAULT_POLICY: HeaderName = HeaderName::from_static("x-consul-default-acl-policy");
 const CACHE: HeaderName = HeaderName::from_static("x-cache");
 
 /// Above this many instances, checks and nodes a body is made on a thread of its own: about 2 ms of work.
@@ -114,25 +111,22 @@ pub(crate) fn routes() -> Router<App> {
     let mut router = Router::new();
     for &(path, kind) in PLAIN {
         let handler = async move |State(app): State<App>, stop: Stop, headers: HeaderMap, uri: Uri| {
-            read(app, stop, &headers, &uri, kind, String::new()).await.map_err(Refused)
+            read(app, stop, &headers, &uri, kind, String::new()).await
         };
         router = router.route(path, get(handler));
     }
     for &(path, kind, what) in NAMED {
         let handler = async move |State(app): State<App>, stop: Stop, headers: HeaderMap, uri: Uri| {
-            let name = rest(&uri, path).map_err(Refused)?;
+            let name = rest(&uri, path)?;
             if name.is_empty() {
-                return Err(Refused(ApiError::Missing(what)));
+                return Err(ApiError::Missing(what));
             }
-            read(app, stop, &headers, &uri, kind, name).await.map_err(Refused)
+            read(app, stop, &headers, &uri, kind, name).await
         };
         router = router.route(path, get(handler)).route(&format!("{path}/"), get(handler));
         router = router.route(&format!("{path}/{{*name}}"), get(handler));
     }
-    router.layer(middleware::map_response(async |mut response: Response| {
-        response.headers_mut().insert(DEFAULT_POLICY, HeaderValue::from_static("allow"));
-        response
-    }))
+    router
 }
 
 /// The rest of the path, decoded and otherwise as it is.

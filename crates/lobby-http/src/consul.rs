@@ -15,18 +15,18 @@ use std::{
 };
 
 use axum::{
-    body::Body,
     extract::FromRequestParts,
     http::{HeaderName, HeaderValue, header, request::Parts},
     response::{IntoResponse, Response},
 };
-use lobby_core::{duration, record::meta};
+use lobby_core::duration;
 use serde::Serialize;
 use serde_json::ser::{PrettyFormatter, Serializer};
 use tokio::sync::watch;
 
 use crate::{
     App, View,
+    catalog_api::node,
     error::{ApiError, shown},
     query::Query,
 };
@@ -40,6 +40,9 @@ const JITTER: u32 = 16;
 const INDEX: HeaderName = HeaderName::from_static("x-consul-index");
 const KNOWN_LEADER: HeaderName = HeaderName::from_static("x-consul-knownleader");
 const LAST_CONTACT: HeaderName = HeaderName::from_static("x-consul-lastcontact");
+
+/// How fresh an answer is, in Consul's words: stale, leader or consistent.
+pub(crate) const CONSISTENCY: HeaderName = HeaderName::from_static("x-consul-effective-consistency");
 
 /// Completes when the listener of the request ends. Of a request without a listener: never. Each connection has one,
 /// behind a count of its own, so that requests of many connections do not meet at one.
@@ -59,20 +62,8 @@ pub(crate) struct Block {
     wait: Duration,
 }
 
-/// A refusal as Consul gives it: without a line end.
-#[derive(Debug)]
-pub(crate) struct Refused(pub(crate) ApiError);
-
 /// One of the places for waiting requests.
 struct Place(App);
-
-impl IntoResponse for Refused {
-    fn into_response(self) -> Response {
-        let text = self.0.to_string();
-        let (parts, _) = self.0.into_response().into_parts();
-        Response::from_parts(parts, Body::from(text))
-    }
-}
 
 impl<S: Sync> FromRequestParts<S> for Stop {
     type Rejection = Infallible;
@@ -176,7 +167,7 @@ pub(crate) fn check_datacenter(query: &Query<'_>, view: &View) -> Result<(), Api
 
 /// Whether this is the name of our data centre.
 pub(crate) fn is_own_datacenter(view: &View, name: &str) -> bool {
-    name.eq_ignore_ascii_case(view.snapshot.local.record.meta(meta::DATACENTER).unwrap_or_default())
+    name.eq_ignore_ascii_case(node::datacenter(&view.snapshot))
 }
 
 /// A JSON answer as Consul gives it: without blanks, or with four of them for `?pretty`.
@@ -200,12 +191,20 @@ pub(crate) fn bytes(pretty: bool, value: &(impl Serialize + ?Sized)) -> Vec<u8> 
     bytes.expect("maps with text keys, lists, texts and finite numbers always serialise")
 }
 
-/// Adds the headers of an answer that can be blocked on. An index is never 0, which clients take as none.
-pub(crate) fn indexed(mut response: Response, index: u64) -> Response {
+/// Adds the headers that say that the answer is as good as that of a leader. Clients read both or neither.
+pub(crate) fn led(mut response: Response) -> Response {
     let headers = response.headers_mut();
-    headers.insert(INDEX, index.max(1).into());
     headers.insert(KNOWN_LEADER, HeaderValue::from_static("true"));
     headers.insert(LAST_CONTACT, HeaderValue::from_static("0"));
+    response
+}
+
+/// Adds the headers of an answer that can be blocked on. An index is never 0, which clients take as none.
+pub(crate) fn indexed(response: Response, index: u64) -> Response {
+    let mut response = led(response);
+    let headers = response.headers_mut();
+    headers.insert(INDEX, index.max(1).into());
+    headers.insert(CONSISTENCY, HeaderValue::from_static("leader"));
     response.extensions_mut().insert(Waited);
     response
 }

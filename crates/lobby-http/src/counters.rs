@@ -6,6 +6,8 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use lobby_core::named;
 
+use crate::not_available;
+
 named! {
     /// A class of routes.
     pub(crate) Route {
@@ -25,6 +27,8 @@ named! {
         Health = "health",
         /// `/metrics`.
         Metrics = "metrics",
+        /// `/v1/txn`, and what Consul has and we have not.
+        Consul = "consul",
         /// `/v1/members`, `/v1/agent/members`, `/v1/agent/info`.
         Members = "members",
         /// `/v1/catalog/…`.
@@ -149,7 +153,19 @@ impl Route {
             "/v1/services" | "/v1/drain" | "/v1/hold" | "/v1/openapi.json" => Self::Services,
             _ if path.starts_with("/v1/services/") => Self::Services,
             _ if path.starts_with("/v1/status/") => Self::Agent,
+            "/v1/txn" => Self::Consul,
+            _ if not_available::is_below(path) => Self::Consul,
             _ => path.strip_prefix("/v1/agent/").map_or(Self::Other, Self::of_agent),
+        }
+    }
+
+    /// Whether the path, which is of this class, has answers in Consul's form.
+    pub(crate) fn is_consul(self, path: &str) -> bool {
+        match self {
+            Self::Catalog | Self::HealthLists | Self::Coordinate | Self::Event => true,
+            Self::Agent | Self::Operator | Self::Consul => true,
+            Self::Members => path == "/v1/agent/members",
+            _ => false,
         }
     }
 

@@ -15,7 +15,7 @@ use lobby_core::{
     wire::definition::DefinitionError,
 };
 
-use crate::{answer, counters::Refusal, external, query::ParseQueryError, registry};
+use crate::{answer, counters::Refusal, external, query::ParseQueryError, registry, txn::MOST_OPS};
 
 /// Most characters of a foreign value that a message repeats.
 const SHOWN: usize = 128;
@@ -53,6 +53,15 @@ pub(crate) enum ApiError {
     /// The body is not text, but should be this.
     #[error("body: not UTF-8; expected {0}")]
     NotText(&'static str),
+    /// A transaction is no list, or an operation is none.
+    #[error("Failed to parse body: {0}")]
+    Transaction(String),
+    /// A transaction has more operations than it may have.
+    #[error("Transaction contains too many operations ({0} > {MOST_OPS})")]
+    TooManyOps(usize),
+    /// Only a connection holds an instance.
+    #[error("check {0:?}: Hold is accepted by POST /v1/hold only, whose connection is what holds")]
+    HoldOnly(String),
     /// The body is larger than it may be.
     #[error("body: too large; at most {0} bytes are accepted")]
     BodyTooLarge(usize),
@@ -166,6 +175,10 @@ pub(crate) enum ApiError {
     WrongMethod(String),
 }
 
+/// The text of a refusal beside its answer, for whoever writes it in another form (`answer::around`).
+#[derive(Clone, Debug)]
+pub(crate) struct ErrorLine(pub(crate) String);
+
 /// A foreign value, cut to what a message repeats.
 pub(crate) fn shown(value: &str) -> String {
     value.chars().take(SHOWN).collect()
@@ -177,7 +190,8 @@ impl ApiError {
             Self::Query(_) | Self::Label { .. } | Self::NotText(_) | Self::BodyBroken | Self::BadHost => StatusCode::BAD_REQUEST,
             Self::Missing(_) => StatusCode::BAD_REQUEST,
             Self::Path(_) | Self::PathControl(_) | Self::Field { .. } | Self::Parameter { .. } => StatusCode::BAD_REQUEST,
-            Self::BodyTooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::Transaction(_) | Self::HoldOnly(_) => StatusCode::BAD_REQUEST,
+            Self::BodyTooLarge(_) | Self::TooManyOps(_) => StatusCode::PAYLOAD_TOO_LARGE,
             Self::BodyTimeout => StatusCode::REQUEST_TIMEOUT,
             Self::Command(CommandError::TooManyLabels) => StatusCode::BAD_REQUEST,
             Self::Command(CommandError::NotSaved(_) | CommandError::NotReloaded(_)) => StatusCode::INTERNAL_SERVER_ERROR,
@@ -256,13 +270,14 @@ const fn gossip_status(err: &GossipError) -> StatusCode {
 
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
-        let mut text = self.to_string();
+        let line = ErrorLine(self.to_string());
         let content_type = match self {
             Self::AccessDenied => answer::JSON,
             _ => answer::TEXT,
         };
-        text.push('\n');
+        let text = format!("{}\n", line.0);
         let mut response = (self.status(), [(header::CONTENT_TYPE, content_type)], text).into_response();
+        response.extensions_mut().insert(line);
         let headers = response.headers_mut();
         if self.is_passing() {
             headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));

@@ -17,12 +17,10 @@ use std::{
 };
 
 use axum::{
-    Router,
     body::Body,
     extract::State,
     http::{HeaderMap, HeaderName, HeaderValue, Uri, header},
     response::{IntoResponse, Response},
-    routing::get,
 };
 use bytes::Bytes;
 
@@ -54,10 +52,6 @@ const BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");
 /// A line that means nothing, so that whoever comes back and has missed nothing sees that it is heard.
 const NOTHING: &[u8] = b":\n\n";
 
-pub(crate) fn routes() -> Router<App> {
-    Router::new().route("/v1/events", get(events))
-}
-
 /// One of the places for streams.
 struct Place(App);
 
@@ -75,7 +69,7 @@ impl Drop for Place {
     }
 }
 
-async fn events(State(app): State<App>, stop: Stop, headers: HeaderMap, uri: Uri) -> Result<Response, ApiError> {
+pub(crate) async fn events(State(app): State<App>, stop: Stop, headers: HeaderMap, uri: Uri) -> Result<Response, ApiError> {
     let query = query::parse(uri.query().unwrap_or_default())?;
     query.only(PARAMETERS)?;
     let filter = Filter::from_query(&query)?;

@@ -101,7 +101,7 @@ pub(crate) fn record<'a>(view: &'a View, name: &Name) -> Option<&'a Record> {
 }
 
 /// A body may name the data centre too.
-fn check_datacenter(view: &View, given: Option<&str>) -> Result<(), ApiError> {
+pub(crate) fn check_datacenter(view: &View, given: Option<&str>) -> Result<(), ApiError> {
     match given {
         Some(other) if !other.is_empty() && !consul::is_own_datacenter(view, other) => {
             Err(ApiError::OtherDatacenter(shown(other)))
@@ -149,7 +149,11 @@ fn changes(registration: CatalogRegistration, old: Option<&Record>, writer: &Wri
 }
 
 /// Refuses who may not write checks of this instance, or of the node.
-fn may_write_check(old: &Record, writer: &Writer, instance: Option<&lobby_core::instance::Id>) -> Result<(), ApiError> {
+pub(crate) fn may_write_check(
+    old: &Record,
+    writer: &Writer,
+    instance: Option<&lobby_core::instance::Id>,
+) -> Result<(), ApiError> {
     match instance.and_then(|id| old.instance(id)) {
         Some(instance) => writer.may_write(instance.service.as_str()),
         None => writer.may_write_node(),

@@ -3,14 +3,14 @@
 //! ```text
 //! POST /v1/hold    200 once it is registered; then a line end at once and every ten seconds, until either side ends
 //! ```
-//! The body of the answer holds the registration; hyper drops it with the connection. It is not kept over a restart.
+//! A check that says so stands among those of the instance. The body of the answer holds the registration; hyper drops it with the connection. It is not kept over a restart.
 //! Not here: what a registration is (`wire::definition`), how it ends (the registry).
 
 use std::{
     convert::Infallible,
     future::Future,
     pin::Pin,
-    task::{Context, Poll},
+    task::{self, Poll},
     time::Duration,
 };
 
@@ -24,10 +24,12 @@ use axum::{
 use bytes::Bytes;
 use hyper::body::Frame;
 use lobby_core::{
-    check::spec::ShortIntervals,
-    port::registry::{Held, RegistryCommand},
-    wire::definition,
+    check::{kind::Kind, spec::ShortIntervals},
+    instance::Instance,
+    port::registry::{Held, NewCheck, RegistryCommand},
+    wire::definition::{self, Context, DefinitionError},
 };
+use serde_json::json;
 use tokio::time::{Interval, MissedTickBehavior, interval};
 
 use crate::{
@@ -58,8 +60,11 @@ pub(crate) async fn hold(
     request: Request,
 ) -> Result<Response, ApiError> {
     let (body, context) = agent::read(&app, &writer, request, ShortIntervals::Allow).await?;
-    let registration = Box::new(definition::registration(&body, &context)?);
-    Own::new(&app, &view).may_replace(&writer, &registration)?;
+    let mut registration = Box::new(definition::registration(&body, &context)?);
+    if registration.checks.iter().all(|check| *check.spec.kind() != Kind::Hold) {
+        registration.checks.push(held(&registration.instance, &context)?);
+    }
+    Own::new(&app, &view).may_hold(&writer, &registration)?;
     let held = registry::ask(&app, |answer| RegistryCommand::Hold(registration, answer)).await?;
     let mut heartbeat = interval(HEARTBEAT);
     // After a stall one sign of life is as good as many.
@@ -71,11 +76,23 @@ pub(crate) async fn hold(
     Ok(response)
 }
 
+/// The check that says that the connection is open.
+fn held(instance: &Instance, context: &Context) -> Result<NewCheck, DefinitionError> {
+    let (id, service) = (instance.id.as_str(), instance.service.as_str());
+    let check = json!({
+        "CheckID": format!("hold:{id}"),
+        "Name": format!("Service '{service}' held"),
+        "ServiceID": id,
+        "Hold": true,
+    });
+    definition::check(&check, context)
+}
+
 impl HttpBody for Holding {
     type Data = Bytes;
     type Error = Infallible;
 
-    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut task::Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
         if self.held.is_none() || self.stopped.as_mut().poll(cx).is_ready() {
             self.held = None;
             return Poll::Ready(None);

@@ -15,11 +15,10 @@ use std::{
 };
 
 use axum::{
-    Extension, Router,
+    Extension,
     extract::State,
     http::{HeaderMap, Uri},
     response::Response,
-    routing::get,
 };
 use lobby_core::{
     catalog::{InstanceView, ServiceView, Snapshot, subject::InstanceSubject},
@@ -42,10 +41,6 @@ const PARAMETERS: &[&str] = &["service", "tag", "passing", "where"];
 /// Above this many instances a body is made on a thread of its own: about 2 ms of work.
 const ASIDE: usize = 1000;
 
-pub(crate) fn routes() -> Router<App> {
-    Router::new().route("/v1/http_sd", get(targets))
-}
-
 /// Which instances are wanted.
 #[derive(Debug)]
 struct Wanted {
@@ -63,7 +58,7 @@ struct Group {
     labels: BTreeMap<String, String>,
 }
 
-async fn targets(
+pub(crate) async fn targets(
     State(app): State<App>,
     Extension(view): Extension<View>,
     uri: Uri,

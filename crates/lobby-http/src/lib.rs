@@ -6,6 +6,7 @@
 //!                                                              │       operator
 //!                                                              │       registry: agent │ services │ hold
 //!                                                              │       Consul's reads: catalog_api (shape, filter, watch)
+//!                                                              │       Consul's writes of nodes without an agent: external │ txn
 //!                                                              │       services: events │ why │ http_sd
 //!                                                              └── View: one snapshot and one reading of the clock
 //! ```
@@ -69,6 +70,7 @@ mod serve;
 mod services;
 mod shape;
 mod status;
+mod txn;
 mod watch;
 mod who;
 mod why;
@@ -213,11 +215,10 @@ pub fn router(app: App) -> Router {
     let mut guarded = Router::new().merge(metrics::routes());
     let mut router = Router::new().merge(health::routes());
     if !app.config().disable_api {
-        guarded = guarded.merge(rest::routes()).merge(prometheus::routes()).merge(nodes::routes());
+        guarded = guarded.merge(rest::routes()).merge(prometheus::routes());
         guarded = guarded.merge(members::routes()).merge(keys::routes()).merge(event::routes()).merge(coordinate::routes());
         guarded = guarded.merge(agent::routes()).merge(status::routes()).merge(not_available::routes()).merge(external::routes());
-        guarded = guarded.merge(catalog_api::routes()).merge(events::routes()).merge(why::routes()).merge(http_sd::routes());
-        guarded = guarded.merge(services::routes(services::Who::Anybody));
+        guarded = guarded.merge(catalog_api::routes()).merge(txn::routes()).merge(services::routes(services::Who::Anybody));
         let gate = middleware::from_fn(access::operator);
         let verbs = operator::routes().merge(keys::verbs()).merge(event::verbs()).merge(ask::routes());
         let verbs = verbs.merge(agent::verbs()).merge(services::routes(services::Who::Operator));

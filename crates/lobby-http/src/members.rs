@@ -28,7 +28,13 @@ use lobby_core::{
 };
 use serde::{Serialize, Serializer};
 
-use crate::{App, View, agent::CONSUL_VERSION, answer, consul, error::ApiError, health, leader, scope, who};
+use crate::{
+    App, View, answer,
+    catalog_api::node::{self, CONSUL_VERSION},
+    consul,
+    error::ApiError,
+    health, leader, scope, who,
+};
 
 pub(crate) fn routes() -> Router<App> {
     Router::new()
@@ -157,28 +163,29 @@ pub(crate) async fn own(app: &App, view: &View) -> Result<(impl Serialize + use<
 /// The answering agent where there is no gossip.
 fn alone(view: &View) -> ConsulMember {
     let node = &view.snapshot.local;
-    let ip = leader::address(node).unwrap_or(Ipv4Addr::LOCALHOST.into());
     let id = node.record.origin.node_id().map(|id| id.to_string()).unwrap_or_default();
-    shape(Some(node), id, SocketAddr::new(ip, LAN_PORT), "alive")
+    shape(view, Some(node), id, SocketAddr::new(Ipv4Addr::LOCALHOST.into(), LAN_PORT), "alive")
 }
 
 fn consul_member(view: &View, member: &Member) -> ConsulMember {
-    shape(who::node(&view.snapshot, member.id), member.id.to_string(), member.addr, member.state)
+    shape(view, who::node(&view.snapshot, member.id), member.id.to_string(), member.addr, member.state)
 }
 
-fn shape(node: Option<&Node>, id: String, addr: SocketAddr, state: &str) -> ConsulMember {
+/// `addr` is where it is where its record tells no address: what stands for a leader is among these by its address.
+fn shape(view: &View, node: Option<&Node>, id: String, addr: SocketAddr, state: &str) -> ConsulMember {
     let record = node.map(|node| &*node.record);
     let name = record.map_or_else(|| id.clone(), |record| record.name.as_str().to_owned());
     // What Consul's tools take for the tags of a server.
     let fixed = [("role", "consul"), ("port", "8300"), ("vsn", "2"), ("vsn_min", "2"), ("vsn_max", "3")];
     let mut tags: BTreeMap<_, _> = fixed.into_iter().map(|(key, value)| (key, value.to_owned())).collect();
     tags.insert("id", id);
-    tags.extend(record.and_then(|record| record.meta(meta::DATACENTER)).map(|dc| ("dc", dc.to_owned())));
+    let datacenter = record.and_then(|record| record.meta(meta::DATACENTER)).filter(|name| !name.is_empty());
+    tags.insert("dc", datacenter.unwrap_or_else(|| node::datacenter(&view.snapshot)).to_owned());
     let build = record.and_then(|record| record.meta(meta::VERSION));
     tags.extend(build.map(|version| ("build", format!("{CONSUL_VERSION}:lobbyd-{version}"))));
     ConsulMember {
         name,
-        addr: addr.ip().to_string(),
+        addr: node.and_then(leader::address).unwrap_or(addr.ip()).to_string(),
         port: addr.port(),
         tags,
         status: consul_status(state),

@@ -24,6 +24,7 @@ use lobby_core::{
 use crate::{App, View, health};
 
 mod process;
+mod registry;
 mod text;
 
 use text::{Kind::Counter, Kind::Gauge, Text};
@@ -41,6 +42,7 @@ pub(crate) async fn metrics(State(app): State<App>, Extension(view): Extension<V
     agent(&mut text, &app.state.handles.agent);
     text.family("lobby_user_events_total", Counter, "User events for this node that were taken in.")
         .value(app.state.handles.gossip.events().n_seen);
+    registry::write(&mut text, &app.state.handles.registry);
     http(&mut text, &app);
     process::write(&mut text);
     let content_type = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");

@@ -8,17 +8,17 @@
 //! The tag holds the second and a hash of all but the ages: much of what is shown here changes without a revision.
 
 use std::{
-    collections::HashMap,
+    borrow::Cow,
+    collections::{BTreeSet, HashMap},
     hash::{DefaultHasher, Hash, Hasher},
     time::Duration,
 };
 
 use axum::{
-    Extension, Router,
+    Extension,
     extract::State,
     http::{HeaderMap, Uri},
     response::Response,
-    routing::get,
 };
 use lobby_core::{
     catalog::{Node, Presence, Snapshot, subject::NodeSubject},
@@ -26,6 +26,7 @@ use lobby_core::{
     name::Name,
     record::meta,
     selector::Selector,
+    service,
 };
 use serde::Serialize;
 
@@ -40,10 +41,6 @@ use crate::{
 /// Above this many nodes the body is made on a thread of its own: about 2 ms of work.
 const ASIDE: usize = 1000;
 
-pub(crate) fn routes() -> Router<App> {
-    Router::new().route("/v1/nodes", get(nodes))
-}
-
 #[derive(Hash, Serialize)]
 struct NodeBody<'a> {
     id: Option<String>,
@@ -54,7 +51,7 @@ struct NodeBody<'a> {
     version: u64,
     exchanges: Vec<PresenceBody<'a>>,
     age_ms: Millis<u64>,
-    labels: Vec<&'a str>,
+    labels: BTreeSet<Cow<'a, str>>,
     own: bool,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     external: bool,
@@ -83,7 +80,7 @@ struct PresenceBody<'a> {
     state: &'static str,
 }
 
-async fn nodes(
+pub(crate) async fn nodes(
     State(app): State<App>,
     Extension(view): Extension<View>,
     uri: Uri,
@@ -138,7 +135,7 @@ fn node_body<'a>(view: &'a View, node: &'a Node, conflict: bool, distances: Opti
         version: record.stamp.version.0,
         exchanges: node.presences.iter().filter_map(|presence| presence_body(&view.snapshot, presence)).collect(),
         age_ms: Millis(u64::try_from(node.age(view.now).as_millis()).unwrap_or(u64::MAX)),
-        labels: record.labels().map(|label| label.as_str()).collect(),
+        labels: labels(view, node),
         own: node.own,
         external: node.external,
         conflict,
@@ -146,6 +143,16 @@ fn node_body<'a>(view: &'a View, node: &'a Node, conflict: bool, distances: Opti
         datacenter: record.meta(meta::DATACENTER),
         distance_ms: distances.map(|distances| Millis(distance(distances, node).map(members::millis))),
     }
+}
+
+/// Its own labels, and the form that its registered instances have among them, as lists show them.
+fn labels<'a>(view: &'a View, node: &'a Node) -> BTreeSet<Cow<'a, str>> {
+    let offers = view.snapshot.offers.get(&node.record.origin);
+    let instances = offers.into_iter().flat_map(|offers| offers.instances.values()).map(|stamped| &*stamped.value);
+    // What labels make has its labels in the record.
+    let registered = instances.filter(|instance| !instance.from_label);
+    let shown = registered.flat_map(|view| service::labels(&view.instance)).map(|label| Cow::Owned(label.as_str().to_owned()));
+    shown.chain(node.record.labels().map(|label| Cow::Borrowed(label.as_str()))).collect()
 }
 
 fn presence_body<'a>(snapshot: &'a Snapshot, presence: &Presence) -> Option<PresenceBody<'a>> {

@@ -1,7 +1,7 @@
 //! What Consul has and this version does not: a clear word instead of a route that is unknown.
 //!
 //! ```text
-//! /v1/kv…  /v1/session…  /v1/query…  /v1/txn     501    come later
+//! /v1/kv…  /v1/session…  /v1/query…              501    come later
 //! /v1/acl…                                       401    as Consul answers while ACLs are off
 //! /v1/agent/token…                               401
 //! /v1/agent/connect…                             500    as Consul answers without its mesh
@@ -17,12 +17,8 @@ use axum::{
 use crate::{App, error::ApiError};
 
 /// What comes later: the route, whether it has more below it, and what it is.
-const LATER: [(&str, &str); 4] = [
-    ("/v1/kv", "the key/value store"),
-    ("/v1/session", "sessions"),
-    ("/v1/query", "prepared queries"),
-    ("/v1/txn", "transactions"),
-];
+const LATER: [(&str, &str); 3] =
+    [("/v1/kv", "the key/value store"), ("/v1/session", "sessions"), ("/v1/query", "prepared queries")];
 
 /// What Consul's servers have and no agent here.
 const NEVER: [(&str, &str); 12] = [
@@ -40,6 +36,9 @@ const NEVER: [(&str, &str); 12] = [
     ("/v1/internal", "routes of Consul's web interface"),
 ];
 
+/// Consul's tokens and policies.
+const ACL: &str = "/v1/acl";
+
 pub(crate) fn routes() -> Router<App> {
     let mut router = Router::new();
     for (path, what) in LATER {
@@ -48,9 +47,16 @@ pub(crate) fn routes() -> Router<App> {
     for (path, what) in NEVER {
         router = below(router, path, any(async move || ApiError::Never(what)));
     }
-    router = below(router, "/v1/acl", any(async || ApiError::AclDisabled));
+    router = below(router, ACL, any(async || ApiError::AclDisabled));
     router = below(router, "/v1/agent/token", any(async || ApiError::AclDisabled));
     below(router, "/v1/agent/connect", any(async || ApiError::NoMesh))
+}
+
+/// Whether the path is one of these or below one; those of the agent have a class of their own.
+pub(crate) fn is_below(path: &str) -> bool {
+    let known = LATER.iter().chain(&NEVER).map(|(known, _)| *known).chain([ACL]);
+    let mut rests = known.filter_map(|known| path.strip_prefix(known));
+    rests.any(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
 /// A path and all that is below it.

@@ -1,19 +1,20 @@
-//! Our own REST for services: small and regular. One table says which routes there are, to the router and to the description.
+//! Our own REST for nodes and services: small and regular. One table says which routes there are, to the router and to the description.
 //!
 //! ```text
 //! ROUTES ─► router                      services/list       what is offered, by whom, and how it is
 //!        └► GET /v1/openapi.json        services/change     registering, reports, draining
 //!                                       hold                registered while the connection is open
+//!                                       nodes, events, why, http_sd    each of them one level up
 //! ```
 //! Ids in a path are one segment: a slash inside of one is written `%2F`. Changes answer `OK`, errors are a line of text.
-//! Not here: Consul's routes for the same (`agent`), what is done with it (the registry).
+//! Not here: Consul's routes for the same (`agent`), the routes of old and of gossip, what is done with it (the registry).
 
 use axum::{
     Router,
     routing::{MethodFilter, MethodRouter, on},
 };
 
-use crate::{App, hold};
+use crate::{App, events, hold, http_sd, nodes, why};
 
 mod change;
 mod list;
@@ -47,6 +48,8 @@ enum Answer {
     List(&'static str),
     /// A line end now and then, for as long as it lasts.
     Stream,
+    /// Server-sent events.
+    Events,
     /// The description itself.
     Description,
 }
@@ -88,7 +91,7 @@ const PLAIN: Route = Route {
     handler: |filter| on(filter, openapi::description),
 };
 
-static ROUTES: [Route; 11] = [
+static ROUTES: [Route; 16] = [
     Route {
         path: "/v1/services",
         summary: "All services: how many instances each has, and how they are",
@@ -179,6 +182,63 @@ static ROUTES: [Route; 11] = [
         answer: Answer::Stream,
         refusals: &[400, 409, 413, 500, 503],
         handler: |filter| on(filter, hold::hold),
+        ..PLAIN
+    },
+    Route {
+        path: "/v1/nodes",
+        summary: "Every node as this agent knows it, failed ones too",
+        parameters: &[
+            ("where", "a selector: only nodes that it takes"),
+            ("near", "a node, by name or id, or _agent: the nearest to it come first, each with its distance"),
+        ],
+        answer: Answer::List("Node"),
+        refusals: &[400, 404, 409],
+        handler: |filter| on(filter, nodes::nodes),
+        ..PLAIN
+    },
+    Route {
+        path: "/v1/events",
+        summary: "Changes of nodes and services as they happen: server-sent events",
+        parameters: &[
+            ("kind", "member, service, or the name of an event; may be repeated"),
+            ("service", "only instances of this service; may be repeated"),
+            ("label", "only what carries this label, or one that goes on after it with a colon; may be repeated"),
+            ("where", "a selector: only what it takes"),
+            ("last_event_id", "the id of the event that the client saw last, as the header Last-Event-ID"),
+        ],
+        answer: Answer::Events,
+        refusals: &[400, 429],
+        handler: |filter| on(filter, events::events),
+        ..PLAIN
+    },
+    Route {
+        path: "/v1/why/{name}",
+        summary: "Why the instances of a service are shown as they are",
+        answer: Answer::List("Why"),
+        refusals: &[400, 404],
+        handler: |filter| on(filter, why::why),
+        ..PLAIN
+    },
+    Route {
+        path: "/v1/why/{name}/{id}",
+        summary: "Why the instances of this id are shown as they are: one for each node that has it",
+        answer: Answer::List("Why"),
+        refusals: &[400, 404],
+        handler: |filter| on(filter, why::why),
+        ..PLAIN
+    },
+    Route {
+        path: "/v1/http_sd",
+        summary: "The instances of services as targets for Prometheus",
+        parameters: &[
+            ("service", "only instances of this service; may be repeated"),
+            ("tag", "only instances with this tag; may be repeated"),
+            ("passing", "only instances whose checks all pass"),
+            ("where", "a selector: only instances that it takes"),
+        ],
+        answer: Answer::List("TargetGroup"),
+        refusals: &[400, 503],
+        handler: |filter| on(filter, http_sd::targets),
         ..PLAIN
     },
     Route { path: "/v1/openapi.json", summary: "This description", answer: Answer::Description, ..PLAIN },

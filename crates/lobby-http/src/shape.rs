@@ -62,7 +62,6 @@ pub(crate) struct Service<'a> {
 }
 
 /// An instance, as its own agent shows it.
-#[allow(dead_code, reason = "the routes of the agent write it")]
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "PascalCase")]
 pub(crate) struct AgentService<'a> {
@@ -215,7 +214,6 @@ impl<'a> Service<'a> {
     }
 }
 
-#[allow(dead_code, reason = "the routes of the agent write it")]
 impl<'a> AgentService<'a> {
     /// Without a hash.
     pub(crate) fn new(instance: &'a Instance, datacenter: &'a str) -> Self {
@@ -368,7 +366,6 @@ impl<D> Object<D> {
         }
     }
 
-    #[allow(dead_code, reason = "the routes of the agent write it")]
     const fn is_default(&self) -> bool {
         matches!(self, Self::Default(_))
     }

@@ -9,7 +9,7 @@
 
 use std::time::Duration;
 
-use axum::{Extension, Router, http::Uri, response::Response, routing::get};
+use axum::{Extension, http::Uri, response::Response};
 use lobby_core::{
     catalog::{
         Presence, Snapshot,
@@ -20,7 +20,7 @@ use lobby_core::{
 use serde::Serialize;
 
 use crate::{
-    App, View, answer,
+    View, answer,
     error::{ApiError, shown},
     health::{self, ExchangeHealth},
     query,
@@ -28,11 +28,6 @@ use crate::{
 
 /// What every path here begins with.
 const PATH: &str = "/v1/why/";
-
-pub(crate) fn routes() -> Router<App> {
-    let [service, instance] = ["{name}", "{name}/{id}"].map(|rest| format!("{PATH}{rest}"));
-    Router::new().route(&service, get(why)).route(&instance, get(why))
-}
 
 #[derive(Serialize)]
 struct WhyBody<'a> {
@@ -101,7 +96,7 @@ struct EvidenceBody<'a> {
     output: &'a str,
 }
 
-async fn why(Extension(view): Extension<View>, uri: Uri) -> Result<Response, ApiError> {
+pub(crate) async fn why(Extension(view): Extension<View>, uri: Uri) -> Result<Response, ApiError> {
     let (name, id) = names(uri.path())?;
     let snapshot = &*view.snapshot;
     let service = snapshot.service(&name).ok_or_else(|| ApiError::NoService(shown(&name)))?;

@@ -33,6 +33,11 @@ impl<S: Sync> FromRequestParts<S> for Writer {
 }
 
 impl Writer {
+    /// Refuses who may not see what is there.
+    pub(crate) fn may_read(&self) -> Result<(), ApiError> {
+        need(&self.rights, Need::Read)
+    }
+
     /// Refuses who may not write the service of this name.
     pub(crate) fn may_write(&self, service: &str) -> Result<(), ApiError> {
         need(&self.rights, Need::Write(service))

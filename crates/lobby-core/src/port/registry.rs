@@ -6,7 +6,7 @@
 //! A command is answered when it is on disk, in the view, and in a snapshot of the catalog. A full queue makes the caller
 //! wait. Not here: how it is done (the crate `lobby`), the words of bodies and files (`wire::definition`).
 
-use std::{sync::Arc, time::Duration};
+use std::{fmt, sync::Arc, time::Duration};
 
 use imbl::OrdMap;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -16,6 +16,7 @@ use crate::{
     instance::{Id, Instance},
     label::Label,
     local::SetError,
+    stats::RegistryCounts,
     time::Moment,
 };
 
@@ -236,26 +237,47 @@ impl LocalView {
 }
 
 /// Asks the registry and shows it. Cheap to clone.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct RegistryHandle {
     commands: mpsc::Sender<RegistryCommand>,
     view: watch::Receiver<Arc<LocalView>>,
+    counts: Option<Counts>,
+}
+
+/// Reads what the registry counts.
+type Counts = Arc<dyn Fn() -> RegistryCounts + Send + Sync>;
+
+impl fmt::Debug for RegistryHandle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RegistryHandle").finish_non_exhaustive()
+    }
 }
 
 impl RegistryHandle {
     /// Commands go to whoever holds the other end.
     pub const fn new(commands: mpsc::Sender<RegistryCommand>, view: watch::Receiver<Arc<LocalView>>) -> Self {
-        Self { commands, view }
+        Self { commands, view, counts: None }
+    }
+
+    /// The same, with what the registry counts.
+    #[must_use]
+    pub fn counting(self, counts: impl Fn() -> RegistryCounts + Send + Sync + 'static) -> Self {
+        Self { counts: Some(Arc::new(counts)), ..self }
     }
 
     /// A registry that takes nothing and shows nothing.
     pub fn none() -> Self {
-        Self { commands: mpsc::channel(1).0, view: watch::channel(Arc::default()).1 }
+        Self::new(mpsc::channel(1).0, watch::channel(Arc::default()).1)
     }
 
     /// What is registered now.
     pub fn view(&self) -> Arc<LocalView> {
         self.view.borrow().clone()
+    }
+
+    /// What the registry counts, if it tells.
+    pub fn counts(&self) -> Option<RegistryCounts> {
+        self.counts.as_ref().map(|counts| counts())
     }
 
     /// Tells every change of the view.

@@ -51,7 +51,6 @@ pub(crate) enum Need<'a> {
     /// To see lists, nodes, services, metrics.
     Read,
     /// To register, change or remove the service of this name, its instances and their checks.
-    #[allow(dead_code, reason = "asked by the routes that register services")]
     Write(&'a str),
     /// To write at least one service. What stands before routes that then ask for the one they write.
     WriteAny,

@@ -16,12 +16,14 @@ use axum::{
     response::Response,
     routing::get,
 };
-use lobby_core::{coordinate::Coordinate, id::NodeId, time::WallSecond};
+use lobby_core::{coordinate::Coordinate, time::WallSecond};
 use serde_json::{Value, json};
 
-use super::{CONSUL_VERSION, Own, datacenter};
+use super::{Own, datacenter};
 use crate::{
-    App, View, consul,
+    App, View,
+    catalog_api::node::{CONSUL_VERSION, uuid},
+    consul,
     error::{ApiError, shown},
     leader, members, metrics, scope,
 };
@@ -56,7 +58,7 @@ async fn own((State(app), Extension(view), uri, headers): Asked) -> Result<Respo
             "Datacenter": datacenter,
             "PrimaryDatacenter": datacenter,
             "NodeName": snapshot.local.record.name.as_str(),
-            "NodeID": snapshot.local.record.origin.node_id().map(uuid).unwrap_or_default(),
+            "NodeID": snapshot.local.record.origin.node_id().map(|id| uuid(*id.as_bytes())).unwrap_or_default(),
             "Revision": "00000000",
             "Server": true,
             "Version": CONSUL_VERSION,
@@ -81,13 +83,6 @@ async fn own((State(app), Extension(view), uri, headers): Asked) -> Result<Respo
         "xDS": { "SupportedProxies": {}, "Port": -1, "Ports": { "Plaintext": -1, "TLS": -1 } },
     });
     Ok(consul::json(&query, &body))
-}
-
-/// An id in the form of a UUID, which Consul's clients expect.
-fn uuid(id: NodeId) -> String {
-    let text = id.to_string();
-    let part = |range| text.get(range).unwrap_or_default();
-    [part(0..8), part(8..12), part(12..16), part(16..20), part(20..32)].join("-")
 }
 
 /// A coordinate in Consul's shape; of an agent that does not gossip, that of one that has just started.
@@ -179,10 +174,5 @@ mod tests {
         ] {
             assert_eq!(utc(WallSecond(second)), want);
         }
-    }
-
-    #[test]
-    fn an_id_as_a_uuid() {
-        assert_eq!(uuid(NodeId::from_bytes([0xab; 16])), "abababab-abab-abab-abab-abababababab");
     }
 }

@@ -22,7 +22,7 @@ use lobby_core::{
 };
 use serde_json::Value;
 
-use super::{Own, done};
+use super::{Own, done, refuse_hold};
 use crate::{
     App, View,
     error::ApiError,
@@ -87,6 +87,7 @@ async fn register_check(
     scope::query(&uri, &headers, &view)?;
     let (body, context) = read(&app, &writer, request, ShortIntervals::Raise).await?;
     let check = definition::check(&body, &context)?;
+    refuse_hold(&check)?;
     let own = Own::new(&app, &view);
     own.may_judge(&writer, check.instance.as_ref())?;
     own.may_write_check(&writer, &check.id)?;

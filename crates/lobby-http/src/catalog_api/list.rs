@@ -24,7 +24,10 @@ use super::{
     node::{self, Fleet, Nodes},
     param::Params,
 };
-use crate::shape::{CatalogService, Check, HealthEntry, Node, Service, Weights};
+use crate::{
+    leader,
+    shape::{CatalogService, Check, HealthEntry, Node, Service, Weights},
+};
 
 /// The estimated round trips from the node whose neighbours come first.
 pub(crate) type Distances = HashMap<NodeId, Duration>;
@@ -200,7 +203,9 @@ impl<'a> List<'a> {
 
     /// The instance that stands for Consul's servers.
     fn server(&self) -> Option<Found<'a>> {
-        let offers = node::leader(self.fleet.snapshot)?;
+        let snapshot = self.fleet.snapshot;
+        // An agent that is not listed may lead, but shows nowhere.
+        let offers = snapshot.offers.get(&leader::leader(snapshot).node.record.origin)?;
         // Of one id, the one that is registered counts.
         if offers.instances.contains_key(node::CONSUL) {
             return None;

@@ -1,14 +1,13 @@
-//! A node as Consul's views show it: its id, the address that stands for it, its check `serfHealth`, and the one that leads.
+//! A node as Consul's views show it: its id, the address that stands for it, its check `serfHealth`, the service `consul`.
 //!
-//! Nothing leads here, but clients want a leader: it is the node with the lowest address among those that are alive, and it
-//! carries the service `consul`. Both are made for the answer and are nowhere else.
-//! Not here: which nodes show (`lobby_core::catalog`), the written form (`shape`).
+//! The last two are made for the answer and are nowhere else.
+//! Not here: which nodes show (`lobby_core::catalog`), which one carries `consul` (`leader`), the written form (`shape`).
 
 use std::{
     borrow::Cow,
     collections::{BTreeMap, HashMap},
     net::{IpAddr, Ipv4Addr},
-    sync::{Arc, LazyLock},
+    sync::LazyLock,
 };
 
 use lobby_core::{
@@ -21,7 +20,10 @@ use lobby_core::{
     record::meta,
 };
 
-use crate::shape::{Check, Node, Pairs};
+use crate::{
+    leader,
+    shape::{Check, Node, Pairs},
+};
 
 /// The Consul whose API this is: clients read it as a version and turn features on by it.
 pub(crate) const CONSUL_VERSION: &str = "1.22.0";
@@ -29,13 +31,10 @@ pub(crate) const CONSUL_VERSION: &str = "1.22.0";
 /// What Consul's own servers are called, as a service.
 pub(crate) const CONSUL: &str = "consul";
 
-/// The port that Consul's servers talk to each other on; nobody listens there.
-pub(crate) const SERVER_PORT: u16 = 8300;
-
 /// The instance of [`CONSUL`].
 static SERVER: LazyLock<Instance> = LazyLock::new(|| {
     let id: lobby_core::instance::Id = CONSUL.parse().expect("the word is an id");
-    Instance { port: SERVER_PORT, ..Instance::new(id.clone(), id) }
+    Instance { port: leader::PORT, ..Instance::new(id.clone(), id) }
 });
 
 /// The instance that stands for Consul's servers.
@@ -153,16 +152,6 @@ pub(crate) fn address<'a>(snapshot: &'a Snapshot, node: &'a InstanceNode) -> &'a
 /// Our own data centre.
 pub(crate) fn datacenter(snapshot: &Snapshot) -> &str {
     snapshot.local.record.meta(meta::DATACENTER).filter(|name| !name.is_empty()).unwrap_or("dc1")
-}
-
-/// Who leads, as far as anybody does: of the nodes alive the one with the lowest address; without addresses, the lowest name.
-pub(crate) fn leader(snapshot: &Snapshot) -> Option<&Arc<NodeOffers>> {
-    let is_agent = |node: &InstanceNode| !node.failed && node.external.is_none() && node.origin.node_id().is_some();
-    let alive = snapshot.offers.values().filter(|offers| is_agent(&offers.node));
-    alive.min_by_key(|offers| {
-        let address = addresses(offers).find_map(|address| address.parse::<IpAddr>().ok());
-        (address.is_none(), address, &offers.node.name, &offers.node.origin)
-    })
 }
 
 /// The id that a text names, as Consul writes ids or as we do.

@@ -10,23 +10,21 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use lobby_core::{
-    catalog::{InstanceView, Node, ServiceView, Snapshot},
+    catalog::{InstanceView, ServiceView, Snapshot, subject::InstanceSubject},
     check::{
         Status,
         view::{CheckKind, CheckView},
     },
-    id::Origin,
-    record::meta,
-    selector::{Selector, Subject},
-    service,
+    selector::Selector,
 };
 use serde::Serialize;
 
 use crate::{
     View, answer,
+    catalog_api::node,
     error::{ApiError, shown},
     path::SegmentId,
-    query::{self, Query},
+    query,
 };
 
 /// Above this many instances the body is made on a thread of its own: about 2 ms of work.
@@ -80,70 +78,18 @@ struct CheckBody<'a> {
     output: &'a str,
 }
 
-/// An instance as a selector sees it, with the labels of its node and those that show it.
-struct Candidate<'a> {
-    view: &'a InstanceView,
-    node: Option<&'a Node>,
+/// Where others reach it.
+fn address(view: &InstanceView) -> &str {
+    if !view.instance.address.is_empty() {
+        return &view.instance.address;
+    }
+    node::split(&view.node).next().unwrap_or(view.node.name.as_str())
 }
 
-impl<'a> Candidate<'a> {
-    fn new(snapshot: &'a Snapshot, view: &'a InstanceView) -> Self {
-        Self { view, node: node(snapshot, &view.node.origin) }
-    }
-
-    fn drains(&self) -> bool {
-        let node = self.node.and_then(|node| node.record.meta(meta::DRAIN));
-        self.view.instance.drain || node == Some("true")
-    }
-
-    /// Where others reach it.
-    fn address(&self) -> &'a str {
-        let view = self.view;
-        if !view.instance.address.is_empty() {
-            return &view.instance.address;
-        }
-        let addresses = view.node.addresses.as_deref().unwrap_or_default();
-        let best = addresses.split(',').map(str::trim).find(|address| !address.is_empty());
-        best.unwrap_or(view.node.name.as_str())
-    }
-
-    fn checks(&self) -> impl Iterator<Item = (&'static str, &'a CheckView)> {
-        let own = self.view.checks.iter().map(|check| ("instance", &**check));
-        own.chain(self.view.node.checks.iter().map(|check| ("node", &**check)))
-    }
-}
-
-impl Subject for Candidate<'_> {
-    fn any_label(&self, wanted: &dyn Fn(&str) -> bool) -> bool {
-        // Those about services are of all instances of the node.
-        let mut of_node = self.node.into_iter().flat_map(|node| node.record.labels()).map(|label| label.as_str());
-        of_node.any(|label| !label.starts_with("service:") && wanted(label))
-            || service::labels(&self.view.instance).iter().any(|label| wanted(label.as_str()))
-    }
-
-    fn has_service(&self, name: &str) -> bool {
-        self.view.instance.service.as_str().eq_ignore_ascii_case(name)
-    }
-
-    fn has_tag(&self, tag: &str) -> bool {
-        self.view.instance.tags.iter().any(|other| other == tag)
-    }
-
-    fn status(&self) -> Option<Status> {
-        Some(self.view.status)
-    }
-}
-
-/// The node of this origin, ourselves too, listed or not.
-fn node<'a>(snapshot: &'a Snapshot, origin: &Origin) -> Option<&'a Node> {
-    let local = &*snapshot.local;
-    if local.record.origin == *origin { Some(local) } else { snapshot.nodes.get(origin).map(|node| &**node) }
-}
-
-/// The selector of a request, if it has one.
-fn selector(query: &Query<'_>) -> Result<Option<Selector>, ApiError> {
-    let text = query.get("where").filter(|text| !text.trim().is_empty());
-    Ok(text.map(str::parse).transpose()?)
+/// The checks that judge it, each with what it is of.
+fn checks(view: &InstanceView) -> impl Iterator<Item = (&'static str, &CheckView)> {
+    let own = view.checks.iter().map(|check| ("instance", &**check));
+    own.chain(view.node.checks.iter().map(|check| ("node", &**check)))
 }
 
 /// The instances of a service that the selector takes.
@@ -151,14 +97,14 @@ fn chosen<'a>(
     snapshot: &'a Snapshot,
     service: &'a ServiceView,
     selector: Option<&'a Selector>,
-) -> impl Iterator<Item = Candidate<'a>> {
-    let candidates = service.instances.values().map(|view| Candidate::new(snapshot, view));
+) -> impl Iterator<Item = InstanceSubject<'a>> {
+    let candidates = service.instances.values().map(|view| InstanceSubject::new(snapshot, view));
     candidates.filter(move |candidate| selector.is_none_or(|selector| selector.takes(candidate)))
 }
 
 pub(super) async fn services(Extension(view): Extension<View>, uri: Uri) -> Result<Response, ApiError> {
     let query = query::parse(uri.query().unwrap_or_default())?;
-    let selector = selector(&query)?;
+    let selector = query.selector()?;
     let count = view.snapshot.services.values().map(|service| service.instances.len()).sum();
     let render = move || {
         let services = view.snapshot.services.values();
@@ -190,7 +136,7 @@ fn service_body<'a>(snapshot: &'a Snapshot, service: &'a ServiceView, selector: 
             Status::Warning => body.warning += 1,
             Status::Critical => body.critical += 1,
         }
-        body.draining += usize::from(candidate.drains());
+        body.draining += usize::from(candidate.view.is_draining());
         body.tags.extend(candidate.view.instance.tags.iter().map(String::as_str));
     }
     (body.instances > 0).then_some(body)
@@ -202,7 +148,7 @@ pub(super) async fn instances(
     uri: Uri,
 ) -> Result<Response, ApiError> {
     let query = query::parse(uri.query().unwrap_or_default())?;
-    let selector = selector(&query)?;
+    let selector = query.selector()?;
     let Some(service) = view.snapshot.service(name.as_str()).cloned() else {
         return Err(ApiError::NoService(shown(name.as_str())));
     };
@@ -214,8 +160,9 @@ pub(super) async fn instances(
     Ok(rendered(count, render).await)
 }
 
-fn instance_body<'a>(view: &View, candidate: &Candidate<'a>) -> InstanceBody<'a> {
-    let (instance, node) = (&*candidate.view.instance, &*candidate.view.node);
+fn instance_body<'a>(view: &View, candidate: &InstanceSubject<'a>) -> InstanceBody<'a> {
+    let of = candidate.view;
+    let (instance, node) = (&*of.instance, &*of.node);
     let age = candidate.node.map(|node| u64::try_from(node.age(view.now).as_millis()).unwrap_or(u64::MAX));
     InstanceBody {
         id: instance.id.as_str(),
@@ -223,17 +170,17 @@ fn instance_body<'a>(view: &View, candidate: &Candidate<'a>) -> InstanceBody<'a>
         node: node.name.as_str(),
         node_id: node.origin.node_id().map(|id| id.to_string()),
         node_failed: node.failed,
-        address: candidate.address(),
+        address: address(of),
         port: instance.port,
         tags: &instance.tags,
         meta: &instance.meta,
         weights: WeightsBody { passing: instance.weights.passing, warning: instance.weights.warning },
-        status: candidate.view.status.as_str(),
-        maintenance: candidate.checks().any(|(_, check)| check.kind == CheckKind::Maintenance),
-        drain: candidate.drains(),
-        from_label: candidate.view.from_label,
+        status: of.status.as_str(),
+        maintenance: checks(of).any(|(_, check)| check.kind == CheckKind::Maintenance),
+        drain: of.is_draining(),
+        from_label: of.from_label,
         age_ms: age,
-        checks: candidate.checks().map(|(of, check)| check_body(of, check)).collect(),
+        checks: checks(of).map(|(of, check)| check_body(of, check)).collect(),
     }
 }
 

@@ -1,4 +1,4 @@
-//! The description of our own routes for services, in OpenAPI 3.1, made of the table that the router is made of.
+//! The description of our own routes for nodes and services, in OpenAPI 3.1, made of the table that the router is made of.
 //!
 //! ```text
 //! GET /v1/openapi.json
@@ -30,7 +30,7 @@ fn document(version: &str) -> Value {
     json!({
         "openapi": "3.1.0",
         "info": {
-            "title": "Lobby: services",
+            "title": "Lobby: nodes and services",
             "version": version,
             "description": "Errors are one line of plain text.",
         },
@@ -85,6 +85,10 @@ fn responses(route: &Route) -> Map<String, Value> {
         Answer::Done => ("OK", text.clone()),
         Answer::List(schema) => (schema, json_of(json!({ "type": "array", "items": reference(schema) }))),
         Answer::Stream => ("Registered; a line end every ten seconds until the connection ends", text.clone()),
+        Answer::Events => (
+            "The whole picture, then each change for as long as the connection is open",
+            json!({ "text/event-stream": { "schema": { "type": "string" } } }),
+        ),
         Answer::Description => ("An OpenAPI document", json_of(json!({ "type": "object" }))),
     };
     let mut responses = Map::new();
@@ -105,11 +109,11 @@ const fn meaning(status: u16) -> &'static str {
     match status {
         400 => "Something in the request is not accepted; nothing was changed",
         403 => "The token is missing or wrong, or the caller is no operator",
-        404 => "There is no such service, instance or check",
-        409 => "A label makes the instance",
+        404 => "There is no such node, service, instance or check",
+        409 => "A label makes the instance, or several nodes have the name",
         413 => "The body is too large",
-        429 => "Too many queries are under way",
+        429 => "Too many streams are open, or queries under way",
         500 => "The change could not be saved, or the check takes no reports",
-        _ => "The agent is stopping",
+        _ => "The agent is stopping, or the first complete picture has not arrived yet",
     }
 }

@@ -1,4 +1,4 @@
-//! The shapes of the bodies of our own routes for services, as JSON schemas.
+//! The shapes of the bodies of our own routes for nodes and services, as JSON schemas.
 //!
 //! Written by hand beside the types; a test compares them with real answers. Not here: the routes (`services`).
 
@@ -7,6 +7,9 @@ use serde_json::{Value, json};
 /// All of them by name.
 pub(super) fn schemas() -> Value {
     json!({
+        "Node": node(),
+        "Why": why(),
+        "TargetGroup": whole(json!({ "targets": texts(), "labels": pairs() })),
         "Service": service(),
         "Instance": instance(),
         "Check": check(),
@@ -49,6 +52,89 @@ fn duration() -> Value {
 fn whole(properties: Value) -> Value {
     let required: Vec<_> = properties.as_object().into_iter().flat_map(|map| map.keys().cloned()).collect();
     json!({ "type": "object", "properties": properties, "required": required })
+}
+
+fn text() -> Value {
+    json!({ "type": "string" })
+}
+
+fn flag() -> Value {
+    json!({ "type": "boolean" })
+}
+
+/// A text, or null.
+fn perhaps(what: &str) -> Value {
+    json!({ "type": ["string", "null"], "description": what })
+}
+
+fn list(items: Value) -> Value {
+    json!({ "type": "array", "items": items })
+}
+
+/// How a node is.
+fn state() -> Value {
+    json!({ "type": "string", "enum": ["alive", "suspect", "restarting", "unattended", "stale", "failed"] })
+}
+
+fn node() -> Value {
+    let mut node = whole(json!({
+        "id": perhaps("null for a Go daemon"),
+        "name": text(),
+        "state": state(),
+        "addresses": texts(),
+        "generation": count(),
+        "version": count(),
+        "exchanges": list(whole(json!({ "name": text(), "state": state() }))),
+        "age_ms": count(),
+        "labels": texts(),
+        "own": flag(),
+        "conflict": flag(),
+        "lobbyd": perhaps("its version"),
+        "datacenter": perhaps("where it is"),
+    }));
+    // These are there only where they say something.
+    node["properties"]["external"] = json!({ "type": "boolean", "description": "it has no agent" });
+    node["properties"]["distance_ms"] = json!({ "type": ["number", "null"], "description": "the round trip, with near" });
+    node
+}
+
+fn why() -> Value {
+    let words = ["passing", "warning", "draining", "critical", "maintenance", "failed"];
+    let verdict = || json!({ "type": "string", "enum": words });
+    let of = json!({ "type": "string", "enum": ["instance", "node"] });
+    let kind = json!({ "type": "string", "enum": ["node", "check", "drain"] });
+    let reason = json!({ "kind": kind, "state": state(), "id": text(), "output": text() });
+    let exchange = whole(json!({ "node": state(), "link": { "type": "object" } }));
+    whole(json!({
+        "service": text(),
+        "id": text(),
+        "verdict": verdict(),
+        "reason": { "type": ["object", "null"], "properties": reason, "required": ["kind"] },
+        "from_label": flag(),
+        "drain": whole(json!({ "instance": flag(), "node": flag() })),
+        "hold": { "type": "null" },
+        "owner": whole(json!({
+            "id": perhaps("null for a Go daemon"),
+            "name": text(),
+            "own": flag(),
+            "state": state(),
+            "age_ms": count(),
+            "exchanges": list(exchange),
+        })),
+        "checks": list(whole(json!({
+            "id": text(),
+            "name": text(),
+            "of": of,
+            "kind": text(),
+            "status": status(),
+            "verdict": verdict(),
+            "interval_ms": count(),
+            "timeout_ms": count(),
+            "notes": text(),
+            "output": text(),
+        }))),
+        "conflict": list(whole(json!({ "id": perhaps("null for a Go daemon"), "name": perhaps("null if it has gone") }))),
+    }))
 }
 
 fn service() -> Value {
@@ -128,8 +214,6 @@ fn definition() -> Value {
 }
 
 fn check_definition() -> Value {
-    let text = || json!({ "type": "string" });
-    let flag = || json!({ "type": "boolean" });
     json!({
         "type": "object",
         "description": "exactly one of ttl, http, tcp, udp, grpc, h2ping, args, alias_service, alias_node, os_service, pid",

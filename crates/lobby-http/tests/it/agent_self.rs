@@ -44,6 +44,15 @@ async fn the_agent_itself() {
 }
 
 #[tokio::test]
+async fn it_counts_what_is_registered_and_what_labels_make() {
+    let served = gossiping();
+    served.put("/v1/agent/service/register", r#"{"Name":"web","Checks":[{"TTL":"1s"},{"TTL":"2s"}]}"#).await;
+    served.put("/v1/agent/check/register", r#"{"Name":"mem","TTL":"1s"}"#).await;
+    let own = json(&served, "/v1/agent/self").await;
+    assert_eq!(own["Stats"]["agent"], json!({"checks": "3", "services": "2"}));
+}
+
+#[tokio::test]
 async fn version_host_and_metrics() {
     let served = gossiping();
     let version = json(&served, "/v1/agent/version").await;

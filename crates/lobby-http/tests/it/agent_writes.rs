@@ -241,7 +241,7 @@ async fn whom_a_write_is_meant_for() {
     }
     assert_eq!(ask("", &[("x-consul-namespace", "default"), ("ns", "other")]).await.status, StatusCode::OK);
     let other = ask("?dc=dc2", &[]).await;
-    assert_eq!((other.status, other.text()), (StatusCode::INTERNAL_SERVER_ERROR, "No path to datacenter \"dc2\"\n"));
+    assert_eq!((other.status, other.text()), (StatusCode::INTERNAL_SERVER_ERROR, "No path to datacenter \"dc2\""));
     for (query, headers) in [
         ("?ns=other", &[][..]),
         ("?partition=p", &[]),

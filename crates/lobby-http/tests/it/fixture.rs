@@ -235,7 +235,7 @@ fn write_externals(mut catalog: Catalog, snapshots: watch::Sender<Arc<Snapshot>>
     // Ends when the app, and with it the sender, is gone.
     tokio::spawn(async move {
         while let Some(Batch { writes, answer }) = batches.recv().await {
-            let mut result = Ok(());
+            let (mut result, mut made) = (Ok(()), Vec::new());
             for Write { name, changes, seen } in writes {
                 let old = catalog.externals().get(&NodeId::external(&name)).cloned();
                 if seen.is_some_and(|seen| seen != old.as_ref().map(|old| old.stamp)) {
@@ -245,9 +245,13 @@ fn write_externals(mut catalog: Catalog, snapshots: watch::Sender<Arc<Snapshot>>
                 let writer = NodeId::from_bytes([1; 16]);
                 let now = NOW.wall.0 * 1_000_000;
                 match external::next(old.as_deref(), &name, writer, now, &changes) {
-                    Ok(Some(record)) => _ = catalog.put_external(Arc::new(record), NOW),
-                    Ok(None) => {}
+                    Ok(record) => made.extend(record),
                     Err(source) => result = Err(ExternalError::Set { name, source }),
+                }
+            }
+            if result.is_ok() {
+                for record in made {
+                    catalog.put_external(Arc::new(record), NOW);
                 }
             }
             if let Some(snapshot) = catalog.poll_snapshot() {

@@ -45,7 +45,7 @@ async fn a_hold_lasts_as_long_as_its_body() {
     let served = Fleet::new(&[]).serve(config());
     let response = served.router.clone().oneshot(request(WEB)).await.unwrap();
     assert_eq!(response.status(), StatusCode::OK);
-    assert_eq!(served.registry.asked(), ["hold web of web service:web=tcp"]);
+    assert_eq!(served.registry.asked(), ["hold web of web service:web=tcp hold:web=hold"]);
     let view = served.registry.view();
     assert_eq!(view.instances["web"].source, Source::Hold);
     assert_eq!(view.checks["service:web"].spec.interval(), Some(Duration::from_millis(200)));
@@ -60,6 +60,30 @@ async fn a_hold_lasts_as_long_as_its_body() {
     drop(body);
     registered(&served, 0).await;
     assert_eq!(served.registry.view().checks.len(), 0);
+}
+
+#[tokio::test]
+async fn only_a_connection_holds() {
+    let served = Fleet::new(&[]).serve(config());
+    let held = r#"{"name":"web","check":{"hold":true,"name":"mine"}}"#;
+    for (path, body) in [
+        ("/v1/agent/service/register", held),
+        ("/v1/services/web/web", held),
+        ("/v1/agent/service/register", r#"{"name":"web","checks":[{"ttl":"1s"},{"hold":true}]}"#),
+        ("/v1/agent/check/register", r#"{"name":"web","hold":true}"#),
+    ] {
+        let answer = served.put(path, body).await;
+        assert_eq!(answer.status, StatusCode::BAD_REQUEST, "{path} {body}: {}", answer.text());
+        assert!(answer.text().contains("Hold is accepted by POST /v1/hold only"), "{}", answer.text());
+    }
+    assert_eq!(served.registry.asked(), [""; 0]);
+    for (body, checks) in [(held, " service:web=hold"), (r#"{"name":"web"}"#, " hold:web=hold")] {
+        let response = served.router.clone().oneshot(request(body)).await.unwrap();
+        assert_eq!(response.status(), StatusCode::OK);
+        assert_eq!(served.registry.asked(), [format!("hold web of web{checks}")], "one of its own is enough");
+        drop(response);
+        registered(&served, 0).await;
+    }
 }
 
 #[tokio::test]

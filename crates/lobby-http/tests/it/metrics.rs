@@ -51,6 +51,23 @@ const LINES: &[&str] = &[
     "lobby_http_requests_total{route=\"ask\",status=\"4xx\"} 1",
     "lobby_http_requests_total{route=\"coordinate\",status=\"4xx\"} 1",
     "lobby_http_requests_total{route=\"operator\",status=\"4xx\"} 1",
+    "lobby_http_requests_total{route=\"consul\",status=\"5xx\"} 1",
+    "lobby_registry_instances 1",
+    "lobby_registry_checks{status=\"passing\"} 0",
+    "lobby_registry_checks{status=\"warning\"} 0",
+    "lobby_registry_checks{status=\"critical\"} 1",
+    "lobby_check_runs_total 11",
+    "lobby_check_late_runs_total 2",
+    "lobby_registry_taken_away_total 3",
+    "lobby_registry_refused_total 4",
+    "lobby_registry_jobs 5",
+    "lobby_journal_bytes 900",
+    "lobby_journal_live_bytes 800",
+    "lobby_journal_entries_total 12",
+    "lobby_journal_entries_refused_total 1",
+    "lobby_journal_commits_total 6",
+    "lobby_journal_commits_failed_total 7",
+    "lobby_journal_compactions_failed_total 8",
     "lobby_http_connections_bound 16384",
     "lobby_http_waits 0",
     "lobby_http_waits_bound 8192",
@@ -73,6 +90,8 @@ async fn what_is_counted_is_shown() {
     served.agent.handlers_queries_dropped.store(3, Relaxed);
     served.agent.catalog_saves_failed.store(4, Relaxed);
     served.get("/v1/event/list").await;
+    served.put("/v1/agent/service/register", r#"{"Name":"web","Check":{"TTL":"1s"}}"#).await;
+    served.get("/v1/kv/a").await;
     for path in ["/v1/agent/info", "/v1/keys/use", "/v1/ask/x", "/v1/coordinate/x", "/v1/agent/join/x"] {
         served.ask("DELETE", path, &[], "").await;
     }

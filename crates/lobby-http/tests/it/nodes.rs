@@ -5,6 +5,7 @@ use std::time::Duration;
 use expect_test::expect_file;
 use lobby_core::{
     id::{NodeId, Origin},
+    instance::Instance,
     port::PeerEvent,
 };
 
@@ -24,6 +25,27 @@ async fn every_node_with_what_each_exchange_makes_of_it() {
     let answer = served.get("/v1/nodes").await;
     assert_eq!((answer.status.as_u16(), answer.header("content-type")), (200, "application/json; charset=UTF-8"));
     expect_file!["nodes.json"].assert_eq(answer.text());
+}
+
+#[tokio::test]
+async fn registered_instances_are_among_the_labels_as_in_lists() {
+    let instance = |id: &str, tag: &str| {
+        let mut instance = Instance::new(id.parse().unwrap(), "web".parse().unwrap());
+        (instance.port, instance.tags) = (80, [tag.to_owned()].into());
+        instance
+    };
+    let fleet = Fleet::new(&[]).written(2, "a", |local| {
+        local.set_labels(["zone:eu".parse().unwrap(), "service:web:tag:v1".parse().unwrap()]);
+        local.set_instance(&instance("web-1", "v1")).unwrap();
+        local.set_instance(&instance("web-2", "v2")).unwrap();
+    });
+    let served = fleet.serve(config());
+    let nodes = served.get("/v1/nodes").await.json();
+    let labels = &nodes.as_array().unwrap().iter().find(|node| node["name"] == "a").unwrap()["labels"];
+    let want = ["service:web", "service:web:port:80", "service:web:tag:v1", "service:web:tag:v2", "zone:eu"];
+    assert_eq!(*labels, serde_json::json!(want));
+    let list = served.get("/v1/discoveries").await.json();
+    assert_eq!(list.as_array().unwrap().iter().find(|host| host["hostname"] == "a").unwrap()["labels"], *labels);
 }
 
 #[tokio::test]

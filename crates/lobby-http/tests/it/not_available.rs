@@ -14,7 +14,6 @@ async fn what_is_missing_says_so() {
         ("PUT", "/v1/session/create", 501, "sessions"),
         ("POST", "/v1/query", 501, "prepared queries"),
         ("GET", "/v1/query/x/execute", 501, "prepared queries"),
-        ("PUT", "/v1/txn", 501, "transactions"),
         ("PUT", "/v1/acl/bootstrap", 401, "ACL support disabled"),
         ("GET", "/v1/acl/token/self", 401, "ACL support disabled"),
         ("PUT", "/v1/agent/token/default", 401, "ACL support disabled"),

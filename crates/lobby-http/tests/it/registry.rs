@@ -14,9 +14,28 @@ use lobby_core::{
         Held, LocalCheck, LocalInstance, LocalView, NODE_MAINTENANCE, NewCheck, Registration, RegistryCommand, RegistryError,
         RegistryHandle, SERVICE_MAINTENANCE, Source, Target,
     },
+    stats::{JournalCounts, RegistryCounts},
     time::Moment,
 };
 use tokio::sync::{mpsc, watch};
+
+/// What the registry counts.
+const COUNTS: RegistryCounts = RegistryCounts {
+    runs: 11,
+    late_runs: 2,
+    taken_away: 3,
+    refused: 4,
+    jobs: 5,
+    journal: Some(JournalCounts {
+        appended: 12,
+        refused: 1,
+        commits: 6,
+        commits_failed: 7,
+        compactions_failed: 8,
+        file_bytes: 900,
+        live_bytes: 800,
+    }),
+};
 
 type Done = Result<(), RegistryError>;
 
@@ -35,7 +54,7 @@ impl Registry {
     pub(crate) fn start() -> Self {
         let (commands, mut received) = mpsc::channel(8);
         let (view, shown) = watch::channel(Arc::default());
-        let handle = RegistryHandle::new(commands, shown);
+        let handle = RegistryHandle::new(commands, shown).counting(|| COUNTS);
         let registry =
             Self { handle, view: Arc::new(view), asked: Arc::default(), refusal: Arc::default(), is_stuck: Arc::default() };
         // Without the handle: it would keep the queue open.

@@ -279,17 +279,23 @@ async fn the_description_has_every_route_and_no_other() {
         described,
         [
             "/v1/drain",
+            "/v1/events",
             "/v1/hold",
+            "/v1/http_sd",
+            "/v1/nodes",
             "/v1/openapi.json",
             "/v1/services",
             "/v1/services/{name}",
             "/v1/services/{name}/{id}",
             "/v1/services/{name}/{id}/checks/{check}",
             "/v1/services/{name}/{id}/drain",
+            "/v1/why/{name}",
+            "/v1/why/{name}/{id}",
         ]
     );
     for (path, verbs) in paths {
-        let asked = path.replace(['{', '}'], "");
+        // With a parameter that streams refuse: they would not end.
+        let asked = path.replace(['{', '}'], "") + "?unknown";
         for verb in VERBS {
             let status = served.ask(&verb.to_uppercase(), &asked, &[], "").await.status;
             let known = status != StatusCode::METHOD_NOT_ALLOWED;
@@ -337,11 +343,24 @@ async fn the_description_is_whole_and_true() {
     // What is answered has the properties that are described, all of them and no other.
     let keys = |value: &Value| value.as_object().unwrap().keys().cloned().collect::<Vec<_>>();
     let web = served.get("/v1/services/web").await.json();
-    for (schema, answered) in
-        [("Service", &served.get("/v1/services").await.json()[0]), ("Instance", &web[1]), ("Check", &web[1]["checks"][0])]
-    {
+    for (schema, answered) in [
+        ("Service", &served.get("/v1/services").await.json()[0]),
+        ("Instance", &web[1]),
+        ("Check", &web[1]["checks"][0]),
+        ("Why", &served.get("/v1/why/web").await.json()[1]),
+        ("TargetGroup", &served.get("/v1/http_sd").await.json()[0]),
+    ] {
         let schema = &document["components"]["schemas"][schema];
         assert_eq!(keys(&schema["properties"]), keys(answered));
         assert_eq!(schema["required"].as_array().unwrap().len(), keys(answered).len());
     }
+    let why = &document["components"]["schemas"]["Why"]["properties"];
+    let answered = &served.get("/v1/why/web").await.json()[1];
+    assert_eq!(keys(&why["owner"]["properties"]), keys(&answered["owner"]));
+    assert_eq!(keys(&why["checks"]["items"]["properties"]), keys(&answered["checks"][0]));
+    let node = &document["components"]["schemas"]["Node"];
+    let mut required: Vec<String> = serde_json::from_value(node["required"].clone()).unwrap();
+    required.sort();
+    assert_eq!(required, keys(&served.get("/v1/nodes").await.json()[0]), "the others are there only where they say something");
+    assert_eq!(keys(&node["properties"]).len(), required.len() + 2);
 }

@@ -7,7 +7,10 @@ use lobby_core::{
     record::{Entry, Key, Phase, Record, Stamp, meta},
 };
 
-use crate::fixture::{Fleet, GOSSIP, Served, config};
+use crate::{
+    fixture::{Fleet, GOSSIP, Served, config},
+    gossip::{member, member_at, serve, viewed},
+};
 
 /// A live node with this list of addresses.
 fn at(fleet: Fleet, byte: u8, addresses: &str) -> Fleet {
@@ -41,6 +44,28 @@ async fn the_lowest_address_of_those_alive_leads() {
     assert_eq!(leader(&fleet().failed(9).failed(3).serve(config())).await, "[2a03::4]:8300");
     let nobody = at(Fleet::cold(&[], false), 2, "no address").bare("go", &["public_ip4:10.0.0.1"]);
     assert_eq!(leader(&nobody.serve(config())).await, "127.0.0.1:8300");
+}
+
+#[tokio::test]
+async fn every_answer_names_the_same_agent() {
+    // The lowest address is that of a node without an agent, the next that of one that has failed.
+    let fleet = at(at(at(Fleet::new(&[]), 2, "10.0.0.2"), 3, "10.0.0.3,10.0.0.1"), 4, "10.0.0.4").failed(2);
+    let members = [(2, "failed"), (3, "alive"), (4, "alive")].map(|(id, state)| member(id, state));
+    let served = serve(fleet, &viewed([vec![member_at(1, 1.0)], members.to_vec()].concat()));
+    served.put("/v1/catalog/register", r#"{"Node":"x","Address":"10.0.0.1","Service":{"Service":"x"}}"#).await;
+    assert_eq!(leader(&served).await, "10.0.0.3:8300");
+    let own = served.get("/v1/agent/self").await.json();
+    assert_eq!(own["Stats"]["consul"], serde_json::json!({"leader": "false", "leader_addr": "10.0.0.3:8300", "server": "true"}));
+    let servers = served.get("/v1/catalog/service/consul").await.json();
+    assert_eq!((servers[0]["Address"].as_str(), servers[0]["ServicePort"].as_u64()), (Some("10.0.0.3"), Some(8300)));
+    assert_eq!(servers.as_array().unwrap().len(), 1);
+    let members = served.get("/v1/agent/members").await.json();
+    let members = members.as_array().unwrap();
+    let leaders: Vec<_> = members.iter().filter(|member| member["Addr"] == "10.0.0.3").collect();
+    assert_eq!((leaders.len(), &leaders[0]["Name"], &leaders[0]["Tags"]["port"]), (1, &servers[0]["Node"], &"8300".into()));
+    assert!(members.iter().all(|member| member["Name"] != "x"), "it has no agent");
+    let checks = served.get("/v1/health/node/x").await.json();
+    assert_eq!(checks, serde_json::json!([]), "nor does anybody tell whether it lives");
 }
 
 #[tokio::test]

@@ -197,7 +197,10 @@ impl Start {
             counters: counters.clone(),
         };
         let registry = Registry::new(parts, self.watches);
-        (registry, RegistryHandle::new(commands_in, seen), inputs_in, counters)
+        // Whoever asks the registry does not keep its journal open.
+        let counts = Arc::downgrade(&counters);
+        let read = move || counts.upgrade().map(|counts| counts.read().into()).unwrap_or_default();
+        (registry, RegistryHandle::new(commands_in, seen).counting(read), inputs_in, counters)
     }
 }
 

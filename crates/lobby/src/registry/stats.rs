@@ -7,7 +7,11 @@ use std::sync::{
     atomic::{AtomicU64, Ordering::Relaxed},
 };
 
-use lobby_core::{check::Status, port::registry::LocalView};
+use lobby_core::{
+    check::Status,
+    port::registry::LocalView,
+    stats::{JournalCounts, RegistryCounts},
+};
 use tokio::sync::watch;
 
 use super::journal::{Journal, JournalStats};
@@ -33,6 +37,28 @@ pub struct RegistryStats {
     pub jobs: u64,
     /// What the journal counts; `None` without a data folder.
     pub journal: Option<JournalStats>,
+}
+
+impl From<RegistryStats> for RegistryCounts {
+    fn from(stats: RegistryStats) -> Self {
+        let journal = |journal: JournalStats| JournalCounts {
+            appended: journal.appended,
+            refused: journal.refused,
+            commits: journal.commits,
+            commits_failed: journal.commits_failed,
+            compactions_failed: journal.compactions_failed,
+            file_bytes: journal.file_bytes,
+            live_bytes: journal.live_bytes,
+        };
+        Self {
+            runs: stats.runs,
+            late_runs: stats.late_runs,
+            taken_away: stats.taken_away,
+            refused: stats.refused,
+            jobs: stats.jobs,
+            journal: stats.journal.map(journal),
+        }
+    }
 }
 
 /// Where the registry counts.
