@@ -37,6 +37,9 @@ const MOST_OPEN: usize = 4;
 const TRIES: u8 = 3;
 const ANSWER_TIME: Duration = Duration::from_millis(300);
 
+/// Times that the twin is told that we give way: we are gone before it could ask again.
+const LAST_WORDS: usize = 2;
+
 /// An address that did not answer, or answered, is not challenged again so soon.
 const REST: Duration = Duration::from_secs(10);
 
@@ -79,6 +82,12 @@ impl Engine {
                     None if !self.leaving => self.send(from, &[], &[Item::Answer(number).encode()]),
                     None => {}
                 },
+                // It gives way to us, and knows nobody else who would take its id out of the cluster.
+                Ok(Item::Notice(Notice::ForceLeave(leave)))
+                    if leave.own_word && leave.subject == self.own && leave.generation == packet.generation =>
+                {
+                    self.take_force_leave(leave, now);
+                }
                 Ok(Item::Answer(number)) => {
                     if let Some(challenge) = self.take_challenge(number) {
                         self.rest(challenge.to, now + REST);
@@ -148,6 +157,9 @@ impl Engine {
         let leave = ForceLeave { subject, generation, prune: true, own_word: true, shared: generation == theirs };
         self.outputs.push_back(Output::Event(PeerEvent::Cloned));
         self.push_notice(Key::ForceLeave(subject), &Notice::ForceLeave(leave), now);
+        // We may know nobody else yet, and others may have heard of us: the twin passes it on.
+        let word = Item::Notice(Notice::ForceLeave(leave)).encode();
+        (0..LAST_WORDS).for_each(|_| self.send(addr, &[], std::slice::from_ref(&word)));
         self.leave(now);
     }
 

@@ -153,6 +153,29 @@ fn the_right_answer_of_an_older_process_proves_a_twin() {
 }
 
 #[test]
+fn who_gives_way_and_knows_nobody_leaves_the_word_to_its_twin() {
+    let mut net = Net::formed(2, 1);
+    let young = net.add(net.id(0), 777, addr(50));
+    let mut young = net.hosts[young].engine.take().unwrap();
+    let mut older = net.hosts[0].engine.take().unwrap();
+    assert_eq!(young.n_members(), 0);
+    let other = datagram(&mut young, 100, &[]);
+    young.handle(Input::Datagram(addr(0), &other), net.now);
+    let number = questions(&mut young, addr(0))[0].1;
+    let answer = datagram(&mut young, 100, &[Item::Answer(number)]);
+    young.handle(Input::Datagram(addr(0), &answer), net.now);
+    assert!(young.leaving && older.deaths.notices.is_empty());
+    while let Some(output) = young.poll_output() {
+        if let Output::Datagram(to, bytes) = output {
+            assert_eq!(to, addr(0));
+            older.handle(Input::Datagram(addr(50), &bytes), net.now);
+        }
+    }
+    assert!(!older.deaths.notices.is_empty(), "whoever has heard of the younger one is told to forget it");
+    assert!(!older.leaving);
+}
+
+#[test]
 fn challenges_are_bounded() {
     let (mut engine, now) = one();
     for n in 0..100 {
