@@ -68,6 +68,52 @@ impl CpuMeter {
     }
 }
 
+/// Processor time that all the machine's processes together have used so far.
+fn machine_time() -> Duration {
+    let stat = std::fs::read_to_string("/proc/stat").unwrap_or_default();
+    let fields: Vec<u64> =
+        stat.lines().next().unwrap_or_default().split_whitespace().filter_map(|field| field.parse().ok()).collect();
+    // The fourth and fifth are those of idle cores; those from the ninth on are counted before already.
+    let used = fields.iter().take(8).sum::<u64>() - fields.iter().skip(3).take(2).sum::<u64>();
+    Duration::from_secs_f64(used as f64 / TICKS)
+}
+
+/// Processor time that others than these processes and this program take in a while.
+pub(crate) struct OthersMeter {
+    pids: Vec<u32>,
+    since: Instant,
+    used: Duration,
+}
+
+impl OthersMeter {
+    pub(crate) fn start<'a>(ours: impl IntoIterator<Item = &'a Process>) -> Self {
+        let mut pids: Vec<_> = ours.into_iter().map(Process::pid).collect();
+        pids.push(std::process::id());
+        let used = Self::used(&pids);
+        Self { pids, since: now(), used }
+    }
+
+    fn used(pids: &[u32]) -> Duration {
+        machine_time().saturating_sub(pids.iter().map(|pid| cpu_time(*pid)).sum())
+    }
+
+    /// As a percentage of all cores.
+    pub(crate) fn percent(&self) -> f64 {
+        let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        let used = Self::used(&self.pids).saturating_sub(self.used);
+        used.as_secs_f64() / self.since.elapsed().as_secs_f64() / cores as f64 * 100.0
+    }
+}
+
+/// Connections that the machine's kernel has dropped because a listener's backlog was full.
+pub(crate) fn backlog_drops() -> u64 {
+    let text = std::fs::read_to_string("/proc/net/netstat").unwrap_or_default();
+    let mut lines = text.lines().filter_map(|line| line.strip_prefix("TcpExt:"));
+    let (names, values) = (lines.next().unwrap_or_default(), lines.next().unwrap_or_default());
+    let mut fields = names.split_whitespace().zip(values.split_whitespace());
+    fields.find(|(name, _)| *name == "ListenOverflows").and_then(|(_, value)| value.parse().ok()).unwrap_or(0)
+}
+
 pub(crate) fn mib(process: &Process) -> f64 {
     process.memory() as f64 / f64::from(1 << 20)
 }

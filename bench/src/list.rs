@@ -21,7 +21,7 @@ const COUNTS: &[usize] = &[1_000, 10_000];
 const PATHS: &[&str] = &["/", "/v1/prometheus/x"];
 
 /// What the goal says: half of nginx.
-const GOAL: f64 = 0.5;
+pub(crate) const GOAL: f64 = 0.5;
 
 /// What one run of wrk said.
 #[derive(Clone, Copy)]
@@ -73,7 +73,7 @@ fn filled(program: &str, count: usize) -> (Server, Daemon) {
 }
 
 /// Prints one line of the table; returns the ratio.
-fn compare(daemon: &Daemon, count: usize, path: &str, rounds: u32) -> f64 {
+pub(crate) fn compare(daemon: &Daemon, count: usize, path: &str, rounds: u32) -> f64 {
     let body = daemon.get(path).body;
     let mut nginx = nginx::start(|address, folder| {
         format!(

@@ -7,6 +7,14 @@
 //! bench soak [SECONDS]     thirty daemons over gossip, labels that change, daemons that restart
 //! bench death [ROUNDS]     how long until everybody knows that an agent is dead: killed, refused, replaced, unplugged
 //! bench serf [AGENTS]      as many lobbyd as Serf agents, each on a host of its own (network namespaces)
+//! bench services [ROUNDS]  what clients of services read, beside nginx serving the same bytes
+//! bench watchers [N]       blocked requests for one service: what wakes them, how soon all are answered
+//! bench registrations [PAIRS]  acknowledged registrations a second, and that nothing piles up
+//! bench checks [N]         checks of one agent: what they cost, whether they are on time
+//! bench kill [ROUNDS]      how long until nobody lists a program that was killed: 31 agents
+//! bench ttl                heartbeats that stop, in real time: two minutes
+//! bench rolling            agents restart one after the other under services and watches
+//! bench start [ROUNDS]     an agent is killed and started again under services and watches
 //! ```
 //! Each prints a table and fails (by a panic with the daemons' logs) when what it promises does not hold. `$LOBBYD` names
 //! the program to measure; without it the release build of this repository is built first.
@@ -14,20 +22,31 @@
 
 use std::{env, process::ExitCode};
 
+mod agents;
+mod checks;
+mod client;
 mod death;
 mod fleet;
 mod flood;
 mod host;
+mod kill;
 mod list;
 mod nats;
 mod random;
+mod registrations;
+mod rolling;
 mod senders;
 mod serf;
+mod services;
 mod soak;
 mod times;
+mod ttl;
+mod watch;
+mod watchers;
 
 const USAGE: &str =
-    "usage: bench list [ROUNDS] | senders [SECONDS] | flood [COUNT] | soak [SECONDS] | death [ROUNDS] | serf [AGENTS]";
+    "usage: bench list [ROUNDS] | senders [SECONDS] | flood [COUNT] | soak [SECONDS] | death [ROUNDS] | serf [AGENTS]
+       | services [ROUNDS] | watchers [N] | registrations [PAIRS] | checks [N] | kill [ROUNDS] | ttl | rolling | start [ROUNDS]";
 
 fn main() -> ExitCode {
     let args: Vec<_> = env::args().skip(1).collect();
@@ -40,6 +59,14 @@ fn main() -> ExitCode {
         Some("death") => number(10).map(death::run),
         Some("listen") => args.get(1).and_then(|text| text.parse().ok()).map(death::listen),
         Some("serf") => number(30).map(serf::run),
+        Some("services") => number(2).map(services::run),
+        Some("watchers") => number(5000).map(watchers::run),
+        Some("registrations") => number(100_000).map(registrations::run),
+        Some("checks") => number(10_000).map(checks::run),
+        Some("kill") => number(20).map(kill::run),
+        Some("ttl") => number(0).map(|_| ttl::run()),
+        Some("rolling") => number(0).map(|_| rolling::run()),
+        Some("start") => number(5).map(rolling::start),
         _ => None,
     };
     match run {
