@@ -49,7 +49,7 @@ pub fn engine(number: u8, advertise: SocketAddr, keyring: &Arc<Keyring>, stats: 
         config: Profile::Lan.config(),
         keyring: keyring.clone(),
         advertise,
-        announcement: Announcement { record: crate::local(number).record().clone(), listed: true },
+        announcement: Announcement::new(crate::local(number).record().clone(), true),
         seeded: true,
         peers: Vec::new(),
         nonces: Box::new(|| [0; 24]),

@@ -15,7 +15,7 @@ use anyhow::Context;
 use lobby::{AgentError, Builder, ExchangeError, Lobby, StartError, store::Store};
 use lobby_core::{name::Name, port::Commands};
 use lobby_http::{App, Handles, Limits, Listener};
-use tokio::net::{TcpListener, UnixListener};
+use tokio::net::{TcpListener, TcpSocket, UnixListener};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -26,6 +26,10 @@ use crate::{
 
 /// Descriptors that are not HTTP connections: gossip, brokers, files, commands.
 const SPARE_DESCRIPTORS: usize = 256;
+
+/// Clients that may wait to be accepted: all watches of a thousand programs come back at once after a restart, and whoever
+/// finds no place tries again only a second later. The system's own bound (net.core.somaxconn) counts too.
+const BACKLOG: u32 = 4096;
 
 /// Runs the daemon to its end.
 pub(crate) async fn run(config: Config) -> anyhow::Result<()> {
@@ -141,13 +145,10 @@ struct Api {
 }
 
 async fn listen(http: &Http) -> anyhow::Result<Listeners> {
-    let bind = async |addr, settings| {
-        let listener = TcpListener::bind(addr).await;
-        listener.with_context(|| format!("the API cannot listen on {addr}, set {settings}"))
-    };
-    let tcp = bind(http.addr, "HOST or PORT").await?;
+    let bind = |addr, settings| bind_tcp(addr).with_context(|| format!("the API cannot listen on {addr}, set {settings}"));
+    let tcp = bind(http.addr, "HOST or PORT")?;
     let consul = match http.consul_addr {
-        Some(addr) => Some(bind(addr, "CONSUL_ADDR").await?),
+        Some(addr) => Some(bind(addr, "CONSUL_ADDR")?),
         None => None,
     };
     let unix = match &http.socket {
@@ -158,6 +159,14 @@ async fn listen(http: &Http) -> anyhow::Result<Listeners> {
         None => None,
     };
     Ok(Listeners { tcp, consul, unix })
+}
+
+/// Binds as tokio does, but for more clients at once.
+fn bind_tcp(addr: SocketAddr) -> std::io::Result<TcpListener> {
+    let socket = if addr.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+    socket.set_reuseaddr(true)?;
+    socket.bind(addr)?;
+    socket.listen(BACKLOG)
 }
 
 /// Binds the unix socket. One left over by a process that is gone is replaced, one in use is not.

@@ -169,7 +169,8 @@ pub(super) async fn close(mut io: impl AsyncRead + AsyncWrite + Unpin, last_word
     let closing = async {
         io.write_all(last_words).await?;
         io.shutdown().await?;
-        let mut sink = [0; 4096];
+        // Not in the future itself, which every idle connection keeps.
+        let mut sink = vec![0; 4096];
         let mut left = LINGER.1;
         loop {
             match io.read(&mut sink).await? {
