@@ -15,7 +15,7 @@ use crate::{
 };
 
 /// Largest compiled pattern in bytes: ten times what a pattern of 128 bytes needs that repeats nothing.
-const AUTOMATON_BYTES: usize = 256 * 1024;
+pub(crate) const AUTOMATON_BYTES: usize = 256 * 1024;
 
 /// Deepest nesting of a pattern: more than anybody can read.
 const NESTING: u32 = 16;
@@ -102,13 +102,13 @@ fn ids(pattern: &str) -> Vec<String> {
 fn pattern(field: &'static str, text: Option<&str>) -> Result<Option<Regex>, GossipError> {
     let Some(text) = text else { return Ok(None) };
     let bad = |why| invalid(field, format!("{text:?} is no regular expression that is accepted: {why}"));
-    regex(text).map(Some).map_err(bad)
+    regex_within(text, AUTOMATON_BYTES).map(Some).map_err(bad)
 }
 
-/// Compiles a stranger's pattern, or says in one line what is wrong with it.
-pub(crate) fn regex(text: &str) -> Result<Regex, String> {
+/// Compiles a stranger's pattern to so many bytes at most, or says in one line what is wrong with it.
+pub(crate) fn regex_within(text: &str, most_bytes: usize) -> Result<Regex, String> {
     let mut builder = RegexBuilder::new(text);
-    builder.size_limit(AUTOMATON_BYTES).dfa_size_limit(AUTOMATON_BYTES).nest_limit(NESTING);
+    builder.size_limit(most_bytes).dfa_size_limit(most_bytes).nest_limit(NESTING);
     builder.build().map_err(|err| {
         // The library draws pictures of several lines; the last one says what is wrong.
         let why = err.to_string();

@@ -30,7 +30,7 @@ use lobby_core::{
 use crate::{
     App, View,
     body::Body,
-    consul::{self, Block, CONSISTENCY, Stop},
+    consul::{self, Block, Stop},
     coordinate,
     error::{ApiError, shown},
     query::{self, Query},
@@ -41,7 +41,7 @@ use crate::{
 pub(crate) mod cache;
 mod list;
 pub(crate) mod node;
-mod param;
+pub(crate) mod param;
 
 use list::{Distances, List};
 use node::Fleet;
@@ -143,20 +143,23 @@ async fn read(app: App, stop: Stop, headers: &HeaderMap, uri: &Uri, kind: Kind, 
     param::check_tenancy(&query, headers)?;
     let asked = Asked::from_request(&query, headers)?;
     let block = Block::from_query(&query)?;
-    let question = Arc::new(Question::new(kind, name, &query, uri)?);
+    let (question, mut filter) = Question::new(kind, name, &query, uri)?;
+    let question = Arc::new(question);
     if let Some(block) = block.filter(|_| kind != Kind::Datacenters) {
+        // Who waits keeps the text alone; it is compiled again for the answer, once for all who ask the same.
+        filter = None;
         wait(&app, &question, block, stop).await?;
     }
     let view = app.view();
-    let body = body(&app, &view, &question).await;
+    let body = body(&app, &view, &question, filter).await;
     let response = body.encoded(headers, HeaderValue::from_static("application/json")).await;
-    let mut response = match kind {
+    let response = match kind {
         Kind::Datacenters => response,
         _ => consul::indexed(response, question.index(&view.snapshot)),
     };
-    let headers = response.headers_mut();
-    headers.insert(CONSISTENCY, HeaderValue::from_static(asked.consistency));
+    let mut response = param::told(response, asked.consistency);
     if asked.cached {
+        let headers = response.headers_mut();
         headers.insert(CACHE, HeaderValue::from_static("HIT"));
         headers.insert(header::AGE, HeaderValue::from_static("0"));
     }
@@ -176,8 +179,9 @@ async fn wait(app: &App, question: &Question, block: Block, stop: Stop) -> Resul
     block.hold(app, stop, waiting.news(is_news)).await
 }
 
-/// The body of a question, made once for all who ask the same of the same snapshot.
-async fn body(app: &App, view: &View, question: &Arc<Question>) -> Arc<Body> {
+/// The body of a question, made once for all who ask the same of the same snapshot. `filter` is that of the question, if it
+/// is still there from when the request was read.
+async fn body(app: &App, view: &View, question: &Arc<Question>, filter: Option<Filter>) -> Arc<Body> {
     let make = async || {
         let distances = match &question.params.near {
             // Who is near whom is a wish; whoever cannot be placed comes last, and if nobody can, nothing is moved.
@@ -187,7 +191,10 @@ async fn body(app: &App, view: &View, question: &Arc<Question>) -> Arc<Body> {
         let (snapshot, question, app) = (view.snapshot.clone(), question.clone(), app.clone());
         app.counters().renderings.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
         let aside = question.size(&snapshot) > ASIDE;
-        let make = move || Body::new(question.render(&Fleet::new(&snapshot, &app.config().cluster), &distances));
+        let make = move || {
+            let filter = filter.or_else(|| question.bound());
+            Body::new(question.render(&Fleet::new(&snapshot, &app.config().cluster), &distances, filter.as_ref()))
+        };
         // The task only fails when the agent stops, and then nobody waits for the body.
         if aside { tokio::task::spawn_blocking(make).await.unwrap_or_else(|_| Body::new(Vec::new())) } else { make() }
     };
@@ -214,14 +221,21 @@ impl Kind {
 }
 
 impl Question {
-    fn new(kind: Kind, name: String, query: &Query<'_>, uri: &Uri) -> Result<Self, ApiError> {
+    /// With its filter, bound to what the route lists.
+    fn new(kind: Kind, name: String, query: &Query<'_>, uri: &Uri) -> Result<(Self, Option<Filter>), ApiError> {
         let states = if kind == Kind::HealthState { param::state(&name)?.unwrap_or_default() } else { Vec::new() };
-        let params = Params::from_query(query, |text| kind.bind(text))?;
+        let params = Params::from_query(query)?;
+        let filter = params.filter.as_deref().map_or(Ok(None), |text| kind.bind(text))?;
         let pairs = uri.query().unwrap_or_default().split('&');
         let of_body = pairs.filter(|pair| !ASIDE_FROM_THE_BODY.contains(&pair.split('=').next().unwrap_or_default()));
         // Two spellings of one question are two questions, which costs a body and nothing else.
         let key = of_body.fold(uri.path().to_owned(), |key, pair| key + "&" + pair);
-        Ok(Self { kind, name, states, params, key })
+        Ok((Self { kind, name, states, params, key }, filter))
+    }
+
+    /// Its filter, bound once more. What was bound before is never refused.
+    fn bound(&self) -> Option<Filter> {
+        self.params.filter.as_deref().and_then(|text| self.kind.bind(text).ok().flatten())
     }
 
     /// The revision at which the answer last changed. What a request leaves out of a list does not matter.
@@ -285,8 +299,8 @@ impl Question {
         }
     }
 
-    fn render(&self, fleet: &Fleet<'_>, distances: &Distances) -> Vec<u8> {
-        let list = List { fleet: *fleet, params: &self.params, distances };
+    fn render(&self, fleet: &Fleet<'_>, distances: &Distances, filter: Option<&Filter>) -> Vec<u8> {
+        let list = List { fleet: *fleet, params: &self.params, filter, distances };
         let name = self.name.as_str();
         match self.kind {
             Kind::HealthService => list.health(name, false),

@@ -10,7 +10,13 @@
 
 use std::{cmp::Ordering, collections::HashMap, time::Duration};
 
-use axum::{Extension, Router, extract::State, http::Uri, response::Response, routing::get};
+use axum::{
+    Extension, Router,
+    extract::State,
+    http::{HeaderMap, Uri},
+    response::Response,
+    routing::get,
+};
 use lobby_core::{
     catalog::Snapshot,
     coordinate::{Coordinate, DIMENSIONS},
@@ -22,6 +28,7 @@ use serde::Serialize;
 
 use crate::{
     App, View,
+    catalog_api::param::{self, Asked},
     consul::{self, Block, Stop},
     error::{ApiError, shown},
     query::{self, Query},
@@ -66,24 +73,38 @@ fn body(snapshot: &Snapshot, id: NodeId, coordinate: &Coordinate) -> NodeCoordin
     NodeCoordinate { node, segment: "", coord: Coord { vec, error, adjustment, height } }
 }
 
-async fn nodes(State(app): State<App>, Extension(view): Extension<View>, stop: Stop, uri: Uri) -> Result<Response, ApiError> {
+async fn nodes(
+    State(app): State<App>,
+    Extension(view): Extension<View>,
+    stop: Stop,
+    headers: HeaderMap,
+    uri: Uri,
+) -> Result<Response, ApiError> {
     let query = query::parse(uri.query().unwrap_or_default())?;
+    let asked = Asked::from_request(&query, &headers)?;
     let snapshot = held(&app, &view, &query, stop).await?;
     let known = known(&app).await?;
     let mut bodies: Vec<_> = known.iter().map(|(id, coordinate)| body(&snapshot, *id, coordinate)).collect();
     bodies.sort_by(|a, b| a.node.cmp(&b.node));
-    Ok(consul::indexed(consul::json(&query, &bodies), snapshot.revision.0))
+    Ok(param::told(consul::indexed(consul::json(&query, &bodies), snapshot.revision.0), asked.consistency))
 }
 
-async fn datacenters(State(app): State<App>, Extension(view): Extension<View>, uri: Uri) -> Result<Response, ApiError> {
+async fn datacenters(
+    State(app): State<App>,
+    Extension(view): Extension<View>,
+    headers: HeaderMap,
+    uri: Uri,
+) -> Result<Response, ApiError> {
     let query = query::parse(uri.query().unwrap_or_default())?;
+    let asked = Asked::from_request(&query, &headers)?;
     consul::check_datacenter(&query, &view)?;
     who::gossips(&app)?;
     let mut coordinates: Vec<_> =
         known(&app).await?.iter().map(|(id, coordinate)| body(&view.snapshot, *id, coordinate)).collect();
     coordinates.sort_by(|a, b| a.node.cmp(&b.node));
     let datacenter = view.snapshot.local.record.meta(meta::DATACENTER).unwrap_or_default();
-    Ok(consul::json(&query, &[Datacenter { datacenter, area_id: "WAN", coordinates }]))
+    let response = consul::json(&query, &[Datacenter { datacenter, area_id: "WAN", coordinates }]);
+    Ok(param::told(response, asked.consistency))
 }
 
 async fn node(
@@ -91,16 +112,18 @@ async fn node(
     Extension(view): Extension<View>,
     Segment(node): Segment,
     stop: Stop,
+    headers: HeaderMap,
     uri: Uri,
 ) -> Result<Response, ApiError> {
     let query = query::parse(uri.query().unwrap_or_default())?;
+    let asked = Asked::from_request(&query, &headers)?;
     let snapshot = held(&app, &view, &query, stop).await?;
     let found = locate(&app, who::all(&snapshot, &node)?).await?;
     if found.is_empty() {
         return Err(ApiError::NoCoordinate(format!("{:?}", shown(&node))));
     }
     let bodies: Vec<_> = found.iter().map(|(id, coordinate)| body(&snapshot, *id, coordinate)).collect();
-    Ok(consul::indexed(consul::json(&query, &bodies), snapshot.revision.0))
+    Ok(param::told(consul::indexed(consul::json(&query, &bodies), snapshot.revision.0), asked.consistency))
 }
 
 /// The snapshot that is answered from: the request's own, or that after the wait that it asks for.

@@ -10,7 +10,7 @@
 use axum::{
     Extension, Router,
     extract::{Request, State},
-    http::Uri,
+    http::{HeaderMap, Uri},
     response::Response,
     routing::{get, put},
 };
@@ -24,6 +24,7 @@ use serde::Serialize;
 
 use crate::{
     App, View,
+    catalog_api::param::{self, Asked},
     consul::{self, Block, Stop},
     error::{ApiError, shown},
     query::{self, Query},
@@ -134,8 +135,15 @@ pub(crate) async fn new_event(app: &App, name: String, query: &Query<'_>, reques
     Ok(NewEvent { name, payload: Bytes::copy_from_slice(&payload), filter })
 }
 
-async fn list(State(app): State<App>, Extension(view): Extension<View>, stop: Stop, uri: Uri) -> Result<Response, ApiError> {
+async fn list(
+    State(app): State<App>,
+    Extension(view): Extension<View>,
+    stop: Stop,
+    headers: HeaderMap,
+    uri: Uri,
+) -> Result<Response, ApiError> {
     let query = query::parse(uri.query().unwrap_or_default())?;
+    let asked = Asked::from_request(&query, &headers)?;
     consul::check_datacenter(&query, &view)?;
     who::gossips(&app)?;
     let name = query.get("name").filter(|name| !name.is_empty());
@@ -150,7 +158,8 @@ async fn list(State(app): State<App>, Extension(view): Extension<View>, stop: St
     }
     let log = log.borrow().clone();
     let bodies: Vec<_> = matching(&log, name).map(|event| event_body(event, event.ltime)).collect();
-    Ok(consul::indexed(consul::json(&query, &bodies), index(&log, name)))
+    let response = consul::indexed(consul::json(&query, &bodies), index(&log, name));
+    Ok(param::told(response, asked.consistency))
 }
 
 fn matching<'a>(log: &'a EventLog, name: Option<&'a str>) -> impl DoubleEndedIterator<Item = &'a UserEvent> {

@@ -23,6 +23,7 @@ use axum::{
 use lobby_core::{
     catalog::Node,
     coordinate::Coordinate,
+    id::NodeId,
     port::gossip::{GossipCommand, Member},
     record::meta,
 };
@@ -163,22 +164,23 @@ pub(crate) async fn own(app: &App, view: &View) -> Result<(impl Serialize + use<
 /// The answering agent where there is no gossip.
 fn alone(view: &View) -> ConsulMember {
     let node = &view.snapshot.local;
-    let id = node.record.origin.node_id().map(|id| id.to_string()).unwrap_or_default();
-    shape(view, Some(node), id, SocketAddr::new(Ipv4Addr::LOCALHOST.into(), LAN_PORT), "alive")
+    shape(view, Some(node), node.record.origin.node_id(), SocketAddr::new(Ipv4Addr::LOCALHOST.into(), LAN_PORT), "alive")
 }
 
 fn consul_member(view: &View, member: &Member) -> ConsulMember {
-    shape(view, who::node(&view.snapshot, member.id), member.id.to_string(), member.addr, member.state)
+    shape(view, who::node(&view.snapshot, member.id), Some(member.id), member.addr, state(view, member))
 }
 
 /// `addr` is where it is where its record tells no address: what stands for a leader is among these by its address.
-fn shape(view: &View, node: Option<&Node>, id: String, addr: SocketAddr, state: &str) -> ConsulMember {
+fn shape(view: &View, node: Option<&Node>, id: Option<NodeId>, addr: SocketAddr, state: &str) -> ConsulMember {
     let record = node.map(|node| &*node.record);
-    let name = record.map_or_else(|| id.clone(), |record| record.name.as_str().to_owned());
+    // Who is known by no name is found by the id that the other routes take.
+    let nameless = || id.map(|id| id.to_string()).unwrap_or_default();
+    let name = record.map_or_else(nameless, |record| record.name.as_str().to_owned());
     // What Consul's tools take for the tags of a server.
     let fixed = [("role", "consul"), ("port", "8300"), ("vsn", "2"), ("vsn_min", "2"), ("vsn_max", "3")];
     let mut tags: BTreeMap<_, _> = fixed.into_iter().map(|(key, value)| (key, value.to_owned())).collect();
-    tags.insert("id", id);
+    tags.insert("id", id.map(|id| node::uuid(*id.as_bytes())).unwrap_or_default());
     let datacenter = record.and_then(|record| record.meta(meta::DATACENTER)).filter(|name| !name.is_empty());
     tags.insert("dc", datacenter.unwrap_or_else(|| node::datacenter(&view.snapshot)).to_owned());
     let build = record.and_then(|record| record.meta(meta::VERSION));
@@ -201,11 +203,12 @@ fn shape(view: &View, node: Option<&Node>, id: String, addr: SocketAddr, state: 
 /// Consul's number of a member's state: 0 none, 1 alive, 2 leaving, 3 left, 4 failed.
 fn consul_status(state: &str) -> u8 {
     match state {
-        "alive" | "suspect" => 1,
+        // Whom the catalog lists it does not call failed: AGENT_GRACE is for the agent to come back.
+        "alive" | "suspect" | "unattended" | "stale" => 1,
         // It will be back in a moment, but it has said goodbye for now.
         "restarting" => 2,
         "left" => 3,
-        "failed" | "unattended" => 4,
+        "failed" => 4,
         _ => 0,
     }
 }

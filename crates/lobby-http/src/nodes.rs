@@ -4,7 +4,7 @@
 //! GET /v1/nodes    [{id, name, state, addresses, generation, version, exchanges, age_ms, labels, …}]
 //! ```
 //! With `?where=SELECTOR` only those it takes. With `?near=NODE` the nearest come first, each with `distance_ms`, the estimated round trip; others in the order of ids.
-//! `id` is null for daemons that tell only their host name. `conflict` marks live nodes that share a name.
+//! `id` is null for daemons that tell only their host name. `conflict` marks live nodes that share a name, `drain` those that take nothing new.
 //! The tag holds the second and a hash of all but the ages: much of what is shown here changes without a revision.
 
 use std::{
@@ -56,6 +56,8 @@ struct NodeBody<'a> {
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     external: bool,
     conflict: bool,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    drain: bool,
     lobbyd: Option<&'a str>,
     datacenter: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -139,6 +141,7 @@ fn node_body<'a>(view: &'a View, node: &'a Node, conflict: bool, distances: Opti
         own: node.own,
         external: node.external,
         conflict,
+        drain: view.snapshot.offers.get(&record.origin).is_some_and(|offers| offers.node.drain),
         lobbyd: record.meta(meta::VERSION),
         datacenter: record.meta(meta::DATACENTER),
         distance_ms: distances.map(|distances| Millis(distance(distances, node).map(members::millis))),

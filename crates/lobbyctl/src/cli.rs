@@ -3,7 +3,7 @@
 //! The Go tools take long options with one dash; those are rewritten before clap sees them.
 //! Not here: the arguments of the verbs of gossip (`gossip`) and of services (`service`), what a verb does (`cmd/<verb>.rs`).
 
-use std::{collections::BTreeSet, ffi::OsString};
+use std::{collections::BTreeSet, ffi::OsString, net::IpAddr};
 
 use clap::{Arg, CommandFactory, FromArgMatches, Parser, Subcommand, value_parser};
 use lobby::client::{Client, ClientError, Label};
@@ -252,6 +252,12 @@ pub(crate) enum LabelChange {
 
 impl Cli {
     /// The client of the daemon that the options name.
+    /// Whether the daemon is on this machine for sure.
+    pub(crate) fn is_here(&self) -> bool {
+        let host = self.host.trim_start_matches('[').trim_end_matches(']');
+        host.eq_ignore_ascii_case("localhost") || host.parse().is_ok_and(|ip: IpAddr| ip.is_loopback())
+    }
+
     pub(crate) fn client(&self) -> Result<Client, ClientError> {
         let Self { proto, host, port, token, .. } = self;
         let bare_ip6 = host.contains(':') && !host.starts_with('[');
@@ -380,7 +386,7 @@ mod tests {
     fn the_address_takes_ipv6() {
         for (host, want) in [("::1", "http://[::1]:7/"), ("[::1]", "http://[::1]:7/"), ("h", "http://h:7/")] {
             let cli = Cli::try_parse_from(["lobbyctl", "--host", host, "--port", "7", "--proto", "http", "nodes"]).unwrap();
-            assert_eq!(cli.client().unwrap().url(), want);
+            assert_eq!((cli.client().unwrap().url(), cli.is_here()), (want, host != "h"));
         }
     }
 }

@@ -42,7 +42,7 @@ pub(crate) async fn run(cli: &Cli, out: Output) -> anyhow::Result<ExitCode> {
     let client = || cli.client();
     let done = match &cli.command {
         // Ends as its program does.
-        Command::Run(run) => return run::run(&client()?, run).await,
+        Command::Run(run) => return run::run(&client()?, run, cli.is_here()).await,
         // Waited for, it succeeds only if all have applied it.
         Command::Drain(drain) => return drain::run(&client()?, drain, out).await,
         Command::Services { selector } => services::run(&client()?, selector.as_deref(), out).await,

@@ -24,9 +24,9 @@ pub(crate) struct Definition {
 }
 
 impl Definition {
-    /// That of what was typed.
-    pub(crate) fn typed(name: &str, offer: &Offer) -> anyhow::Result<Self> {
-        let id = offer.id.as_deref().unwrap_or(name);
+    /// That of what was typed; `id` unless one was.
+    pub(crate) fn typed(name: &str, id: &str, offer: &Offer) -> anyhow::Result<Self> {
+        let id = offer.id.as_deref().unwrap_or(id);
         let mut body = Map::new();
         body.insert("Name".into(), name.into());
         body.insert("ID".into(), id.into());
@@ -129,14 +129,14 @@ mod tests {
             meta: vec![("k".into(), "v".into())],
             check: vec!["tcp".parse().unwrap()],
         };
-        let mut definition = Definition::typed("web", &offer).unwrap();
+        let mut definition = Definition::typed("web", "web", &offer).unwrap();
         definition.push_check(json!({ "PID": 7 }));
         let want = json!({
             "Name": "web", "ID": "web-1", "Port": 8080, "Address": "10.0.0.1", "Tags": ["a", "b"], "Meta": {"k": "v"},
             "Checks": [{"TCP": "127.0.0.1:8080", "Interval": "1s"}, {"PID": 7}],
         });
         assert_eq!(definition.body, want);
-        let mut bare = Definition::typed("web", &Offer::default()).unwrap();
+        let mut bare = Definition::typed("web", "web", &Offer::default()).unwrap();
         assert_eq!((bare.id.as_str(), &bare.body), ("web", &json!({"Name": "web", "ID": "web"})));
         bare.push_check(json!({ "PID": 7 }));
         assert_eq!(bare.body["Checks"], json!([{ "PID": 7 }]));

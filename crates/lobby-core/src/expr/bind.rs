@@ -14,10 +14,11 @@ use super::{
     shown,
     tree::Tree,
 };
-use crate::filter::regex;
+use crate::filter::{AUTOMATON_BYTES, regex_within};
 
-/// Most regular expressions in one expression: each may take as much memory as one of a filter of queries.
-pub const MOST_PATTERNS: usize = 16;
+/// Most regular expressions in one expression: one for each of the things that people look for at a time. What they may take
+/// together when compiled is that of one pattern of a query ([`AUTOMATON_BYTES`]), in equal parts.
+pub const MOST_PATTERNS: usize = 4;
 
 /// The selectors of a kind of thing.
 pub type Schema = &'static [Group];
@@ -195,13 +196,14 @@ enum Ask {
 impl Expr {
     /// Binds it to a kind of thing.
     pub fn bind<T: Fields>(&self) -> Result<Filter, FilterError> {
+        // Counted first: nothing is compiled of what has too many, and how many there are decides how large each may grow.
         let mut n_patterns = 0;
-        let mut bind = |term: &Term| {
-            let test = Test::new(term, T::SCHEMA)?;
+        self.0.try_map(&mut |term: &Term| {
             n_patterns += usize::from(term.op == Op::Matches);
-            if n_patterns > MOST_PATTERNS { Err(FilterError::Patterns { at: term.value_at.0 }) } else { Ok(test) }
-        };
-        self.0.try_map(&mut bind).map(Filter)
+            if n_patterns > MOST_PATTERNS { Err(FilterError::Patterns { at: term.value_at.0 }) } else { Ok(()) }
+        })?;
+        let most_bytes = AUTOMATON_BYTES / n_patterns.max(1);
+        self.0.try_map(&mut |term: &Term| Test::new(term, T::SCHEMA, most_bytes)).map(Filter)
     }
 }
 
@@ -221,7 +223,7 @@ impl Filter {
 }
 
 impl Test {
-    fn new(term: &Term, schema: Schema) -> Result<Self, FilterError> {
+    fn new(term: &Term, schema: Schema, most_bytes: usize) -> Result<Self, FilterError> {
         let At(at) = term.path_at;
         let Some((Selected { prefix, name, key }, kind)) = find(schema, &term.path) else {
             return Err(FilterError::Selector { at, found: shown(&path_text(&term.path)), accepted: schema });
@@ -236,7 +238,7 @@ impl Test {
             };
             return Err(FilterError::Operator { at, selector: shown(&path_text(&term.path)), found, accepted });
         }
-        Ok(Self { prefix, name, key: key.map(str::to_owned), ask: Ask::new(term, kind)?, negated: term.negated })
+        Ok(Self { prefix, name, key: key.map(str::to_owned), ask: Ask::new(term, kind, most_bytes)?, negated: term.negated })
     }
 
     fn takes(&self, field: &Field<'_>) -> bool {
@@ -267,7 +269,7 @@ fn find(schema: Schema, path: &[String]) -> Option<(Selected<'_>, Kind)> {
 }
 
 impl Ask {
-    fn new(term: &Term, kind: Kind) -> Result<Self, FilterError> {
+    fn new(term: &Term, kind: Kind, most_bytes: usize) -> Result<Self, FilterError> {
         let (value, At(at)) = (&term.value, term.value_at);
         let bad = |accepted| FilterError::Value { at, found: shown(value), accepted };
         Ok(match (term.op, kind) {
@@ -280,7 +282,8 @@ impl Ask {
             (Op::Equals, _) => Self::Equals(value.clone()),
             (Op::Contains, _) => Self::Contains(value.clone()),
             (Op::Matches, _) => {
-                Self::Matches(regex(value).map_err(|why| FilterError::Pattern { at, found: shown(value), why })?)
+                let bad = |why| FilterError::Pattern { at, found: shown(value), why };
+                Self::Matches(regex_within(value, most_bytes).map_err(bad)?)
             }
             (Op::Empty, _) => Self::Empty,
         })

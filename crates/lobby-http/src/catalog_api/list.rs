@@ -14,7 +14,7 @@ use std::{
 use lobby_core::{
     catalog::{NodeOffers, ServiceView},
     check::{Status, view::CheckView},
-    expr::Fields,
+    expr::{Fields, Filter},
     id::{NodeId, Origin},
     instance::Instance,
 };
@@ -36,14 +36,14 @@ pub(crate) type Distances = HashMap<NodeId, Duration>;
 pub(crate) struct List<'a> {
     pub(crate) fleet: Fleet<'a>,
     pub(crate) params: &'a Params,
+    /// That of the parameters, bound to what the route lists.
+    pub(crate) filter: Option<&'a Filter>,
     pub(crate) distances: &'a Distances,
 }
 
 /// An instance, where it is, and since when.
 #[derive(Clone, Copy)]
 struct Found<'a> {
-    /// The service, as its first instance spells it.
-    name: &'a str,
     offers: &'a NodeOffers,
     instance: &'a Instance,
     checks: &'a [std::sync::Arc<CheckView>],
@@ -68,12 +68,12 @@ impl<'a> List<'a> {
         self.write(&nodes.filter(|node| self.takes_node(node) && self.takes(node)).collect::<Vec<_>>())
     }
 
-    /// `catalog/services`: all names with the tags of the instances that are taken.
+    /// `catalog/services`: all names with the tags of the instances that are taken, each name as it is spelled.
     pub(crate) fn services(&self) -> Vec<u8> {
         let mut services = BTreeMap::<&str, BTreeSet<&str>>::new();
         let found = self.everywhere();
-        if self.params.filter.is_none() && self.params.node_meta.is_empty() {
-            found.for_each(|found| services.entry(found.name).or_default().extend(found.tags()));
+        if self.filter.is_none() && self.params.node_meta.is_empty() {
+            found.for_each(|found| services.entry(found.name()).or_default().extend(found.tags()));
             return self.write(&services);
         }
         let found: Vec<_> = found.collect();
@@ -81,7 +81,7 @@ impl<'a> List<'a> {
         for found in found {
             let node = &nodes[&found.offers.node.origin];
             if self.takes_node(node) && self.takes(&CatalogService::new(node, found.service())) {
-                services.entry(found.name).or_default().extend(found.tags());
+                services.entry(found.name()).or_default().extend(found.tags());
             }
         }
         self.write(&services)
@@ -211,7 +211,6 @@ impl<'a> List<'a> {
             return None;
         }
         Some(Found {
-            name: node::CONSUL,
             offers,
             instance: node::server(),
             checks: &[],
@@ -239,7 +238,7 @@ impl<'a> List<'a> {
 
     /// What a node offers, by id.
     fn services_of(&self, offers: &'a NodeOffers) -> Vec<Service<'a>> {
-        let found = offers.instances.values().map(|stamped| found(offers, stamped, stamped.value.instance.service.as_str()));
+        let found = offers.instances.values().map(|stamped| found(offers, stamped));
         let server = self.server().filter(|server| std::ptr::eq(server.offers, offers));
         let mut services: Vec<_> = found.chain(server).map(|found| found.service()).collect();
         services.retain(|service| self.takes(service));
@@ -251,18 +250,13 @@ impl<'a> List<'a> {
 fn instances<'a>(fleet: Fleet<'a>, view: &'a ServiceView) -> impl Iterator<Item = Found<'a>> + use<'a> {
     view.instances.keys().filter_map(move |place| {
         let offers = fleet.snapshot.offers.get(&place.origin)?;
-        Some(found(offers, offers.instances.get(&place.id)?, view.name.as_str()))
+        Some(found(offers, offers.instances.get(&place.id)?))
     })
 }
 
-fn found<'a>(
-    offers: &'a NodeOffers,
-    stamped: &'a lobby_core::catalog::Stamped<lobby_core::catalog::InstanceView>,
-    name: &'a str,
-) -> Found<'a> {
+fn found<'a>(offers: &'a NodeOffers, stamped: &'a lobby_core::catalog::Stamped<lobby_core::catalog::InstanceView>) -> Found<'a> {
     let view = &*stamped.value;
     Found {
-        name,
         offers,
         instance: &view.instance,
         checks: &view.checks,
@@ -278,6 +272,11 @@ impl<'a> Found<'a> {
         if self.draining { Service { weights: Weights::NONE, ..service } } else { service }
     }
 
+    /// The service, as this instance spells it.
+    fn name(&self) -> &'a str {
+        self.instance.service.as_str()
+    }
+
     fn tags(&self) -> impl Iterator<Item = &'a str> + use<'a> {
         self.instance.tags.iter().map(String::as_str)
     }
@@ -291,7 +290,7 @@ impl<'a> Found<'a> {
         let field = |text: Option<&serde_json::Value>| text.and_then(serde_json::Value::as_str).map(str::to_owned);
         let native = service.connect.get("Native").and_then(serde_json::Value::as_bool) == Some(true);
         let to = field(service.proxy.get("DestinationServiceName")).unwrap_or_default();
-        (native && self.name.eq_ignore_ascii_case(name)) || (service.kind == "connect-proxy" && to.eq_ignore_ascii_case(name))
+        (native && self.name().eq_ignore_ascii_case(name)) || (service.kind == "connect-proxy" && to.eq_ignore_ascii_case(name))
     }
 }
 
@@ -308,7 +307,7 @@ fn all_checks<'a>(offers: &'a NodeOffers) -> impl Iterator<Item = (&'a NodeOffer
 
 impl<'a> List<'a> {
     fn takes(&self, thing: &impl Fields) -> bool {
-        self.params.filter.as_ref().is_none_or(|filter| filter.takes(thing))
+        self.filter.is_none_or(|filter| filter.takes(thing))
     }
 
     fn takes_node(&self, node: &Node<'_>) -> bool {

@@ -6,14 +6,14 @@
 //! Everything is read before the catalog is looked at, so that a wrong request is refused by an empty catalog too.
 //! Not here: `index` and `wait` (`consul`), the token (`access`), the selectors of a filter (`filter`).
 
-use axum::http::{HeaderMap, header};
-use lobby_core::{
-    check::Status,
-    duration,
-    expr::{Filter, FilterError},
+use axum::{
+    http::{HeaderMap, HeaderValue, header},
+    response::Response,
 };
+use lobby_core::{check::Status, duration};
 
 use crate::{
+    consul::CONSISTENCY,
     error::{ApiError, shown},
     query::Query,
 };
@@ -27,8 +27,8 @@ pub(crate) struct Params {
     pub(crate) tags: Vec<String>,
     /// Pairs that the node must have.
     pub(crate) node_meta: Vec<(String, String)>,
-    /// Bound to what the route lists.
-    pub(crate) filter: Option<Filter>,
+    /// What to choose, as it was written: compiled it is far larger, and many requests wait.
+    pub(crate) filter: Option<Box<str>>,
     /// Whose neighbours come first.
     pub(crate) near: Option<String>,
     /// Asked for the services of another cluster, of which there is none.
@@ -48,17 +48,13 @@ pub(crate) struct Asked {
 const DEFAULT: &str = "default";
 
 impl Params {
-    /// `bind` reads a filter for what the route lists.
-    pub(crate) fn from_query(
-        query: &Query<'_>,
-        bind: impl FnOnce(&str) -> Result<Option<Filter>, FilterError>,
-    ) -> Result<Self, ApiError> {
+    pub(crate) fn from_query(query: &Query<'_>) -> Result<Self, ApiError> {
         let given = |field| query.get(field).filter(|value| !value.is_empty());
         Ok(Self {
             passing: passing(query)?,
             tags: query.all("tag").filter(|tag| !tag.is_empty()).map(str::to_lowercase).collect(),
             node_meta: query.all("node-meta").filter(|pair| !pair.is_empty()).map(pair).collect(),
-            filter: given("filter").map_or(Ok(None), bind)?,
+            filter: given("filter").map(Into::into),
             near: given("near").map(str::to_owned),
             peer: given("peer").is_some(),
             pretty: query.has("pretty"),
@@ -91,6 +87,12 @@ impl Asked {
         };
         Ok(Self { consistency, cached })
     }
+}
+
+/// What the answer says of how fresh it is, where that is all that was asked of it.
+pub(crate) fn told(mut response: Response, consistency: &'static str) -> Response {
+    response.headers_mut().insert(CONSISTENCY, HeaderValue::from_static(consistency));
+    response
 }
 
 /// Refuses namespaces and partitions but for the one that everything is in.
@@ -152,13 +154,11 @@ fn cache_control(headers: &HeaderMap) -> Result<(), ApiError> {
 
 #[cfg(test)]
 mod tests {
-    use axum::http::HeaderValue;
-
     use super::*;
     use crate::query;
 
     fn params(text: &str) -> Result<Params, ApiError> {
-        Params::from_query(&query::parse(text).unwrap(), |_| Ok(None))
+        Params::from_query(&query::parse(text).unwrap())
     }
 
     fn asked(text: &str) -> Result<Asked, ApiError> {

@@ -15,6 +15,7 @@ use lobby_core::{
         Status,
         view::{CheckKind, CheckView},
     },
+    instance::Weights,
     selector::Selector,
 };
 use serde::Serialize;
@@ -174,7 +175,7 @@ fn instance_body<'a>(view: &View, candidate: &InstanceSubject<'a>) -> InstanceBo
         port: instance.port,
         tags: &instance.tags,
         meta: &instance.meta,
-        weights: WeightsBody { passing: instance.weights.passing, warning: instance.weights.warning },
+        weights: weights(of),
         status: of.status.as_str(),
         maintenance: checks(of).any(|(_, check)| check.kind == CheckKind::Maintenance),
         drain: of.is_draining(),
@@ -182,6 +183,15 @@ fn instance_body<'a>(view: &View, candidate: &InstanceSubject<'a>) -> InstanceBo
         age_ms: age,
         checks: checks(of).map(|(of, check)| check_body(of, check)).collect(),
     }
+}
+
+/// What takes nothing new weighs nothing, as in Consul's views.
+fn weights(view: &InstanceView) -> WeightsBody {
+    if view.is_draining() {
+        return WeightsBody { passing: 0, warning: 0 };
+    }
+    let Weights { passing, warning } = view.instance.weights;
+    WeightsBody { passing, warning }
 }
 
 fn check_body<'a>(of: &'static str, check: &'a CheckView) -> CheckBody<'a> {

@@ -94,6 +94,7 @@ fn node() -> Value {
     }));
     // These are there only where they say something.
     node["properties"]["external"] = json!({ "type": "boolean", "description": "it has no agent" });
+    node["properties"]["drain"] = json!({ "type": "boolean", "description": "it takes nothing new" });
     node["properties"]["distance_ms"] = json!({ "type": ["number", "null"], "description": "the round trip, with near" });
     node
 }

@@ -153,7 +153,7 @@ async fn the_description_tells_of_waiting() {
             let operation = &document["paths"][path][verb];
             let names: Vec<_> = operation["parameters"].as_array().unwrap().iter().map(|it| &it["name"]).collect();
             assert!(names.contains(&&Value::from("wait")), "{verb} {path}");
-            assert_eq!(operation["responses"]["429"]["description"], "Too many queries are under way");
+            assert_eq!(operation["responses"]["429"]["description"], "Too many streams are open, or queries under way");
         }
     }
 }

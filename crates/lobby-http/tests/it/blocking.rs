@@ -179,6 +179,20 @@ async fn many_watchers_cost_one_body_and_an_irrelevant_change_wakes_none() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_filter_chooses_from_what_was_waited_for() {
+    for (filter, want) in [("Status%20matches%20%22^crit%22", 1), ("Status%20matches%20%22^pass%22", 0)] {
+        let path = format!("/v1/health/checks/alpha?filter={filter}");
+        let (answer, came) = woken(&path, fleet(), |fleet| fleet.written(2, "one", fail)).await;
+        assert!(came);
+        assert_eq!(answer.json().as_array().unwrap().len(), want, "{}", answer.text());
+    }
+    // What is none is refused before the wait.
+    let served = showing(&fleet().snapshot(), config());
+    let answer = served.get("/v1/health/checks/alpha?index=99999&filter=Status%20matches%20%22(%22").await;
+    assert_eq!(answer.status.as_u16(), 400);
+}
+
+#[tokio::test(start_paused = true)]
 async fn so_many_may_wait_and_who_goes_away_makes_room() {
     let limits = Limits { waits: 2, ..Limits::default() };
     let served = Arc::new(showing(&fleet().snapshot(), Config { limits, ..config() }));

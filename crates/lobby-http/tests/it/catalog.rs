@@ -176,7 +176,7 @@ async fn what_parameters_leave_out() {
 
 #[tokio::test]
 async fn services_of_the_instances_that_are_taken() {
-    same("/v1/catalog/services", expect![[r#"{"cart":["Blue","blue","green","v2"],"consul":[],"web":["old"]}"#]]).await;
+    same("/v1/catalog/services", expect![[r#"{"Cart":["blue","v2"],"cart":["Blue","green"],"consul":[],"web":["old"]}"#]]).await;
     same("/v1/catalog/services?filter=ServiceName%20matches%20%22^we%22", expect![[r#"{"web":["old"]}"#]]).await;
     same("/v1/catalog/services?filter=green%20in%20ServiceTags", expect![[r#"{"cart":["green"]}"#]]).await;
     same("/v1/catalog/services?node-meta=rack:2", expect!["{}"]).await;

@@ -46,6 +46,19 @@ async fn coordinates_of_all_that_told_theirs() {
 }
 
 #[tokio::test]
+async fn each_answer_tells_how_fresh_it_is() {
+    let served = serve(fleet(), &viewed(members()));
+    for path in ["nodes", "datacenters", "node/_agent"] {
+        for (query, want) in [("", "leader"), ("?stale", "stale"), ("?consistent", "consistent")] {
+            let answer = served.get(&format!("/v1/coordinate/{path}{query}")).await;
+            assert_eq!(answer.header("x-consul-effective-consistency"), want, "{path}{query}");
+        }
+        let both = served.get(&format!("/v1/coordinate/{path}?stale&consistent")).await;
+        assert_eq!(both.status, StatusCode::BAD_REQUEST, "{path}");
+    }
+}
+
+#[tokio::test]
 async fn the_one_data_centre_has_all_of_them() {
     let served = serve(fleet(), &viewed(members()));
     let list = served.get("/v1/coordinate/datacenters").await.json();

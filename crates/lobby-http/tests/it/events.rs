@@ -115,6 +115,11 @@ async fn the_list_is_oldest_first_and_its_index_made_of_the_newest() {
     let served = serve(Fleet::new(&[]), &gossip);
     let answer = served.get("/v1/event/list").await;
     assert_eq!((answer.text(), index_of(&answer)), ("[]", 1));
+    for (query, want) in [("", "leader"), ("?stale", "stale"), ("?consistent", "consistent")] {
+        let answer = served.get(&format!("/v1/event/list{query}")).await;
+        assert_eq!(answer.header("x-consul-effective-consistency"), want, "{query}");
+    }
+    assert_eq!(served.get("/v1/event/list?stale&consistent").await.status, StatusCode::BAD_REQUEST);
     gossip.tell(event(1, "deploy", b"v1"));
     gossip.tell(event(2, "other", b""));
     let answer = served.get("/v1/event/list?node=nobody").await;

@@ -52,7 +52,7 @@ async fn members_as_consul_shows_them() {
           "Tags": {
             "build": "1.22.0:lobbyd-0.1.0",
             "dc": "dc1",
-            "id": "02020202020202020202020202020202",
+            "id": "02020202-0202-0202-0202-020202020202",
             "port": "8300",
             "role": "consul",
             "vsn": "2",
@@ -67,6 +67,24 @@ async fn members_as_consul_shows_them() {
     let wan: Vec<_> = wan.as_array().unwrap().iter().map(|member| (&member["Name"], &member["Port"])).collect();
     assert_eq!(wan[3], (&serde_json::json!("web.dc1"), &serde_json::json!(8302)));
     assert_eq!(served.get("/v1/agent/members?dc=dc2").await.status, StatusCode::INTERNAL_SERVER_ERROR);
+}
+
+#[tokio::test]
+async fn members_and_the_catalog_say_the_same_of_a_node() {
+    let fleet = Fleet::new(&[]).node(2, "alone", &[]).node(3, "gone", &[]).failed(3);
+    // Gossip has no agent there; the catalog, which knows of AGENT_GRACE, still lists the first.
+    let gossip = viewed(vec![member_at(1, 0.0), member(2, "unattended"), member(3, "unattended"), member(4, "unattended")]);
+    let served = serve(fleet, &gossip);
+    let members = served.get("/v1/agent/members").await.json();
+    for (name, status, health) in [("alone", 1, "passing"), ("gone", 4, "critical")] {
+        let member = members.as_array().unwrap().iter().find(|member| member["Name"] == name).unwrap();
+        let checks = served.get(&format!("/v1/health/node/{name}")).await.json();
+        assert_eq!((&member["Status"], &checks[0]["Status"]), (&status.into(), &health.into()), "{name}");
+        let node = served.get(&format!("/v1/catalog/node/{name}")).await.json();
+        assert_eq!(member["Tags"]["id"], node["Node"]["ID"]);
+    }
+    let nameless = members.as_array().unwrap().iter().find(|member| member["Name"] == hex(4)).unwrap();
+    assert_eq!(nameless["Status"], 1);
 }
 
 #[tokio::test]

@@ -6,7 +6,9 @@ use expect_test::expect_file;
 use lobby_core::{
     id::{NodeId, Origin},
     instance::Instance,
+    local::LocalRecord,
     port::PeerEvent,
+    record::meta,
 };
 
 use crate::fixture::{Fleet, GOSSIP, NOW, config};
@@ -25,6 +27,15 @@ async fn every_node_with_what_each_exchange_makes_of_it() {
     let answer = served.get("/v1/nodes").await;
     assert_eq!((answer.status.as_u16(), answer.header("content-type")), (200, "application/json; charset=UTF-8"));
     expect_file!["nodes.json"].assert_eq(answer.text());
+}
+
+#[tokio::test]
+async fn what_drains_says_so() {
+    let drains = |local: &mut LocalRecord| local.set_meta(meta::DRAIN, "true");
+    let served = Fleet::new(&[]).written(2, "drains", drains).written(3, "works", |_| {}).serve(config());
+    let nodes = served.get("/v1/nodes").await.json();
+    let drain = |name| nodes.as_array().unwrap().iter().find(|node| node["name"] == name).unwrap().get("drain");
+    assert_eq!((drain("drains"), drain("works")), (Some(&true.into()), None));
 }
 
 #[tokio::test]

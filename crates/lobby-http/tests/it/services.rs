@@ -133,6 +133,9 @@ async fn the_instances_of_a_service() {
     let old = &smtp[1];
     assert_eq!((&old["node_id"], &old["address"], &old["age_ms"]), (&Value::Null, &json!("old"), &json!(3000)));
     assert!(smtp.as_array().unwrap().iter().all(|one| one["from_label"] == true));
+    let draining = fleet(true).serve(config()).get("/v1/services/web").await.json();
+    let weights: Vec<_> = draining.as_array().unwrap().iter().map(|one| &one["weights"]["passing"]).collect();
+    assert_eq!(weights, [1, 1, 0], "what drains weighs nothing");
     let unknown = served.get("/v1/services/none").await;
     assert_eq!((unknown.status, unknown.text()), (StatusCode::NOT_FOUND, "service \"none\": nobody offers it\n"));
     let failed = fleet(false).failed(2).serve(config()).get("/v1/services/web").await.json();
@@ -362,5 +365,5 @@ async fn the_description_is_whole_and_true() {
     let mut required: Vec<String> = serde_json::from_value(node["required"].clone()).unwrap();
     required.sort();
     assert_eq!(required, keys(&served.get("/v1/nodes").await.json()[0]), "the others are there only where they say something");
-    assert_eq!(keys(&node["properties"]).len(), required.len() + 2);
+    assert_eq!(keys(&node["properties"]).len(), required.len() + 3);
 }

@@ -2,7 +2,7 @@
 
 use expect_test::expect_file;
 use lobby_core::{
-    check::Status,
+    check::{Status, view::CheckKind},
     id::{NodeId, Origin},
     instance::Instance,
     port::PeerEvent,
@@ -25,7 +25,13 @@ fn fleet() -> Fleet {
             local.set_check(&check("disk", None, Status::Passing)).unwrap();
         })
         .event(GOSSIP, PeerEvent::Suspect(Origin::Node(NodeId::from_bytes([2; 16]))))
-        .written(3, "ONE", |local| local.set_instance(&instance("web-1", "web", 80, &[])).unwrap())
+        .written(3, "ONE", |local| {
+            local.set_instance(&instance("web-1", "web", 80, &[])).unwrap();
+            // As the registry makes it: the reason stands in the notes.
+            let mut view = check("_service_maintenance:web-1", Some("web-1"), Status::Critical);
+            (view.kind, view.notes) = (CheckKind::Maintenance, "new disk".to_owned());
+            local.set_check(&view).unwrap();
+        })
         .written(4, "gone", |local| local.set_instance(&instance("a/b", "Web", 80, &[])).unwrap())
         .failed(4)
         .written(5, "drains", |local| {
@@ -54,7 +60,7 @@ async fn every_instance_of_a_service() {
         .collect();
     found.sort();
     let want = [
-        "ONE web-1 passing null",
+        "ONE web-1 maintenance {id:_service_maintenance:web-1,kind:check,output:}",
         "drains web-5 draining {kind:drain}",
         "gone a/b failed {kind:node,state:failed}",
         "one web-1 critical {id:http,kind:check,output:connection refused}",

@@ -18,7 +18,7 @@ const CHECK: &str = "How its health is checked; may be given several times: tcp[
 /// What an instance is, but for its name.
 #[derive(Debug, Default, Args)]
 pub(crate) struct Offer {
-    /// Its id, unique on this node; the service's name if not given
+    /// Its id, unique on this node; if not given the service's name, of `run` with a port NAME-PORT
     #[arg(long, value_name = "ID")]
     pub(crate) id: Option<String>,
     /// The port of the instance; the daemon's own is given before the verb, or in PORT

@@ -10,7 +10,10 @@ use crate::{cli::service::Register, definition::Definition, input, output::Outpu
 pub(crate) async fn run(client: &Client, register: &Register, out: Output) -> anyhow::Result<()> {
     let definitions = match (&register.file, &register.name) {
         (Some(file), _) => Definition::of_text(&input::definition(file)?)?,
-        (None, name) => vec![Definition::typed(name.as_deref().context("no name is given")?, &register.offer)?],
+        (None, name) => {
+            let name = name.as_deref().context("no name is given")?;
+            vec![Definition::typed(name, name, &register.offer)?]
+        }
     };
     for Definition { name, id, body } in &definitions {
         client.register(name, id, body).await?;

@@ -7,7 +7,7 @@
 
 use std::{
     io,
-    pin::pin,
+    pin::{Pin, pin},
     process::{ExitCode, ExitStatus},
 };
 
@@ -26,8 +26,8 @@ enum End {
     Told(Signal),
 }
 
-pub(crate) async fn run(client: &Client, run: &Run) -> anyhow::Result<ExitCode> {
-    let mut registrar = Registrar::new(client, run)?;
+pub(crate) async fn run(client: &Client, run: &Run, is_here: bool) -> anyhow::Result<ExitCode> {
+    let mut registrar = Registrar::new(client, run, is_here)?;
     let mut signals = Signals::catch()?;
     let mut program = match Program::start(&run.command) {
         Ok(program) => program,
@@ -37,7 +37,9 @@ pub(crate) async fn run(client: &Client, run: &Run) -> anyhow::Result<ExitCode> 
         }
     };
     registrar.bind(program.pid());
-    let status = match offered(&mut program, &mut signals, &registrar).await {
+    // Kept until the end: it may own the connection that the instance goes with.
+    let mut registering = pin!(registrar.register());
+    let status = match offered(&mut program, &mut signals, registering.as_mut()).await {
         End::Ended(status) => status,
         End::Told(signal) => match retreating(&mut program, &mut signals, registrar.retreat(run.drain)).await {
             Some(status) => status,
@@ -54,8 +56,7 @@ pub(crate) async fn run(client: &Client, run: &Run) -> anyhow::Result<ExitCode> 
 }
 
 /// Until it ends or is told to.
-async fn offered(program: &mut Program, signals: &mut Signals, registrar: &Registrar<'_>) -> End {
-    let mut registering = pin!(registrar.register());
+async fn offered(program: &mut Program, signals: &mut Signals, mut registering: Pin<&mut impl Future<Output = ()>>) -> End {
     let mut is_done = false;
     loop {
         tokio::select! {

@@ -1,7 +1,8 @@
 //! `run`: real programs under a lobbyctl that talks to prepared answers. In which order who is told what, and how it ends.
 
 use std::{
-    io::{BufRead, BufReader, Lines, Read, Write},
+    io::{BufRead, BufReader, ErrorKind, Lines, Read, Write},
+    net::TcpListener,
     process::{Child, ChildStdout, Command, Stdio},
     sync::{
         Mutex,
@@ -27,16 +28,33 @@ fn daemon() -> (Canned, Receiver<String>) {
     daemon_that(|_| "200 OK")
 }
 
-/// One that answers so, by the request's line.
+/// One that answers so, by the request's line. It has the checks of what was registered last, and does not tell who asks for
+/// them.
 fn daemon_that(status: impl Fn(&str) -> &'static str + Send + Sync + 'static) -> (Canned, Receiver<String>) {
     let (sender, receiver) = mpsc::channel();
     let sender = Mutex::new(sender);
+    let checks = Mutex::new(Value::Null);
     let daemon = Canned::start(move |request, body| {
+        if request.starts_with("GET /v1/agent/checks ") {
+            return ("200 OK".into(), checks.lock().unwrap().to_string());
+        }
+        if request.starts_with("PUT /v1/services/") && body.starts_with('{') {
+            *checks.lock().unwrap() = own_checks(&serde_json::from_str(body).unwrap());
+        }
         // Nobody listens any more at the end of a test.
         let _ = sender.lock().unwrap().send(format!("{}\n{body}", request.trim_end_matches(" HTTP/1.1")));
         (status(request).into(), "said the daemon".into())
     });
     (daemon, receiver)
+}
+
+/// The checks of a definition as the daemon lists its own.
+fn own_checks(definition: &Value) -> Value {
+    let of = |check: &Value| {
+        let id = check["CheckID"].as_str().unwrap_or("some").to_owned();
+        (id.clone(), serde_json::json!({ "CheckID": id, "ServiceID": definition["ID"] }))
+    };
+    definition["Checks"].as_array().unwrap().iter().map(of).collect::<serde_json::Map<_, _>>().into()
 }
 
 /// `lobbyctl run` with these options and this script of the shell.
@@ -97,7 +115,7 @@ fn a_program_is_registered_drained_and_deregistered_before_it_is_told_to_stop() 
     begins(&registered, "PUT /v1/services/web/w");
     let body: Value = serde_json::from_str(registered.lines().last().unwrap()).unwrap();
     let want = serde_json::json!({"Name": "web", "ID": "w", "Port": 80,
-        "Checks": [{"CheckID": "service:w:process", "Name": "process", "PID": pid}]});
+        "Checks": [{"CheckID": format!("service:w:process:{pid}"), "Name": "process", "PID": pid}]});
     assert_eq!(body, want);
     running.send(Signal::TERM);
     begins(&next(&asked), "PUT /v1/services/web/w/drain");
@@ -129,6 +147,73 @@ fn the_program_is_not_told_before_the_daemon_has_answered() {
     assert!(dir.exists());
     std::fs::remove_file(&dir).unwrap();
     assert_eq!(running.end(), (Some(0), String::new()));
+}
+
+#[test]
+fn the_old_one_leaves_the_registration_of_the_new_one_alone() {
+    let (daemon, asked) = daemon();
+    let script = format!("trap 'kill $!; exit 0' TERM; echo up; {WAIT}");
+    let start = || Running::start(daemon.address.port(), &["--id", "web", "--drain", "10ms"], &script);
+    let mut old = start();
+    old.line();
+    begins(&next(&asked), "PUT /v1/services/web/web");
+    let mut new = start();
+    new.line();
+    begins(&next(&asked), "PUT /v1/services/web/web");
+    old.send(Signal::TERM);
+    let said = "lobbyctl: web is left alone: somebody else has registered it meanwhile\n";
+    assert_eq!(old.end(), (Some(0), said.into()));
+    assert!(asked.try_recv().is_err(), "neither drained nor deregistered");
+    new.send(Signal::TERM);
+    begins(&next(&asked), "PUT /v1/services/web/web/drain");
+    begins(&next(&asked), "PUT /v1/agent/service/deregister/web");
+    assert_eq!(new.end(), (Some(0), String::new()));
+}
+
+#[test]
+fn with_a_port_the_id_has_it() {
+    let (daemon, asked) = daemon();
+    let mut running = Running::start(daemon.address.port(), &["--port", "8080"], "read x");
+    begins(&next(&asked), "PUT /v1/services/web/web-8080");
+    drop(running.child.stdin.take());
+    begins(&next(&asked), "PUT /v1/agent/service/deregister/web-8080");
+    assert_eq!(running.end().0, Some(1));
+}
+
+/// Linux takes 0.0.0.0 for this machine, as lobbyctl does not.
+#[test]
+fn at_another_machine_it_is_registered_while_the_connection_is_open() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let options = ["--host", "0.0.0.0", "--port", "80"];
+    let mut running = Running::start(listener.local_addr().unwrap().port(), &options, "echo $$; read x");
+    let pid: i32 = running.line().parse().unwrap();
+    let (mut stream, _) = listener.accept().unwrap();
+    stream.set_read_timeout(Some(DEADLINE)).unwrap();
+    let mut request = Vec::new();
+    while !request.ends_with(b"}") {
+        let mut some = [0; 1024];
+        let n_bytes = stream.read(&mut some).unwrap();
+        assert_ne!(n_bytes, 0);
+        request.extend_from_slice(&some[..n_bytes]);
+    }
+    let request = String::from_utf8(request).unwrap();
+    begins(&request, "POST /v1/hold HTTP/1.1");
+    let body: Value = serde_json::from_str(request.split("\r\n\r\n").nth(1).unwrap()).unwrap();
+    let check = serde_json::json!({"CheckID": format!("service:web-80:process:{pid}"), "Name": "process", "Hold": true});
+    assert_eq!(body, serde_json::json!({"Name": "web", "ID": "web-80", "Port": 80, "Checks": [check]}));
+    stream.write_all(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\n\n\r\n").unwrap();
+    running.send(Signal::KILL);
+    // The end of lobbyctl is the end of the connection, and of the registration.
+    match stream.read(&mut [0]) {
+        Ok(n_bytes) => assert_eq!(n_bytes, 0),
+        // It had not read all of the answer.
+        Err(err) => assert_eq!(err.kind(), ErrorKind::ConnectionReset),
+    }
+    let mut said = String::new();
+    drop(running.child.stdin.take());
+    running.child.stderr.take().unwrap().read_to_string(&mut said).unwrap();
+    running.child.wait().unwrap();
+    assert!(said.contains("may be another machine: web-80 is registered there while our connection to it is open"), "{said}");
 }
 
 #[test]

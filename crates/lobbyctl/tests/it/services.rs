@@ -58,13 +58,14 @@ fn why_prints_the_evidence() {
         WHY,
         &["why", "web", "web-1"],
         expect![[r#"
-        web-1       passing   on ONE, alive, heard of now
-          conflict            one has the same name
-        web-1       critical  on one, suspect, heard of now
-          conflict            ONE has the same name
-          http      critical  connection refused
-          disk      passing
-    "#]],
+            web-1                         maintenance  on ONE, alive, heard of now
+              conflict                                 one has the same name
+              _service_maintenance:web-1  maintenance  new disk
+            web-1                         critical     on one, suspect, heard of now
+              conflict                                 ONE has the same name
+              http                        critical     connection refused
+              disk                        passing
+        "#]],
     );
     begins(&asked, "GET /v1/why/web/web-1");
     let daemon = Canned::with_body(WHY);
