@@ -122,6 +122,8 @@ pub struct Catalog {
     peers: HashMap<Origin, Peer>,
     /// Nodes without an agent, removed ones too.
     externals: OrdMap<NodeId, Arc<Record>>,
+    /// Those of them that were removed, and since when that is known here.
+    removed_externals: BTreeMap<NodeId, Moment>,
     /// A timer is on its way that looks for removed ones to forget.
     forgetting_externals: bool,
     /// Peers that no exchange holds alive.
@@ -168,6 +170,7 @@ impl Catalog {
             links: exchanges.into_iter().map(info).collect(),
             peers: HashMap::new(),
             externals: OrdMap::new(),
+            removed_externals: BTreeMap::new(),
             forgetting_externals: false,
             failed: Remembered::default(),
             departed: Remembered::default(),

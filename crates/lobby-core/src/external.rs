@@ -24,6 +24,10 @@ use crate::{
 /// back.
 pub const REMEMBER: Duration = Duration::from_secs(24 * 3600);
 
+/// How far ahead of our clock a version may be stamped: a clock that is further off is broken, and a version from there could
+/// not be followed by any other.
+pub const AHEAD: Duration = Duration::from_secs(24 * 3600);
+
 /// What a registration says about the node itself.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct NodeData {
@@ -100,6 +104,11 @@ pub fn next(old: Option<&Record>, name: &Name, writer: NodeId, now: u64, changes
 pub fn is_forgotten(record: &Record, now: u64) -> bool {
     let written = record.stamp.generation.0 / 1_000_000;
     record.has_left() && now.saturating_sub(written) > REMEMBER.as_secs()
+}
+
+/// Whether this version is stamped so far ahead of our clock that it is refused. `now` is in Unix seconds.
+pub fn is_from_the_future(record: &Record, now: u64) -> bool {
+    record.stamp.generation.0 / 1_000_000 > now.saturating_add(AHEAD.as_secs())
 }
 
 /// Whether this agent wrote this version. Agents with ids that begin alike are taken for one another.
@@ -249,6 +258,13 @@ mod tests {
         assert_eq!(write(Some(&gone), 1, 7_000_000, &[Change::Remove]), None);
         let back = write(Some(&gone), 1, 7_000_000, &[node("10.0.0.9")]).unwrap();
         assert!(!back.has_left() && back.instances().count() == 0);
+    }
+
+    #[test]
+    fn a_version_from_more_than_a_day_ahead_is_not_believed() {
+        let at = |micros| write(None, 1, micros, &[node("10.0.0.9")]).unwrap();
+        assert!(!is_from_the_future(&at(86_500_999_999), 100) && is_from_the_future(&at(86_501_000_000), 100));
+        assert!(is_from_the_future(&at(u64::MAX), 100) && !is_from_the_future(&at(u64::MAX), u64::MAX));
     }
 
     #[test]

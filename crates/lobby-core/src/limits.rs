@@ -32,7 +32,8 @@ pub const TOMBSTONES: usize = 256;
 /// Above it, unknown nodes are refused and counted.
 pub const NODES: usize = 32_768;
 
-/// Most nodes without an agent, those that were removed within a day included: every agent keeps all of them.
+/// Most nodes without an agent: every agent keeps all of them. Those that were removed within a day count until there is no
+/// room for others.
 pub const EXTERNALS: usize = 4096;
 
 /// Longest id of an instance or a check, and longest name of a service, in bytes.

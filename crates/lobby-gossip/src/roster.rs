@@ -22,9 +22,11 @@ use lobby_core::{
 };
 use rand::{RngExt, rngs::SmallRng};
 
+use self::external::GivenUp;
 use crate::{bucket::Bucket, config::REMEMBER_RECORD, identity::Identity};
 
 mod digest;
+mod external;
 mod standing;
 
 pub(crate) use digest::{BUCKETS, Entry, Mask, Sums, WIDE_BUCKETS};
@@ -82,6 +84,8 @@ pub(crate) struct Roster {
     live: Vec<NodeId>,
     /// Nodes without an agent. They count in the sums, and are nobody's to probe.
     externals: BTreeSet<NodeId>,
+    /// Versions of such nodes that the node task has given up.
+    given_up: GivenUp,
     sums: Sums,
     /// Rises whenever `live` changes, or who of them is unattended.
     version: u64,
@@ -98,6 +102,7 @@ impl Roster {
             nodes: HashMap::new(),
             live: Vec::new(),
             externals: BTreeSet::new(),
+            given_up: GivenUp::default(),
             sums: Sums::new(),
             version: 0,
             moved: Vec::new(),
@@ -180,8 +185,12 @@ impl Roster {
         if self.record(id).is_some_and(|old| old.stamp >= record.stamp) {
             return Taken::Stale;
         }
-        let external = record.is_external();
-        if external && !self.externals.contains(&id) && self.externals.len() >= limits::EXTERNALS {
+        let (external, known) = (record.is_external(), self.externals.contains(&id));
+        // Nobody's process, whoever claims to be it.
+        if (known && !external) || self.has_given_up(id, record.stamp) {
+            return Taken::Stale;
+        }
+        if external && !known && self.externals.len() >= limits::EXTERNALS && !self.drop_oldest_removed() {
             return Taken::Full;
         }
         let Some(node) = self.node(id, now) else { return Taken::Full };
@@ -249,26 +258,6 @@ impl Roster {
     pub(crate) fn forget(&mut self, now: Moment) {
         let old = |node: &Node| node.live_idx.is_none() && now.since(node.since) > REMEMBER_RECORD;
         self.nodes.retain(|id, node| *id == self.own || node.external || !old(node));
-    }
-
-    /// Whether the node has no agent.
-    pub(crate) fn is_external(&self, id: NodeId) -> bool {
-        self.externals.contains(&id)
-    }
-
-    /// The nodes without an agent, each with its record and since when that is here.
-    pub(crate) fn externals(&self) -> impl Iterator<Item = (NodeId, &Arc<Record>, Moment)> {
-        let nodes = self.externals.iter().filter_map(|id| Some((*id, self.nodes.get(id)?)));
-        nodes.filter_map(|(id, node)| Some((id, node.record.as_ref()?, node.since)))
-    }
-
-    /// Forgets a node without an agent.
-    pub(crate) fn drop_external(&mut self, id: NodeId) {
-        if self.externals.remove(&id)
-            && let Some(node) = self.nodes.remove(&id)
-        {
-            self.sums.replace(id, node.share, 0);
-        }
     }
 
     /// The state of the live nodes in the buckets of `mask`.

@@ -7,6 +7,8 @@
 //! What an agent has is its own: registering for its name is refused, deregistering comes to nothing.
 //! Not here: what bodies mean (`wire::definition`), which version counts (`lobby_core::external`).
 
+use std::time::Duration;
+
 use axum::{
     Extension, Router,
     extract::{Request, State},
@@ -34,12 +36,22 @@ pub(crate) fn routes() -> Router<App> {
     Router::new().route("/v1/catalog/register", write(register)).route("/v1/catalog/deregister", write(deregister))
 }
 
+/// How long writing may take; a disk that is stuck for longer must not keep the client.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Has these writes carried out together.
+pub(crate) async fn carry_out(app: &App, writes: Vec<Write>) -> Result<(), ExternalError> {
+    let written = tokio::time::timeout(PATIENCE, app.state.handles.externals.write(writes)).await;
+    written.unwrap_or(Err(ExternalError::Stuck))
+}
+
 /// The status of a refusal.
 pub(crate) const fn status(err: &ExternalError) -> StatusCode {
     match err {
         ExternalError::Set { .. } | ExternalError::TooMany => StatusCode::BAD_REQUEST,
-        ExternalError::HasAgent(_) | ExternalError::Changed(_) => StatusCode::CONFLICT,
+        ExternalError::HasAgent(_) | ExternalError::Changed(_) | ExternalError::Ahead(_) => StatusCode::CONFLICT,
         ExternalError::Stopping => StatusCode::SERVICE_UNAVAILABLE,
+        ExternalError::Stuck => StatusCode::GATEWAY_TIMEOUT,
         _ => StatusCode::INTERNAL_SERVER_ERROR,
     }
 }
@@ -59,7 +71,7 @@ async fn register(
     let old = record(&view, &registration.node);
     let name = registration.node.clone();
     let changes = changes(registration, old, &writer)?;
-    app.state.handles.externals.write(vec![Write { name, changes, seen: None }]).await?;
+    carry_out(&app, vec![Write { name, changes, seen: None }]).await?;
     Ok(consul::json(&query, &true))
 }
 
@@ -90,7 +102,7 @@ async fn deregister(
             Change::Remove
         }
     };
-    app.state.handles.externals.write(vec![Write { name: node, changes: vec![change], seen: None }]).await?;
+    carry_out(&app, vec![Write { name: node, changes: vec![change], seen: None }]).await?;
     Ok(consul::json(&query, &true))
 }
 
@@ -133,6 +145,10 @@ fn changes(registration: CatalogRegistration, old: Option<&Record>, writer: &Wri
         changes.push(Change::Instance(Box::new(instance)));
     }
     for check in registration.checks {
+        // Whose check it was until now is asked too, or a check could be taken over by its id.
+        if let Some((old, known)) = old.and_then(|old| Some((old, old.check(&check.view.id)?))) {
+            may_write_check(old, writer, known.instance.as_ref())?;
+        }
         let new = changes.iter().find_map(|change| match change {
             Change::Instance(instance) if Some(&instance.id) == check.view.instance.as_ref() => Some(instance.service.as_str()),
             _ => None,

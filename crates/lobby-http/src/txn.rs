@@ -125,7 +125,7 @@ async fn attempt(app: &App, writer: &Writer, ops: &[Op]) -> Result<Attempt, ApiE
     }
     let first = |name: &Name| ops.iter().position(|op| NodeId::external(&op.node) == NodeId::external(name)).unwrap_or_default();
     let Some(writes) = drafts.writes() else { return Ok(Attempt::Done(outcomes)) };
-    match app.state.handles.externals.write(writes).await {
+    match crate::external::carry_out(app, writes).await {
         Ok(()) => Ok(Attempt::Done(outcomes)),
         Err(ExternalError::Changed(name)) => Ok(Attempt::Again(name)),
         Err(err) => match &err {

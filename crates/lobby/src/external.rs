@@ -4,21 +4,23 @@
 //! batches ─► next versions ─► journal (durable) ─► node task (published) ─► acknowledged
 //! snapshots ─► what others wrote ─► journal
 //! ```
-//! Batches that wait are taken together and share a sync of the disk; each is computed upon those before it. What others
-//! wrote is handed to the journal as it comes; what it cannot take is tried again with the next snapshot.
+//! Batches that wait are taken together and share a sync of the disk; each is computed upon those before it, and fails with
+//! them. What others wrote is handed to the journal as it comes; what it cannot take is tried again with the next snapshot,
+//! and every [`RETRY`].
 //! Not here: which version counts (`lobby_core::external`, the catalog), how versions travel (exchanges).
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
     path::Path,
     sync::Arc,
+    time::Duration,
 };
 
 use bytes::Bytes;
 use imbl::{OrdMap, ordmap::DiffItem};
 use lobby_core::{
-    catalog::Snapshot,
-    external::next,
+    catalog::{Outcome, Snapshot},
+    external::{Change, is_from_the_future, next},
     id::{NodeId, Origin},
     limits,
     name::Name,
@@ -30,7 +32,10 @@ use lobby_core::{
     wire::binary,
 };
 use lobby_exchange::clock::unix_micros;
-use tokio::sync::{mpsc, oneshot};
+use tokio::{
+    sync::{mpsc, oneshot},
+    task::JoinSet,
+};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -42,6 +47,9 @@ use crate::{
 
 /// Batches taken at once.
 const TOGETHER: usize = 64;
+
+/// Between two tries to save what the journal could not take.
+const RETRY: Duration = Duration::from_secs(5);
 
 /// Most that a journal of all nodes holds: each may be as large as a record, but few are larger than a kilobyte.
 const LIMITS: Limits = Limits { live_bytes: 64 << 20, ..Limits::DEFAULT };
@@ -77,10 +85,14 @@ pub(crate) struct Externals {
     saved: OrdMap<NodeId, Arc<Record>>,
     /// What it could not take.
     unsaved: BTreeSet<NodeId>,
+    /// What it is writing without anybody waiting: which node, and whether it failed. Its queue bounds them.
+    saving: JoinSet<(NodeId, Result<(), AppendError>)>,
 }
 
 /// A batch on its way to the disk.
 struct Accepted {
+    /// The nodes that it names, also those of which it changes nothing.
+    touched: BTreeSet<NodeId>,
     records: Vec<Arc<Record>>,
     pending: Vec<Pending>,
     answer: oneshot::Sender<Result<(), ExternalError>>,
@@ -95,11 +107,14 @@ impl Externals {
         batches: mpsc::Receiver<Batch>,
     ) -> Self {
         let saved = disk.records.into_iter().filter_map(|record| Some((record.origin.node_id()?, record))).collect();
-        Self { own, journal: disk.journal, reader, updates, batches, saved, unsaved: BTreeSet::new() }
+        let (unsaved, saving) = (BTreeSet::new(), JoinSet::new());
+        Self { own, journal: disk.journal, reader, updates, batches, saved, unsaved, saving }
     }
 
     /// Runs until it is told to stop.
     pub(crate) async fn run(mut self, stop: CancellationToken) {
+        let mut retry = tokio::time::interval(RETRY);
+        retry.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             let mut batches = Vec::new();
             tokio::select! {
@@ -112,6 +127,11 @@ impl Externals {
                     Ok(snapshot) => self.save(&snapshot),
                     Err(_) => break,
                 },
+                Some(saved) = self.saving.join_next() => self.note(saved.ok()),
+                _ = retry.tick(), if !self.unsaved.is_empty() => {
+                    let snapshot = self.reader.snapshot();
+                    self.save(&snapshot);
+                }
             }
         }
         if let Some(journal) = self.journal.take() {
@@ -128,14 +148,26 @@ impl Externals {
             match records.and_then(|records| Ok((self.submit(&records)?, records))) {
                 Ok((pending, records)) => {
                     newest.extend(records.iter().filter_map(|record| Some((record.origin.node_id()?, record.clone()))));
-                    accepted.push(Accepted { records, pending, answer });
+                    let touched = writes.iter().map(|write| NodeId::external(&write.name)).collect();
+                    accepted.push(Accepted { touched, records, pending, answer });
                 }
                 // Whoever asked may be gone.
                 Err(err) => _ = answer.send(Err(err)),
             }
         }
-        for Accepted { records, pending, answer } in accepted {
-            let result = self.finish(records, pending).await;
+        // What rests on a version that does not count cannot count either, even if it changes nothing.
+        let mut failed = HashMap::<NodeId, ExternalError>::new();
+        for Accepted { touched, records, pending, answer } in accepted {
+            let ids: Vec<_> = records.iter().filter_map(|record| record.origin.node_id()).collect();
+            let result = match touched.iter().find_map(|id| failed.get(id)) {
+                Some(err) => Err(err.clone()),
+                None => self.finish(records, pending).await,
+            };
+            if let Err(err) = &result {
+                failed.extend(ids.iter().map(|id| (*id, err.clone())));
+                // What the disk has is not what we believe; the catalog sets it right.
+                self.unsaved.extend(ids);
+            }
             let _ = answer.send(result);
         }
     }
@@ -147,7 +179,7 @@ impl Externals {
         let pending: Result<_, _> = records.iter().map(submit).collect();
         let pending = pending.map_err(|err| {
             self.unsaved.extend(records.iter().filter_map(|record| record.origin.node_id()));
-            ExternalError::NotSaved(err.to_string().into())
+            not_saved(&err)
         })?;
         for record in records {
             if let Some(id) = record.origin.node_id() {
@@ -160,18 +192,22 @@ impl Externals {
     /// Waits for the disk, then for the catalog.
     async fn finish(&mut self, records: Vec<Arc<Record>>, pending: Vec<Pending>) -> Result<(), ExternalError> {
         for pending in pending {
-            if let Err(err) = pending.await {
-                // What the disk has is not what we believe; the next snapshot sets it right.
-                self.unsaved.extend(records.iter().filter_map(|record| record.origin.node_id()));
-                return Err(ExternalError::NotSaved(err.to_string().into()));
-            }
+            pending.await.map_err(|err| not_saved(&err))?;
         }
         if records.is_empty() {
             return Ok(());
         }
+        let names: Vec<_> = records.iter().map(|record| record.name.clone()).collect();
         let (told, shown) = oneshot::channel();
         self.updates.send(Update::Externals(records, told)).await.map_err(|_| ExternalError::Stopping)?;
-        shown.await.map_err(|_| ExternalError::Stopping)
+        let outcomes = shown.await.map_err(|_| ExternalError::Stopping)?;
+        let refused = names.into_iter().zip(outcomes).find_map(|(name, outcome)| match outcome {
+            Outcome::Applied => None,
+            // Somebody else's version came meanwhile.
+            Outcome::Stale | Outcome::Ours => Some(ExternalError::Changed(name)),
+            Outcome::Refused => Some(ExternalError::TooMany),
+        });
+        refused.map_or(Ok(()), Err)
     }
 
     /// Keeps what others wrote, and forgets what the catalog has forgotten.
@@ -186,8 +222,7 @@ impl Externals {
             let record = snapshot.externals.get(&id);
             let key = Bytes::copy_from_slice(id.as_bytes());
             match journal.submit(key, record.map(|record| value(record))) {
-                // The counters of the journal tell what becomes of it; nobody waits.
-                Ok(_) => {}
+                Ok(pending) => _ = self.saving.spawn(async move { (id, pending.await) }),
                 // Larger than anything that is written here.
                 Err(AppendError::TooLong { .. }) => {}
                 Err(err) => {
@@ -198,6 +233,20 @@ impl Externals {
         }
         self.saved = snapshot.externals.clone();
     }
+
+    /// What nobody waited for is on disk, or is tried again.
+    fn note(&mut self, saved: Option<(NodeId, Result<(), AppendError>)>) {
+        if let Some((id, Err(err))) = saved {
+            tracing::debug!(%err, "a node without an agent is saved later");
+            self.unsaved.insert(id);
+        }
+    }
+}
+
+/// With what the disk said.
+fn not_saved(err: &AppendError) -> ExternalError {
+    let causes = std::iter::successors(std::error::Error::source(err), |err| err.source());
+    ExternalError::NotSaved(causes.fold(err.to_string(), |text, cause| format!("{text}: {cause}")).into())
 }
 
 /// The versions that these writes make, upon those of the snapshot and what was accepted after it.
@@ -218,18 +267,33 @@ fn compute(
         if seen.is_some_and(|seen| seen != old.map(|old| old.stamp)) {
             return Err(ExternalError::Changed(name.clone()));
         }
-        if old.is_none() && snapshot.externals.len() + newest.len() + made.len() >= limits::EXTERNALS {
-            return Err(ExternalError::TooMany);
-        }
         let record = next(old.map(|old| &**old), name, own, now, changes);
         let record = record.map_err(|source| ExternalError::Set { name: name.clone(), source })?;
         let Some(record) = record else { continue };
-        if !record.has_left() && has_agent(snapshot, name) {
+        if is_from_the_future(&record, now / 1_000_000) {
+            return Err(ExternalError::Ahead(name.clone()));
+        }
+        // What an agent hides may still be taken away.
+        let adds = |change: &Change| matches!(change, Change::Node(_) | Change::Instance(_) | Change::Check(_));
+        if changes.iter().any(adds) && has_agent(snapshot, name) {
             return Err(ExternalError::HasAgent(name.clone()));
+        }
+        let is_more = !record.has_left() && old.is_none_or(|old| old.has_left());
+        let most = snapshot.externals.len() + newest.len() + made.len();
+        if is_more && most >= limits::EXTERNALS && n_live(snapshot, newest, &made) >= limits::EXTERNALS {
+            return Err(ExternalError::TooMany);
         }
         made.insert(id, Arc::new(record));
     }
     Ok(made.into_values().collect())
+}
+
+/// How many nodes without an agent there are; removed ones make room.
+fn n_live(snapshot: &Snapshot, newest: &HashMap<NodeId, Arc<Record>>, made: &BTreeMap<NodeId, Arc<Record>>) -> usize {
+    let old = snapshot.externals.iter().filter(|(id, _)| !newest.contains_key(id) && !made.contains_key(id));
+    let old = old.map(|(_, record)| record);
+    let accepted = newest.iter().filter(|(id, _)| !made.contains_key(id)).map(|(_, record)| record);
+    old.chain(accepted).chain(made.values()).filter(|record| !record.has_left()).count()
 }
 
 /// Whether an agent runs on the node of this name.

@@ -47,8 +47,8 @@ pub(crate) enum Update {
     /// What the registry has changed, all of it in one version of our record; told, if anybody waits, when a snapshot shows
     /// it.
     Record(Vec<RecordChange>, Option<Told>),
-    /// Versions of nodes without an agent that were written here; told when a snapshot shows them.
-    Externals(Vec<Arc<Record>>, oneshot::Sender<()>),
+    /// Versions of nodes without an agent that were written here; told what became of each when a snapshot shows them.
+    Externals(Vec<Arc<Record>>, oneshot::Sender<Vec<Outcome>>),
 }
 
 /// Tells whoever waits for an update that it is done. Must not block.
@@ -229,12 +229,11 @@ impl Node {
                 }
             }
             Update::Externals(records, told) => {
-                for record in records {
-                    self.catalog.put_external(record, self.clock.now());
-                }
+                let now = self.clock.now();
+                let outcomes = records.into_iter().map(|record| self.catalog.put_external(record, now)).collect();
                 self.publish();
                 // Whoever waits may have been cut off.
-                let _ = told.send(());
+                let _ = told.send(outcomes);
             }
         }
     }

@@ -88,6 +88,10 @@ impl Catalog {
         if record.is_external() {
             return self.put_external(record, now);
         }
+        // Nobody's process, whoever claims to be it.
+        if self.is_external(&origin) {
+            return Outcome::Refused;
+        }
         if self.departed.get(&origin).is_some_and(|stamp| record.stamp <= *stamp) {
             return Outcome::Stale;
         }

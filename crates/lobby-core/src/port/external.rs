@@ -35,7 +35,7 @@ pub struct Batch {
     pub answer: oneshot::Sender<Result<(), ExternalError>>,
 }
 
-/// Why a batch was not carried out. Nothing was changed.
+/// Why a batch was not carried out. Nothing was changed, unless the error says that it is not known.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ExternalError {
@@ -56,9 +56,15 @@ pub enum ExternalError {
     /// There are as many nodes without an agent as there may be.
     #[error("at most {} nodes without an agent are accepted", crate::limits::EXTERNALS)]
     TooMany,
+    /// The known version is stamped further ahead of our clock than is believed: this clock is wrong, or its writer's was.
+    #[error("node {0}: its version is from more than a day ahead of the clock here")]
+    Ahead(Name),
     /// It could not be written to disk.
     #[error("not saved: {0}")]
     NotSaved(Arc<str>),
+    /// Nobody said in time whether it counts.
+    #[error("the disk does not answer; whether the write counts is not known")]
+    Stuck,
     /// The agent is stopping.
     #[error("the agent is stopping")]
     Stopping,

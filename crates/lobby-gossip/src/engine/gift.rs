@@ -37,7 +37,10 @@ impl Engine {
             if ended || age > Some(their_age) || stamp > theirs.stamp {
                 give.push(theirs.id);
             }
-            if theirs.id != self.own && (age < Some(their_age) || stamp < theirs.stamp) {
+            if theirs.id != self.own
+                && (age < Some(their_age) || stamp < theirs.stamp)
+                && !self.roster.has_given_up(theirs.id, theirs.stamp)
+            {
                 want.push(theirs.id);
             }
         }
@@ -54,6 +57,7 @@ impl Engine {
 
     /// Takes in what the other gave; returns those that it holds up and we know to be down.
     pub(super) fn take_gifts(&mut self, gifts: Vec<Gift>, now: Moment) -> Vec<NodeId> {
+        self.give_up_externals(now);
         let mut members = Vec::new();
         let mut ended = Vec::new();
         for Gift { member, record, spoilt } in gifts {

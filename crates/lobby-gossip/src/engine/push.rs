@@ -14,7 +14,7 @@ use lobby_core::{
     id::{NodeId, Origin, Version},
     port::{Announcement, PeerEvent},
     record::{ApplyDeltaError, Delta, Record, Stamp},
-    stats::Verdict,
+    stats::{PacketKind, Verdict},
     time::Moment,
 };
 use rand::RngExt;
@@ -48,6 +48,8 @@ pub(super) struct Push {
     gossip_armed: bool,
     last_flush: Moment,
     pub(super) pulls: Pulls,
+    /// What our node task told last: which nodes without an agent it keeps.
+    announced: Option<Announcement>,
 }
 
 impl Push {
@@ -66,20 +68,34 @@ impl Engine {
         }
     }
 
-    /// These are the nodes without an agent that our node task keeps: what is newer than here goes out, and what it has given
-    /// up is forgotten, unless it came a moment ago and the node task has not heard of it.
+    /// These are the nodes without an agent that our node task keeps: what is newer than here goes out.
     fn announce_externals(&mut self, announcement: &Announcement, now: Moment) {
-        let externals = &announcement.externals;
-        for (id, record) in externals {
-            if self.roster.put_record(record.clone(), now) == Taken::Newer {
-                self.push.queue.push(*id, record.stamp, item::change(record, []));
-                self.arm_flush(now);
+        self.push.announced = Some(announcement.clone());
+        self.give_up_externals(now);
+        for (id, record) in &announcement.externals {
+            match self.roster.put_kept(record.clone(), now) {
+                Taken::Newer => {
+                    self.push.queue.push(*id, record.stamp, item::change(record, []));
+                    self.arm_flush(now);
+                }
+                Taken::Stale => {}
+                Taken::Full => self.stats.received(PacketKind::Record, Verdict::Refused, 0),
             }
         }
+    }
+
+    /// Forgets nodes without an agent that our node task does not keep, or keeps in an older version: it has given them up,
+    /// unless they came a moment ago and it has not heard of them.
+    pub(super) fn give_up_externals(&mut self, now: Moment) {
+        let Some(announced) = &self.push.announced else { return };
+        let keeps = |id: &NodeId, record: &Record| {
+            let kept = announced.externals.get(id);
+            kept.is_some_and(|kept| kept.stamp >= record.stamp)
+        };
         let given_up =
-            |(id, _, since): &(NodeId, &Arc<Record>, Moment)| !externals.contains_key(id) && now.since(*since) > EXTERNAL_PENDING;
+            |(id, record, since): &(NodeId, &Arc<Record>, Moment)| now.since(*since) > EXTERNAL_PENDING && !keeps(id, record);
         let given_up: Vec<_> = self.roster.externals().filter(given_up).map(|(id, ..)| id).collect();
-        given_up.into_iter().for_each(|id| self.roster.drop_external(id));
+        given_up.into_iter().for_each(|id| self.roster.give_up_external(id));
     }
 
     /// Pushes our own record once more, to those who had to forget it.

@@ -90,6 +90,10 @@ async fn a_token_for_one_service_registers_that_alone_on_nodes_without_an_agent(
     let node = r#"{"Node":"n1","Address":"10.0.0.1","Service":{"Service":"db","ID":"db-1"}}"#;
     assert_eq!(status(&served, "web-s3cret", "PUT", register, node).await, 403, "the node is nobody's service");
     assert_eq!(status(&served, "all-s3cret", "PUT", register, node).await, 200);
+    for check in [r#"{"CheckID":"db-up","Name":"up","ServiceID":"db-1"}"#, r#"{"CheckID":"mem","Name":"mem"}"#] {
+        let body = format!(r#"{{"Node":"n1","Address":"10.0.0.1","Check":{check}}}"#);
+        assert_eq!(status(&served, "all-s3cret", "PUT", register, &body).await, 200);
+    }
     for (path, body, want) in [
         (
             register,
@@ -100,6 +104,14 @@ async fn a_token_for_one_service_registers_that_alone_on_nodes_without_an_agent(
         (register, r#"{"Node":"n1","Address":"10.0.0.1","Service":{"Service":"web","ID":"db-1"}}"#, 403),
         (register, r#"{"Node":"n1","Address":"10.0.0.1","Check":{"Name":"x"}}"#, 403),
         (register, r#"{"Node":"n1","Address":"10.0.0.1","Check":{"Name":"x","ServiceID":"db-1"}}"#, 403),
+        // Taking the id of a check of another's instance, or of the node.
+        (register, r#"{"Node":"n1","Address":"10.0.0.1","Check":{"CheckID":"db-up","Name":"x","ServiceID":"web"}}"#, 403),
+        (register, r#"{"Node":"n1","Address":"10.0.0.1","Check":{"CheckID":"mem","Name":"x","ServiceID":"web"}}"#, 403),
+        (
+            register,
+            r#"{"Node":"n1","Address":"10.0.0.1","Service":{"Service":"web"},"Check":{"CheckID":"db-up","Name":"x","ServiceID":"web"}}"#,
+            403,
+        ),
         (deregister, r#"{"Node":"n1","ServiceID":"db-1"}"#, 403),
         (deregister, r#"{"Node":"n1"}"#, 403),
         (deregister, r#"{"Node":"n1","CheckID":"c"}"#, 200),

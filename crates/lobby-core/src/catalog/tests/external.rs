@@ -4,6 +4,7 @@ use super::*;
 use crate::{
     external::{Change, NodeData, next},
     instance::Instance,
+    record::{Entry, Key, Phase, Stamp},
 };
 
 fn version(old: Option<&Record>, now: u64, changes: &[Change]) -> Arc<Record> {
@@ -104,4 +105,79 @@ fn more_than_there_may_be_are_refused() {
     }
     assert_eq!(scene.catalog.put_external(record(limits::EXTERNALS), scene.now), Outcome::Refused);
     assert_eq!(scene.catalog.put_external(super::record(1, 1, "a", &[]), scene.now), Outcome::Refused, "an agent's");
+}
+
+fn numbered(n: usize, now: u64, old: Option<&Record>, changes: &[Change]) -> Arc<Record> {
+    let name = format!("db-{n}").parse().unwrap();
+    Arc::new(next(old, &name, id(9), now * 1_000_000, changes).unwrap().unwrap())
+}
+
+#[test]
+fn a_removal_by_a_clock_that_is_days_late_ends_what_is_known_and_is_remembered_from_here_on() {
+    let mut scene = Scene::new();
+    let day = 86_400;
+    let one = version(None, START - 3 * day, &[node("10.0.0.9")]);
+    let gone = version(Some(&one), START - 2 * day, &[Change::Remove]);
+    assert_eq!(scene.tell(NATS, PeerEvent::Record(gone.clone())), Outcome::Stale, "nobody knows the node");
+    scene.tell(NATS, PeerEvent::Record(one.clone()));
+    assert_eq!(scene.hosts(), "db own");
+    assert_eq!(scene.tell(NATS, PeerEvent::Record(gone)), Outcome::Applied);
+    assert_eq!(scene.hosts(), "own");
+    scene.wait(23 * 3600 * 1000);
+    assert_eq!(scene.tell(NATS, PeerEvent::Record(one)), Outcome::Stale, "an agent that was away brings it back");
+    scene.wait(3 * 3600 * 1000);
+    assert!(scene.last.externals.is_empty());
+}
+
+#[test]
+fn removed_ones_make_room_for_others_the_oldest_first() {
+    let mut scene = Scene::new();
+    let mut put = |n, old: Option<&Record>, changes: &[Change], millis| {
+        let now = at(millis);
+        scene.catalog.put_external(numbered(n, START, old, changes), now)
+    };
+    for n in 0..limits::EXTERNALS {
+        assert_eq!(put(n, None, &[node("10.0.0.9")], 0), Outcome::Applied);
+    }
+    for (n, millis) in [(7, 20), (9, 10)] {
+        let old = numbered(n, START, None, &[node("10.0.0.9")]);
+        assert_eq!(put(n, Some(&old), &[Change::Remove], millis), Outcome::Applied);
+    }
+    let (last, more) = (limits::EXTERNALS, limits::EXTERNALS + 1);
+    assert_eq!(put(last, None, &[node("10.0.0.9")], 30), Outcome::Applied);
+    assert_eq!(put(more, None, &[node("10.0.0.9")], 30), Outcome::Applied);
+    assert_eq!(put(more + 1, None, &[node("10.0.0.9")], 30), Outcome::Refused, "all of them are there");
+    let known = |n| scene.catalog.externals().contains_key(&NodeId::external(&format!("db-{n}").parse().unwrap()));
+    assert!(!known(7) && !known(9) && known(last) && known(more) && !known(more + 1));
+    assert_eq!(scene.catalog.externals().len(), limits::EXTERNALS);
+}
+
+#[test]
+fn what_nobody_could_follow_and_what_has_labels_is_refused() {
+    let mut scene = Scene::new();
+    let (edge, ahead) = (START + 86_400, START + 86_401);
+    assert_eq!(scene.tell(NATS, PeerEvent::Record(version(None, ahead, &[node("10.0.0.9")]))), Outcome::Refused);
+    assert_eq!(scene.tell(NATS, PeerEvent::Record(version(None, edge, &[node("10.0.0.9")]))), Outcome::Applied);
+    let plain = numbered(1, START, None, &[node("10.0.0.9")]);
+    let label = (Key::Label("a:1".parse().unwrap()), Entry { version: plain.stamp.version, value: Some(Vec::new().into()) });
+    let entries = plain.entries().map(|(key, entry)| (key.clone(), entry.clone())).chain([label]);
+    let version = plain.stamp.version;
+    let labelled =
+        Record::from_parts(plain.origin.clone(), plain.name.clone(), plain.stamp, version, plain.phase, entries).unwrap();
+    assert!(labelled.is_external());
+    assert_eq!(scene.tell(NATS, PeerEvent::Record(Arc::new(labelled))), Outcome::Refused);
+    assert_eq!(scene.hosts(), "db own");
+}
+
+#[test]
+fn nobody_claims_to_be_the_process_of_a_node_without_an_agent() {
+    let mut scene = Scene::new();
+    let one = version(None, START, &[node("10.0.0.9")]);
+    scene.tell(NATS, PeerEvent::Record(one.clone()));
+    let later = Stamp { generation: crate::id::Generation(u64::MAX), version: one.stamp.version };
+    let mut unmarked = Record::new(one.origin.clone(), one.name.clone(), later);
+    assert_eq!(scene.tell(NATS, PeerEvent::Record(Arc::new(unmarked.clone()))), Outcome::Refused);
+    unmarked.phase = Phase::Left;
+    assert_eq!(scene.tell(NATS, PeerEvent::Record(Arc::new(unmarked))), Outcome::Refused);
+    assert_eq!(*scene.last.nodes[&one.origin].record, *one);
 }
