@@ -94,6 +94,12 @@ impl Own {
         self.instance(id).map_or(Ok(()), |instance| writer.may_write(instance.service.as_str()))
     }
 
+    /// Refuses who may not take this instance away, and the proxy that goes with it.
+    pub(crate) fn may_take(&self, writer: &Writer, id: &Id) -> Result<(), ApiError> {
+        let sidecar = self.local.sidecar(id).map(|sidecar| &sidecar.instance.id);
+        [id].into_iter().chain(sidecar).try_for_each(|id| self.may_write(writer, id))
+    }
+
     /// Refuses who may not put this instance where one of its id is now, and what only a connection can keep.
     pub(crate) fn may_replace(&self, writer: &Writer, new: &Registration) -> Result<(), ApiError> {
         new.checks.iter().try_for_each(refuse_hold)?;

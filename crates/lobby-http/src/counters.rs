@@ -122,6 +122,8 @@ pub(crate) struct Counters {
     pub(crate) accept_errors: AtomicU64,
     /// Blocking requests that wait now.
     pub(crate) waits: AtomicUsize,
+    /// Holds (`/v1/hold`) open now.
+    pub(crate) holds: AtomicUsize,
     /// Event streams open now.
     pub(crate) streams: AtomicUsize,
     /// Bodies of Consul's read routes that were made.

@@ -134,6 +134,9 @@ pub(crate) enum ApiError {
     /// All places for event streams are taken.
     #[error("too many event streams at a time, try again")]
     TooManyStreams,
+    /// All places for holds are taken.
+    #[error("too many instances are held by connections at a time, try again")]
+    TooManyHolds,
     /// Nobody offers such a service.
     #[error("service {0:?}: nobody offers it")]
     NoService(String),
@@ -213,7 +216,7 @@ impl ApiError {
             Self::OtherDatacenter(_) => StatusCode::INTERNAL_SERVER_ERROR,
             Self::AccessDenied | Self::NotAllowed { .. } | Self::NotOperator => StatusCode::FORBIDDEN,
             Self::CrossSite | Self::ForeignOrigin(_) | Self::UnknownHost(_) => StatusCode::FORBIDDEN,
-            Self::Crowded | Self::TooManyWaits | Self::TooManyStreams => StatusCode::TOO_MANY_REQUESTS,
+            Self::Crowded | Self::TooManyWaits | Self::TooManyStreams | Self::TooManyHolds => StatusCode::TOO_MANY_REQUESTS,
             Self::NotFound(_) | Self::NoCoordinate(_) | Self::NotHere { .. } | Self::NoService(_) | Self::Never(_) => {
                 StatusCode::NOT_FOUND
             }
@@ -234,7 +237,7 @@ impl ApiError {
             Self::ForeignOrigin(_) => Refusal::Origin,
             Self::UnknownHost(_) | Self::BadHost => Refusal::Host,
             Self::Crowded => Refusal::Crowded,
-            Self::TooManyWaits | Self::TooManyStreams | Self::Gossip(GossipError::Busy(_)) => Refusal::Busy,
+            Self::TooManyWaits | Self::TooManyStreams | Self::TooManyHolds | Self::Gossip(GossipError::Busy(_)) => Refusal::Busy,
             _ => return None,
         })
     }
@@ -246,6 +249,7 @@ impl ApiError {
             Self::Crowded
                 | Self::TooManyWaits
                 | Self::TooManyStreams
+                | Self::TooManyHolds
                 | Self::NotWarm
                 | Self::NoAnswer
                 | Self::RegistryStuck

@@ -34,6 +34,8 @@ pub struct Limits {
     pub waits: usize,
     /// Most event streams (`/v1/events`) that are open at a time: 429 above.
     pub streams: usize,
+    /// Most instances that connections hold (`/v1/hold`) at a time: 429 above.
+    pub holds: usize,
     /// Most queries to the fleet (`/v1/ask/…`) under way at a time: 429 above.
     pub asks: usize,
 }
@@ -60,6 +62,8 @@ impl Default for Limits {
             waits: 8192,
             // A quarter: with those who wait, still one in four connections is for those who ask.
             streams: 4096,
+            // Far more programs than one host runs; each costs a task here beside its connection.
+            holds: 1024,
             // Gossip itself has room for 64 of ours, and its own share of them must stay free.
             asks: 32,
         }

@@ -7,10 +7,10 @@ use std::time::Duration;
 use axum::http::StatusCode;
 use lobby_core::{
     local::SetError,
-    port::registry::{Answer, RegistryCommand, RegistryError},
+    port::registry::{Answer, May, RegistryCommand, RegistryError},
 };
 
-use crate::{App, error::ApiError};
+use crate::{App, error::ApiError, writer::Writer};
 
 /// How long the registry may take; a disk that is stuck for longer must not keep the client.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -21,11 +21,23 @@ pub(crate) async fn ask<T>(app: &App, command: impl FnOnce(Answer<T>) -> Registr
     Ok(answer.map_err(|_| ApiError::RegistryStuck)??)
 }
 
+/// Asks the registry for what counts only if the writer may change what is there by the time it is done: what a route has
+/// looked at may be of somebody else by then.
+pub(crate) async fn ask_as<T>(
+    app: &App,
+    writer: &Writer,
+    command: impl FnOnce(Answer<T>) -> RegistryCommand,
+) -> Result<T, ApiError> {
+    let writer = writer.clone();
+    let may = May::new(move |service| service.map_or_else(|| writer.may_write_node(), |name| writer.may_write(name)).is_ok());
+    ask(app, |answer| RegistryCommand::Guarded(may, Box::new(command(answer)))).await
+}
+
 /// The status of a refusal. What has no room is the client's to mend, as with labels: something has to go first.
 pub(crate) const fn status(err: &RegistryError) -> StatusCode {
     match err {
         RegistryError::UnknownInstance(_) | RegistryError::UnknownCheck(_) => StatusCode::NOT_FOUND,
-        RegistryError::FromLabel { .. } => StatusCode::CONFLICT,
+        RegistryError::FromLabel { .. } | RegistryError::FromFile { .. } | RegistryError::Changed(_) => StatusCode::CONFLICT,
         RegistryError::Set(SetError::Invalid(_) | SetError::TooLarge { .. })
         | RegistryError::Reserved(_)
         | RegistryError::ScriptsDisabled

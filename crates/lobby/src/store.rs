@@ -9,7 +9,8 @@
 //! DATA_DIR/externals   nodes without an agent, a journal (`external`)
 //! ```
 //! All but the journals are replaced by rename, so a crash leaves the old or the new one. A missing folder is made; a
-//! damaged file is an error that names it, because a silent new identity would leave a ghost of the old one in the fleet.
+//! damaged key is an error that names it, because a silent new identity would leave a ghost of the old one in the fleet. A
+//! damaged `state` is set aside as `state.damaged`. On a full disk a folder that is complete is used as it is.
 //! Not here: runtime labels (`source::labels`), which live in LABELS_PATH when that is writable; keys and peers of gossip,
 //! which it keeps in the same folder itself.
 
@@ -71,6 +72,8 @@ impl Store {
         make_folder(folder)?;
         let path = folder.join("lock");
         let lock = OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(&path);
+        // A lock needs no writing: one that is there is enough on a disk that takes nothing.
+        let lock = lock.or_else(|err| File::open(&path).map_err(|_| err));
         let lock = lock.map_err(|source| StoreError::Io { path: path.clone(), source })?;
         match lock.try_lock() {
             Ok(()) => {}
@@ -78,7 +81,7 @@ impl Store {
             Err(TryLockError::Error(source)) => return Err(StoreError::Io { path, source }),
         }
         let id = identity(&folder.join("node.key"))?;
-        let (generation, first_revision) = next_state(&folder.join("state"))?;
+        let (generation, first_revision) = next_state(&folder.join("state"), write_state)?;
         Ok(Self { folder: folder.to_owned(), id, generation, first_revision, _lock: Some(lock) })
     }
 
@@ -165,21 +168,55 @@ fn save_key(path: &Path, secret: &[u8; 32]) -> Result<(), StoreError> {
     file::replace(path, 0o600, digits.as_bytes()).map_err(|source| StoreError::Io { path: path.to_owned(), source })
 }
 
-/// The next generation and first revision: the wall clock, but never at or below what was used before.
-fn next_state(path: &Path) -> Result<(Generation, Revision), StoreError> {
-    let mut last = (0, 0);
-    if let Some(text) = read(path)? {
-        let damaged = || StoreError::Damaged(path.to_owned(), "two numbers");
-        let mut numbers = text.split_whitespace().map(str::parse::<u64>);
-        let mut next = || numbers.next().and_then(Result::ok).ok_or_else(damaged);
-        last = (next()?, next()?);
-    }
+/// The next generation and first revision: the wall clock, but never at or below what was used before. A disk that has no
+/// room is no reason not to start: with the old numbers known and a clock that goes on, the next start is above them too.
+fn next_state(path: &Path, write: impl FnOnce(&Path, &[u8]) -> io::Result<()>) -> Result<(Generation, Revision), StoreError> {
+    let io_error = |source| StoreError::Io { path: path.to_owned(), source };
+    let last = last_state(path).map_err(io_error)?;
+    let (last_generation, last_revision) = last.unwrap_or_default();
     let now = unix_micros();
-    let generation = now.max(last.0.saturating_add(1));
-    let revision = now.max(last.1.saturating_add(1));
+    let generation = now.max(last_generation.saturating_add(1));
+    let revision = now.max(last_revision.saturating_add(1));
     let text = format!("{generation} {}\n", revision.saturating_add(RESERVE));
-    file::replace(path, 0o600, text.as_bytes()).map_err(|source| StoreError::Io { path: path.to_owned(), source })?;
+    match write(path, text.as_bytes()) {
+        Ok(()) => {}
+        Err(err) if last.is_some() && takes_nothing(&err) => {
+            tracing::warn!(path = %path.display(), "not saved, going on with what was there: {err}");
+        }
+        Err(source) => return Err(io_error(source)),
+    }
     Ok((Generation(generation), Revision(revision)))
+}
+
+fn write_state(path: &Path, text: &[u8]) -> io::Result<()> {
+    file::replace(path, 0o600, text)
+}
+
+/// Whether the disk is full or may only be read.
+fn takes_nothing(err: &io::Error) -> bool {
+    use io::ErrorKind::{QuotaExceeded, ReadOnlyFilesystem, StorageFull};
+    matches!(err.kind(), StorageFull | ReadOnlyFilesystem | QuotaExceeded)
+}
+
+/// Generation and highest revision of the last start. What cannot be understood, as after a crash of a file system that
+/// forgets, is set aside: the wall clock alone nearly always is above it.
+fn last_state(path: &Path) -> io::Result<Option<(u64, u64)>> {
+    let bytes = match fs::read(path) {
+        Ok(bytes) => bytes,
+        Err(err) if err.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(err) => return Err(err),
+    };
+    let text = String::from_utf8_lossy(&bytes);
+    let mut numbers = text.split_whitespace().map_while(|number| number.parse::<u64>().ok());
+    let last = numbers.next().zip(numbers.next());
+    if last.is_none() {
+        let aside = path.with_extension("damaged");
+        tracing::warn!(path = %path.display(), "damaged, expected two numbers: kept as {}", aside.display());
+        if let Err(err) = fs::rename(path, &aside) {
+            tracing::warn!(path = %path.display(), "not kept: {err}");
+        }
+    }
+    Ok(last)
 }
 
 fn read(path: &Path) -> Result<Option<String>, StoreError> {
@@ -242,12 +279,47 @@ mod tests {
 
     #[test]
     fn damaged_files_are_named() {
-        for (file, content) in [("node.key", "xyz"), ("state", "1"), ("state", "a b")] {
-            let folder = tempfile::tempdir().unwrap();
-            fs::write(folder.path().join(file), content).unwrap();
-            let err = Store::open(folder.path()).unwrap_err();
-            assert!(matches!(&err, StoreError::Damaged(path, _) if path.ends_with(file)), "{err}");
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join("node.key"), "xyz").unwrap();
+        let err = Store::open(folder.path()).unwrap_err();
+        assert!(matches!(&err, StoreError::Damaged(path, _) if path.ends_with("node.key")), "{err}");
+    }
+
+    #[test]
+    fn a_damaged_state_is_set_aside_and_the_clock_counts() {
+        for content in [&b""[..], b"1", b"a b", b"\xff 1"] {
+            let (folder, before) = (tempfile::tempdir().unwrap(), unix_micros());
+            fs::write(folder.path().join("state"), content).unwrap();
+            let store = Store::open(folder.path()).unwrap();
+            assert!(store.generation.0 >= before && store.first_revision.0 >= before);
+            assert_eq!(fs::read(folder.path().join("state.damaged")).unwrap(), content);
+            let generation = store.generation;
+            drop(store);
+            assert!(Store::open(folder.path()).unwrap().generation > generation, "a whole one is there again");
         }
+    }
+
+    #[test]
+    fn a_disk_that_takes_nothing_keeps_nobody_from_starting_who_was_there_before() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("state");
+        let next = |kind: io::ErrorKind| next_state(&path, |_, _| Err(kind.into()));
+        assert!(matches!(next(io::ErrorKind::StorageFull), Err(StoreError::Io { .. })), "nothing is known of before");
+        let far = u64::MAX / 2;
+        fs::write(&path, format!("{far} {far}")).unwrap();
+        for kind in [io::ErrorKind::StorageFull, io::ErrorKind::ReadOnlyFilesystem, io::ErrorKind::QuotaExceeded] {
+            assert_eq!(next(kind).unwrap(), (Generation(far + 1), Revision(far + 1)));
+        }
+        assert!(next(io::ErrorKind::PermissionDenied).is_err());
+    }
+
+    #[test]
+    fn a_lock_that_cannot_be_written_is_held_all_the_same() {
+        let folder = tempfile::tempdir().unwrap();
+        // Nobody, not even root, opens a folder for writing.
+        fs::create_dir(folder.path().join("lock")).unwrap();
+        let _first = Store::open(folder.path()).unwrap();
+        assert!(matches!(Store::open(folder.path()), Err(StoreError::Taken(_))));
     }
 
     #[test]

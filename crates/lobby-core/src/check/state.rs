@@ -141,7 +141,8 @@ impl Check {
         self.input(now, |check| {
             let old = std::mem::replace(&mut check.spec, spec);
             check.expires = check.spec.ttl().map(|ttl| now + ttl);
-            if old.interval() != check.spec.interval() {
+            // What changed too often was the old target.
+            if old.interval() != check.spec.interval() || old.kind() != check.spec.kind() {
                 check.flap = check.spec.interval().map(Flap::new);
             }
             if discriminant(old.kind()) != discriminant(check.spec.kind()) {

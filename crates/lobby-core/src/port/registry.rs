@@ -6,9 +6,16 @@
 //! A command is answered when it is on disk, in the view, and in a snapshot of the catalog. A full queue makes the caller
 //! wait. Not here: how it is done (the crate `lobby`), the words of bodies and files (`wire::definition`).
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{
+    fmt,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
 
 use imbl::OrdMap;
+use serde_json::Value;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::{
@@ -31,6 +38,9 @@ pub const NODE_MAINTENANCE: &str = "_node_maintenance";
 
 /// What the id of a check that takes an instance out begins with, as Consul names it; the id of the instance follows.
 pub const SERVICE_MAINTENANCE: &str = "_service_maintenance:";
+
+/// What the id of a proxy ends with that was registered together with its service, as Consul names it.
+pub const SIDECAR: &str = "-sidecar-proxy";
 
 /// A check of Consul's own that every member shows; nobody may register one of this id.
 pub const SERF_HEALTH: &str = "serfHealth";
@@ -98,20 +108,71 @@ pub enum RegistryCommand {
     Maintain(Target, Option<String>, Answer<()>),
     /// Whether it takes nothing new.
     Drain(Target, bool, Answer<()>),
+    /// The same as the one in it, if whoever asks may change what is there by then. A [`RegistryCommand::Beat`] is not judged.
+    Guarded(May, Box<RegistryCommand>),
+}
+
+/// Whether whoever asks may change what is of a service, by its name, or (`None`) of the node. Asked at the moment at which
+/// a command is planned: what was seen before may have been replaced by somebody else.
+#[derive(Clone)]
+pub struct May(Arc<Judge>);
+
+/// Says whether.
+type Judge = dyn Fn(Option<&str>) -> bool + Send + Sync;
+
+impl May {
+    /// Asks this.
+    pub fn new(may: impl Fn(Option<&str>) -> bool + Send + Sync + 'static) -> Self {
+        Self(Arc::new(may))
+    }
+
+    /// Whether it may be.
+    pub fn change(&self, service: Option<&str>) -> bool {
+        (self.0)(service)
+    }
+}
+
+impl fmt::Debug for May {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("May").finish_non_exhaustive()
+    }
 }
 
 /// Where a command's answer goes.
 pub type Answer<T> = oneshot::Sender<Result<T, RegistryError>>;
 
-/// A registration that lasts as long as this does.
+/// A registration that lasts as long as this does, unless it is taken away or replaced before.
 #[derive(Debug)]
-pub struct Held(#[expect(dead_code, reason = "its end is what counts")] oneshot::Sender<()>);
+pub struct Held {
+    _dropped: oneshot::Sender<()>,
+    over: oneshot::Receiver<()>,
+}
+
+/// The registry's side of a [`Held`]: dropping it says that the registration is over.
+#[derive(Debug)]
+pub struct Holder {
+    dropped: oneshot::Receiver<()>,
+    _over: oneshot::Sender<()>,
+}
 
 impl Held {
-    /// What to hand out, and what ends when that is dropped.
-    pub fn new() -> (Self, oneshot::Receiver<()>) {
-        let (sender, ended) = oneshot::channel();
-        (Self(sender), ended)
+    /// What to hand out, and what the registry keeps for as long as the registration is that of the hold.
+    pub fn new() -> (Self, Holder) {
+        let ((held, dropped), (holder, over)) = (oneshot::channel(), oneshot::channel());
+        (Self { _dropped: held, over }, Holder { dropped, _over: holder })
+    }
+
+    /// Ready when the registration is over. Not to be asked again after that.
+    pub fn poll_over(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        // Nobody sends: it ends when the other side is dropped.
+        Pin::new(&mut self.over).poll(cx).map(|_| ())
+    }
+}
+
+impl Holder {
+    /// Waits until the [`Held`] is dropped; then, or when this is cancelled, the registration is over.
+    pub async fn dropped(mut self) {
+        let _ = (&mut self.dropped).await;
     }
 }
 
@@ -133,6 +194,17 @@ pub enum RegistryError {
         /// The first of its labels.
         label: Label,
     },
+    /// A file made it, and would make it again; whoever wants it gone changes the file.
+    #[error("{id:?} is made by the file {file:?} in the folder services.d: change that")]
+    FromFile {
+        /// Of an instance or a check.
+        id: Id,
+        /// The name of the file.
+        file: Arc<str>,
+    },
+    /// What the command would have changed is of a service that whoever asks may not write. It was not when it was sent.
+    #[error("{0:?} was registered by somebody else meanwhile")]
+    Changed(Id),
     /// Only checks of the kind TTL take reports.
     #[error(transparent)]
     NotTtl(#[from] NotTtlError),
@@ -230,6 +302,14 @@ pub struct LocalView {
 }
 
 impl LocalView {
+    /// The proxy that was registered together with this instance, if it is still that.
+    pub fn sidecar(&self, of: &Id) -> Option<&Arc<LocalInstance>> {
+        let known = self.instances.get(format!("{of}{SIDECAR}").as_str())?;
+        let is_proxy = known.instance.kind == "connect-proxy" && !of.as_str().ends_with(SIDECAR);
+        let proxy: Value = serde_json::from_str(Some(&*known.instance.proxy).filter(|_| is_proxy)?).ok()?;
+        (proxy.get("DestinationServiceID")? == of.as_str()).then_some(known)
+    }
+
     /// The checks of one instance, sorted by id.
     pub fn checks_of(&self, instance: &Id) -> impl Iterator<Item = &Arc<LocalCheck>> {
         self.checks.values().filter(move |check| check.instance.as_ref() == Some(instance))

@@ -24,9 +24,6 @@ use crate::{
     writer::Writer,
 };
 
-/// What stands as the reason where none was given.
-const NO_REASON: &str = "Maintenance was switched on without a reason.";
-
 pub(super) fn routes() -> Router<App> {
     below(Router::new(), "/v1/agent/service/maintenance/", write(service))
 }
@@ -57,10 +54,8 @@ async fn node(
 }
 
 async fn maintain(app: &App, target: Target, query: &Query<'_>) -> Result<Response, ApiError> {
-    let reason = enable(query)?.then(|| {
-        let given = query.get("reason").filter(|reason| !reason.is_empty());
-        given.unwrap_or(NO_REASON).to_owned()
-    });
+    // Without one the registry keeps that of the first, or has words of its own.
+    let reason = enable(query)?.then(|| query.get("reason").unwrap_or_default().to_owned());
     registry::ask(app, |answer| RegistryCommand::Maintain(target, reason, answer)).await?;
     Ok(done())
 }

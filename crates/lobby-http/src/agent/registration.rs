@@ -16,8 +16,7 @@ use axum::{
 };
 use lobby_core::{
     check::spec::ShortIntervals,
-    instance::{Id, Instance},
-    port::registry::{LocalView, RegistryCommand},
+    port::registry::RegistryCommand,
     wire::definition::{self, Context},
 };
 use serde_json::Value;
@@ -30,9 +29,6 @@ use crate::{
     receive, registry, scope,
     writer::Writer,
 };
-
-/// What the kind of an instance is that stands beside another one.
-const SIDECAR_KIND: &str = "connect-proxy";
 
 pub(super) fn routes() -> Router<App> {
     let router = Router::new()
@@ -58,9 +54,9 @@ async fn register(
     let own = Own::new(&app, &view);
     own.may_replace(&writer, &registration)?;
     sidecar.iter().try_for_each(|sidecar| own.may_replace(&writer, sidecar))?;
-    registry::ask(&app, |answer| RegistryCommand::Register(Box::new(registration), answer)).await?;
+    registry::ask_as(&app, &writer, |answer| RegistryCommand::Register(Box::new(registration), answer)).await?;
     if let Some(sidecar) = sidecar {
-        registry::ask(&app, |answer| RegistryCommand::Register(Box::new(sidecar), answer)).await?;
+        registry::ask_as(&app, &writer, |answer| RegistryCommand::Register(Box::new(sidecar), answer)).await?;
     }
     Ok(done())
 }
@@ -91,7 +87,7 @@ async fn register_check(
     let own = Own::new(&app, &view);
     own.may_judge(&writer, check.instance.as_ref())?;
     own.may_write_check(&writer, &check.id)?;
-    registry::ask(&app, |answer| RegistryCommand::SetCheck(Box::new(check), answer)).await?;
+    registry::ask_as(&app, &writer, |answer| RegistryCommand::SetCheck(Box::new(check), answer)).await?;
     Ok(done())
 }
 
@@ -104,27 +100,9 @@ async fn deregister(
     writer: Writer,
 ) -> Result<Response, ApiError> {
     scope::query(&uri, &headers, &view)?;
-    let sidecar = {
-        let own = Own::new(&app, &view);
-        let sidecar = sidecar(own.local(), &id);
-        sidecar.iter().chain([&id]).try_for_each(|id| own.may_write(&writer, id))?;
-        sidecar
-    };
-    registry::ask(&app, |answer| RegistryCommand::Deregister(id, answer)).await?;
-    if let Some(sidecar) = sidecar {
-        registry::ask(&app, |answer| RegistryCommand::Deregister(sidecar, answer)).await?;
-    }
+    Own::new(&app, &view).may_take(&writer, &id)?;
+    registry::ask_as(&app, &writer, |answer| RegistryCommand::Deregister(id, answer)).await?;
     Ok(done())
-}
-
-/// The instance that was registered together with this one, if it is still the same.
-fn sidecar(view: &LocalView, id: &Id) -> Option<Id> {
-    let sidecar = &view.instances.get(format!("{id}-sidecar-proxy").as_str())?.instance;
-    let proxies = |instance: &Instance| {
-        let proxy: Value = serde_json::from_str(&instance.proxy).ok()?;
-        Some(proxy.get("DestinationServiceID")? == id.as_str())
-    };
-    (sidecar.kind == SIDECAR_KIND && proxies(sidecar) == Some(true)).then(|| sidecar.id.clone())
 }
 
 async fn deregister_check(
@@ -137,6 +115,6 @@ async fn deregister_check(
 ) -> Result<Response, ApiError> {
     scope::query(&uri, &headers, &view)?;
     Own::new(&app, &view).may_write_check(&writer, &id)?;
-    registry::ask(&app, |answer| RegistryCommand::RemoveCheck(id, answer)).await?;
+    registry::ask_as(&app, &writer, |answer| RegistryCommand::RemoveCheck(id, answer)).await?;
     Ok(done())
 }

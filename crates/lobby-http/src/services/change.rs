@@ -54,7 +54,7 @@ pub(super) async fn register(
     let mut registration = definition::registration(&body, &context)?;
     registration.replace_checks = true;
     Own::new(&app, &view).may_replace(&writer, &registration)?;
-    registry::ask(&app, |answer| RegistryCommand::Register(Box::new(registration), answer)).await?;
+    registry::ask_as(&app, &writer, |answer| RegistryCommand::Register(Box::new(registration), answer)).await?;
     Ok(answer::ok())
 }
 
@@ -79,7 +79,8 @@ pub(super) async fn deregister(
     writer: Writer,
 ) -> Result<Response, ApiError> {
     find(&app, &view, &writer, &name, &id)?;
-    registry::ask(&app, |answer| RegistryCommand::Deregister(id, answer)).await?;
+    Own::new(&app, &view).may_take(&writer, &id)?;
+    registry::ask_as(&app, &writer, |answer| RegistryCommand::Deregister(id, answer)).await?;
     Ok(answer::ok())
 }
 

@@ -66,7 +66,8 @@ async fn a_sidecar_comes_and_goes_with_its_instance() {
     let asked = ["register web of web", "register web-sidecar-proxy of web-sidecar-proxy service:web-sidecar-proxy=alias"];
     assert_eq!(served.registry.asked(), asked);
     done(&served, "/v1/agent/service/deregister/web", "").await;
-    assert_eq!(served.registry.asked(), ["deregister web", "deregister web-sidecar-proxy"]);
+    assert_eq!(served.registry.asked(), ["deregister web"]);
+    assert!(served.registry.view().instances.is_empty());
     // One that only has the name of a sidecar stays.
     done(&served, "/v1/agent/service/register", r#"{"Name":"web"}"#).await;
     done(&served, "/v1/agent/service/register", r#"{"Name":"web-sidecar-proxy"}"#).await;
@@ -161,7 +162,7 @@ async fn maintenance() {
         assert_eq!(served.registry.asked(), [want], "{path}");
     }
     done(&served, "/v1/agent/maintenance?enable=true", "").await;
-    assert_eq!(&*served.registry.view().checks[&id("_node_maintenance")].notes, "Maintenance was switched on without a reason.");
+    assert_eq!(&*served.registry.view().checks[&id("_node_maintenance")].notes, "", "the registry has the words for it");
     for path in ["/v1/agent/maintenance", "/v1/agent/service/maintenance/web"] {
         for query in ["", "?enable", "?enable=yes", "?enable=2", "?reason=x"] {
             refused(&served, &format!("{path}{query}"), "", 400, "enable").await;
@@ -210,6 +211,8 @@ async fn every_refusal_of_the_registry_has_its_status() {
         (RegistryError::ScriptsDisabled, 400, "enable_script_checks"),
         (RegistryError::Process { pid: 7, why: Arc::from("No such process") }, 400, "PID 7"),
         (RegistryError::TooMany { what: "checks", most: 64 }, 400, "at most 64"),
+        (RegistryError::FromFile { id: id("a"), file: Arc::from("web.toml") }, 409, "web.toml"),
+        (RegistryError::Changed(id("a")), 409, "meanwhile"),
         (RegistryError::NotSaved(Arc::from("disk full")), 500, "disk full"),
         (RegistryError::Stopping, 503, "stopping"),
     ] {
@@ -262,10 +265,7 @@ async fn maintenance_of_the_node_is_for_operators_and_the_rest_is_not() {
     assert_eq!(send("/v1/agent/maintenance?enable=true", "").await, StatusCode::FORBIDDEN);
     assert_eq!(send("/v1/agent/service/register", r#"{"Name":"a"}"#).await, StatusCode::OK);
     assert_eq!(send("/v1/agent/service/maintenance/a?enable=true", "").await, StatusCode::OK);
-    assert_eq!(
-        served.registry.asked(),
-        ["register a of a", "maintain Instance(\"a\") Some(\"Maintenance was switched on without a reason.\")"]
-    );
+    assert_eq!(served.registry.asked(), ["register a of a", "maintain Instance(\"a\") Some(\"\")"]);
     let served = Fleet::new(&[]).serve(Config { token: Some("t".into()), ..config() });
     for path in ["/v1/agent/service/register", "/v1/agent/check/pass/a", "/v1/agent/maintenance?enable=true", "/v1/drain"] {
         assert_eq!(served.put(path, "").await.status, StatusCode::FORBIDDEN, "{path}");

@@ -8,7 +8,7 @@ use axum::{
 };
 use http_body_util::BodyExt;
 use lobby_core::port::registry::{RegistryError, Source};
-use lobby_http::{Caller, Door, serve};
+use lobby_http::{Caller, Config, Door, Limits, serve};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
@@ -60,6 +60,38 @@ async fn a_hold_lasts_as_long_as_its_body() {
     drop(body);
     registered(&served, 0).await;
     assert_eq!(served.registry.view().checks.len(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_body_ends_when_its_instance_is_taken_away_or_replaced() {
+    let served = Fleet::new(&[]).serve(config());
+    for (path, body) in [("/v1/agent/service/deregister/web", ""), ("/v1/agent/service/register", r#"{"name":"web"}"#)] {
+        let mut held = served.router.clone().oneshot(request(WEB)).await.unwrap().into_body();
+        held.frame().await.unwrap().unwrap();
+        assert_eq!(served.put(path, body).await.status, StatusCode::OK);
+        let start = Instant::now();
+        let end = timeout(PATIENCE, held.frame()).await.expect("the end");
+        assert!(end.is_none() && start.elapsed() < Duration::from_secs(1), "{path}");
+    }
+    assert_eq!(served.registry.view().instances["web"].source, Source::Api);
+}
+
+#[tokio::test]
+async fn more_holds_than_there_are_places_for_are_refused() {
+    let limits = Limits { holds: 2, ..Limits::default() };
+    let served = Fleet::new(&[]).serve(Config { limits, ..config() });
+    let mut held = Vec::new();
+    for body in [r#"{"name":"a"}"#, r#"{"name":"b"}"#] {
+        held.push(served.router.clone().oneshot(request(body)).await.unwrap());
+    }
+    served.registry.asked();
+    for _ in 0..2 {
+        let refused = served.ask("POST", "/v1/hold", &[], WEB).await;
+        assert_eq!((refused.status, refused.header("retry-after")), (StatusCode::TOO_MANY_REQUESTS, "1"), "{}", refused.text());
+    }
+    assert_eq!(served.registry.asked(), [""; 0]);
+    held.pop();
+    assert_eq!(served.router.clone().oneshot(request(WEB)).await.unwrap().status(), StatusCode::OK);
 }
 
 #[tokio::test]

@@ -9,10 +9,10 @@ use std::sync::{
 
 use lobby_core::{
     check::{Status, spec::Spec, state::NotTtlError},
-    instance::Id,
+    instance::{Id, Instance},
     port::registry::{
-        Held, LocalCheck, LocalInstance, LocalView, NODE_MAINTENANCE, NewCheck, Registration, RegistryCommand, RegistryError,
-        RegistryHandle, SERVICE_MAINTENANCE, Source, Target,
+        Held, LocalCheck, LocalInstance, LocalView, May, NODE_MAINTENANCE, NewCheck, Registration, RegistryCommand,
+        RegistryError, RegistryHandle, SERVICE_MAINTENANCE, Source, Target,
     },
     stats::{JournalCounts, RegistryCounts},
     time::Moment,
@@ -47,6 +47,7 @@ pub(crate) struct Registry {
     asked: Arc<Mutex<Vec<String>>>,
     refusal: Arc<Mutex<Option<RegistryError>>>,
     is_stuck: Arc<AtomicBool>,
+    meanwhile: Arc<Mutex<Option<LocalInstance>>>,
 }
 
 impl Registry {
@@ -55,14 +56,26 @@ impl Registry {
         let (commands, mut received) = mpsc::channel(8);
         let (view, shown) = watch::channel(Arc::default());
         let handle = RegistryHandle::new(commands, shown).counting(|| COUNTS);
-        let registry =
-            Self { handle, view: Arc::new(view), asked: Arc::default(), refusal: Arc::default(), is_stuck: Arc::default() };
+        let registry = Self {
+            handle,
+            view: Arc::new(view),
+            asked: Arc::default(),
+            refusal: Arc::default(),
+            is_stuck: Arc::default(),
+            meanwhile: Arc::default(),
+        };
         // Without the handle: it would keep the queue open.
         let (view, asked, refusal) = (registry.view.clone(), registry.asked.clone(), registry.refusal.clone());
-        let is_stuck = registry.is_stuck.clone();
+        let (is_stuck, meanwhile) = (registry.is_stuck.clone(), registry.meanwhile.clone());
         tokio::spawn(async move {
             while let Some(command) = received.recv().await {
                 asked.lock().unwrap().push(note(&command));
+                let other = meanwhile.lock().unwrap().take();
+                if let Some(other) = other {
+                    view.send_modify(|view| {
+                        drop(Arc::make_mut(view).instances.insert(other.instance.id.clone(), Arc::new(other)))
+                    });
+                }
                 if is_stuck.load(Ordering::Relaxed) {
                     std::mem::forget(command);
                     continue;
@@ -82,6 +95,11 @@ impl Registry {
     /// From now on everything is refused like this, or nothing.
     pub(crate) fn refuse(&self, refusal: Option<RegistryError>) {
         *self.refusal.lock().unwrap() = refusal;
+    }
+
+    /// Before the next command is carried out, somebody else registers this.
+    pub(crate) fn meanwhile(&self, other: Instance) {
+        *self.meanwhile.lock().unwrap() = Some(LocalInstance { instance: Arc::new(other), source: Source::Api });
     }
 
     /// From now on nothing is answered.
@@ -125,6 +143,7 @@ fn note(command: &RegistryCommand) -> String {
         RegistryCommand::Beat { check, status, note, .. } => format!("{status} {check} {note:?}"),
         RegistryCommand::Maintain(target, reason, _) => format!("maintain {target:?} {reason:?}"),
         RegistryCommand::Drain(target, drain, _) => format!("drain {target:?} {drain}"),
+        RegistryCommand::Guarded(_, command) => note(command),
     }
 }
 
@@ -141,12 +160,16 @@ fn carry_out(view: &Arc<watch::Sender<Arc<LocalView>>>, command: RegistryCommand
     let _ = match command {
         RegistryCommand::Register(new, answer) => answer.send(change(&|view| register(view, &new, Source::Api))),
         RegistryCommand::Hold(new, answer) => {
-            let (held, ended) = Held::new();
+            let (held, holder) = Held::new();
             let done = change(&|view| register(view, &new, Source::Hold));
             let (view, id) = (view.clone(), new.instance.id.clone());
             tokio::spawn(async move {
-                let _ = ended.await;
-                view.send_modify(|view| drop(deregister(Arc::make_mut(view), &id)));
+                let mut seen = view.subscribe();
+                let is_over = |view: &Arc<LocalView>| view.instances.get(&id).is_none_or(|known| known.source != Source::Hold);
+                tokio::select! {
+                    () = holder.dropped() => view.send_modify(|view| drop(deregister(Arc::make_mut(view), &id))),
+                    _ = seen.wait_for(is_over) => {}
+                }
             });
             let _ = answer.send(done.map(|()| held));
             Ok(())
@@ -162,7 +185,25 @@ fn carry_out(view: &Arc<watch::Sender<Arc<LocalView>>>, command: RegistryCommand
             answer.send(change(&|view| maintain(view, &target, reason.as_deref())))
         }
         RegistryCommand::Drain(target, drain, answer) => answer.send(change(&|view| set_drain(view, &target, drain))),
+        RegistryCommand::Guarded(may, command) => {
+            let refusal = refusal.clone().or_else(|| judge(&view.borrow(), &may, &command));
+            carry_out(view, *command, refusal);
+            Ok(())
+        }
     };
+}
+
+/// The least of what the real one judges: the instance of the id that is put or taken.
+fn judge(view: &LocalView, may: &May, command: &RegistryCommand) -> Option<RegistryError> {
+    let id = match command {
+        RegistryCommand::Register(new, _) | RegistryCommand::Hold(new, _) => &new.instance.id,
+        RegistryCommand::Deregister(id, _) => id,
+        RegistryCommand::SetCheck(check, _) => view.checks.get(&check.id)?.instance.as_ref()?,
+        RegistryCommand::RemoveCheck(id, _) => view.checks.get(id)?.instance.as_ref()?,
+        _ => return None,
+    };
+    let service = &view.instances.get(id)?.instance.service;
+    (!may.change(Some(service.as_str()))).then(|| RegistryError::Changed(id.clone()))
 }
 
 fn register(view: &mut LocalView, new: &Registration, source: Source) -> Done {
@@ -172,10 +213,11 @@ fn register(view: &mut LocalView, new: &Registration, source: Source) -> Done {
 }
 
 fn deregister(view: &mut LocalView, id: &Id) -> Done {
+    let sidecar = view.sidecar(id).map(|sidecar| sidecar.instance.id.clone());
     view.instances.remove(id).ok_or_else(|| RegistryError::UnknownInstance(id.to_string()))?;
     let gone: Vec<Id> = view.checks_of(id).map(|check| check.id.clone()).collect();
     gone.iter().for_each(|id| drop(view.checks.remove(id)));
-    Ok(())
+    sidecar.map_or(Ok(()), |sidecar| deregister(view, &sidecar))
 }
 
 fn local(check: &NewCheck) -> LocalCheck {

@@ -2,6 +2,7 @@
 
 use std::fs;
 
+use lobby_core::instance::Instance;
 use lobby_http::{Access, Config};
 
 use crate::fixture::{Fleet, Served, config};
@@ -118,5 +119,40 @@ async fn a_token_for_one_service_registers_that_alone_on_nodes_without_an_agent(
         (deregister, r#"{"Node":"n1","ServiceID":"web"}"#, 200),
     ] {
         assert_eq!(status(&served, "web-s3cret", "PUT", path, body).await, want, "{path} {body}");
+    }
+}
+
+#[tokio::test]
+async fn a_sidecar_of_another_service_goes_only_with_who_may_write_that() {
+    let served = serve();
+    let body = r#"{"ID":"web-1","Name":"web","Connect":{"SidecarService":{"Name":"db"}}}"#;
+    assert_eq!(status(&served, "all-s3cret", "PUT", "/v1/agent/service/register", body).await, 200);
+    for (method, path) in [("DELETE", "/v1/services/web/web-1"), ("PUT", "/v1/agent/service/deregister/web-1")] {
+        assert_eq!(status(&served, "web-s3cret", method, path, "").await, 403, "{path}");
+    }
+    assert_eq!(served.registry.view().instances.len(), 2);
+    assert_eq!(status(&served, "all-s3cret", "DELETE", "/v1/services/web/web-1", "").await, 200);
+    assert!(served.registry.view().instances.is_empty());
+}
+
+/// What a route has looked at is of another service when the registry gets to it.
+#[tokio::test]
+async fn who_came_in_between_is_not_overwritten() {
+    for (method, path, body) in [
+        ("PUT", "/v1/agent/service/register", r#"{"ID":"x","Name":"web"}"#),
+        ("PUT", "/v1/agent/service/deregister/x", ""),
+        ("PUT", "/v1/services/web/x", ""),
+        ("DELETE", "/v1/services/web/x", ""),
+        ("POST", "/v1/hold", r#"{"id":"x","name":"web"}"#),
+        ("PUT", "/v1/agent/check/register", r#"{"ID":"c","Name":"c","TTL":"2s","ServiceID":"x"}"#),
+        ("PUT", "/v1/agent/check/deregister/c", ""),
+    ] {
+        let served = serve();
+        let own = r#"{"ID":"x","Name":"web","Check":{"CheckID":"c","TTL":"1s"}}"#;
+        assert_eq!(status(&served, "web-s3cret", "PUT", "/v1/agent/service/register", own).await, 200);
+        served.registry.meanwhile(Instance::new("x".parse().unwrap(), "db".parse().unwrap()));
+        assert_eq!(status(&served, "web-s3cret", method, path, body).await, 409, "{method} {path}");
+        assert_eq!(served.registry.view().instances["x"].instance.service.as_str(), "db");
+        assert!(served.registry.view().checks.contains_key("c"));
     }
 }

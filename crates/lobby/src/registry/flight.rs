@@ -14,6 +14,7 @@ use std::{
 
 use bytes::Bytes;
 use lobby_core::{
+    instance::Id,
     local::RecordChange,
     port::registry::{Held, RegistryError},
     time::Moment,
@@ -28,7 +29,7 @@ use super::{
     entries::Entry,
     guard::Unsaved,
     job::{Job, Lock, Tell},
-    journal::{AppendError, Journal},
+    journal::{AppendError, Journal, Pending},
     plan::{Facts, Plan, Step},
     restore::random,
     task::Registry,
@@ -38,10 +39,12 @@ use crate::node::Update;
 /// Most jobs under way and waiting; more are refused. As many as a record may hold small instances, within a factor.
 pub(super) const JOBS: usize = 8192;
 
-/// Takes what is left of a job to do.
-pub(super) struct Landed {
-    number: u64,
-    result: Result<(), RegistryError>,
+/// What has come from the disk.
+pub(super) enum Landed {
+    /// The job of this number.
+    Job(u64, Result<(), RegistryError>),
+    /// What these checks say could not be written.
+    Unsaved(Vec<Id>),
 }
 
 /// A job that is being written.
@@ -113,7 +116,7 @@ impl Flights {
         let (number, journal, updates) = (self.number, self.journal.clone(), self.updates.clone());
         self.locked.extend(flight.locks.iter().cloned());
         self.flights.insert(number, flight);
-        let work = async move { Landed { number, result: carry(&updates, journal, reserve, entries).await } };
+        let work = async move { Landed::Job(number, carry(&updates, journal, reserve, entries).await) };
         self.works.spawn(work);
     }
 }
@@ -151,7 +154,11 @@ impl Registry {
     }
 
     fn begin(&mut self, job: Job, locks: BTreeSet<Lock>) {
-        let Job { what, tell } = job;
+        let judged = job.judge(&self.state);
+        let Job { what, tell, .. } = job;
+        if let Err(err) = judged {
+            return tell.refuse(self.refused(err));
+        }
         let (snapshot, now) = (self.reader.snapshot(), self.clock.moment());
         let plan = self.state.plan(what, &Facts { own: &snapshot.local.record, now });
         let mut plan = match plan {
@@ -175,7 +182,11 @@ impl Registry {
     }
 
     /// A job is on disk, or is not going to be.
-    pub(super) fn land(&mut self, Landed { number, result }: Landed) {
+    pub(super) fn land(&mut self, landed: Landed) {
+        let (number, result) = match landed {
+            Landed::Job(number, result) => (number, result),
+            Landed::Unsaved(checks) => return checks.iter().for_each(|check| self.state.save_later(check)),
+        };
         let Some(Flight { plan, tell, locks }) = self.flights.flights.remove(&number) else { return };
         locks.iter().for_each(|lock| _ = self.flights.locked.remove(lock));
         self.flights.is_freed = true;
@@ -210,8 +221,8 @@ impl Registry {
         let done = match (tell, instance) {
             (Tell::Done(answer), _) => Some(Done::Unit(answer)),
             (Tell::Held(answer), Some(instance)) => {
-                let (held, ended) = Held::new();
-                self.hold(instance, ended);
+                let (held, holder) = Held::new();
+                self.hold(instance, holder);
                 Some(Done::Held(answer, held))
             }
             (Tell::Held(_) | Tell::Nobody, _) => None,
@@ -228,11 +239,16 @@ impl Registry {
             let owner = definition.instance.clone().map(Lock::Instance);
             locked.contains(&Lock::Check(definition.id.clone())) || owner.is_some_and(|owner| locked.contains(&owner))
         });
+        let mut pending = Vec::with_capacity(entries.len());
         for (check, key, value) in entries {
-            // It counts when it is written; what the disk refuses now is offered again when it has changed.
-            if journal.submit(key, Some(value)).is_err() {
-                self.state.save_again(&check);
+            match journal.submit(key, Some(value)) {
+                Ok(entry) => pending.push((check, entry)),
+                Err(AppendError::Busy { .. }) => self.state.save_again(&check),
+                Err(_) => self.state.save_later(&check),
             }
+        }
+        if !pending.is_empty() {
+            self.flights.works.spawn(unsaved(pending));
         }
     }
 
@@ -263,7 +279,7 @@ async fn carry(
     }
     // Without a node task there is no record either.
     let _ = updates.send(Update::Release(reserve)).await;
-    Err(RegistryError::NotSaved(said(&err)))
+    Err(not_saved(&err))
 }
 
 /// Appends all entries at once and waits for all of them.
@@ -283,6 +299,28 @@ async fn write(journal: &Journal, entries: impl Iterator<Item = (Bytes, Option<B
         result = entry.await.and(result);
     }
     result
+}
+
+/// Waits for what checks say to be written; tells of which it was not.
+async fn unsaved(pending: Vec<(Id, Pending)>) -> Landed {
+    let mut unsaved = Vec::new();
+    for (check, entry) in pending {
+        if entry.await.is_err() {
+            unsaved.push(check);
+        }
+    }
+    Landed::Unsaved(unsaved)
+}
+
+/// What whoever asked is told: what is too large is theirs to mend.
+fn not_saved(err: &AppendError) -> RegistryError {
+    match err {
+        AppendError::TooLong { most, .. } => RegistryError::TooMany { what: "bytes of one registration", most: *most },
+        AppendError::Full { most } => {
+            RegistryError::TooMany { what: "bytes of all registrations", most: usize::try_from(*most).unwrap_or(usize::MAX) }
+        }
+        err => RegistryError::NotSaved(said(err)),
+    }
 }
 
 /// The error and its causes.

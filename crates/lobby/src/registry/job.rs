@@ -9,19 +9,20 @@
 use std::{collections::BTreeSet, sync::Arc};
 
 use lobby_core::{
-    instance::{Id, Instance},
-    port::registry::{Answer, Held, NODE_MAINTENANCE, NewCheck, Registration, RegistryCommand, RegistryError, Source, Target},
+    instance::Id,
+    port::registry::{
+        Answer, Held, May, NODE_MAINTENANCE, NewCheck, Registration, RegistryCommand, RegistryError, SIDECAR, Source, Target,
+    },
 };
 
 use super::state::State;
-
-/// What the id of a proxy ends with that was registered together with its service.
-pub(super) const SIDECAR: &str = "-sidecar-proxy";
 
 /// One thing to do.
 #[derive(Debug)]
 pub(super) struct Job {
     pub(super) what: What,
+    /// What whoever asks may change; `None`: everything.
+    pub(super) may: Option<May>,
     pub(super) tell: Tell,
 }
 
@@ -69,6 +70,11 @@ pub(super) enum Lock {
 }
 
 impl Job {
+    /// What nobody is asked for.
+    pub(super) fn own(what: What) -> Self {
+        Self { what, may: None, tell: Tell::Nobody }
+    }
+
     /// The job that a command is; a report of a program is none.
     pub(super) fn of(command: RegistryCommand) -> Result<Self, RegistryCommand> {
         let (what, tell) = match command {
@@ -79,9 +85,40 @@ impl Job {
             RegistryCommand::RemoveCheck(id, answer) => (What::RemoveCheck(id, Cause::Asked), Tell::Done(answer)),
             RegistryCommand::Maintain(target, reason, answer) => (What::Maintain(target, reason), Tell::Done(answer)),
             RegistryCommand::Drain(target, drain, answer) => (What::Drain(target, drain), Tell::Done(answer)),
+            RegistryCommand::Guarded(may, command) => return Ok(Self { may: Some(may), ..Self::of(*command)? }),
             beat @ RegistryCommand::Beat { .. } => return Err(beat),
         };
-        Ok(Self { what, tell })
+        Ok(Self { what, may: None, tell })
+    }
+
+    /// Refuses to change what whoever asks may not change as it is now.
+    pub(super) fn judge(&self, state: &State) -> Result<(), RegistryError> {
+        let Some(may) = &self.may else { return Ok(()) };
+        let instance = |id: &&Id| {
+            let known = state.view.instances.get(*id);
+            known.is_some_and(|known| !may.change(Some(known.instance.service.as_str())))
+        };
+        let check = |id: &&Id| match state.guards.get(*id).map(|guard| &guard.definition.instance) {
+            Some(Some(owner)) => instance(&owner),
+            Some(None) => !may.change(None),
+            None => false,
+        };
+        let refused = match &self.what {
+            What::Register(new, _) => {
+                let own = Some(&new.instance.id).filter(instance);
+                own.or_else(|| new.checks.iter().map(|check| &check.id).find(check))
+            }
+            What::Deregister(id, _) => {
+                let sidecar = state.view.sidecar(id).map(|proxy| &proxy.instance.id);
+                [Some(id), sidecar].into_iter().flatten().find(instance)
+            }
+            What::SetCheck(new, _) => new.instance.as_ref().filter(instance).or_else(|| Some(&new.id).filter(check)),
+            What::RemoveCheck(id, _) => Some(id).filter(check),
+            What::Maintain(Target::Instance(id), _) | What::Drain(Target::Instance(id), _) => Some(id).filter(instance),
+            // For operators, who may change everything.
+            What::Maintain(Target::Node, _) | What::Drain(Target::Node, _) => None,
+        };
+        refused.map_or(Ok(()), |id| Err(RegistryError::Changed(id.clone())))
     }
 
     /// What it changes.
@@ -133,11 +170,6 @@ fn lock_check(locks: &mut BTreeSet<Lock>, state: &State, id: &Id) {
 }
 
 /// The id of the proxy that may have been registered with an instance.
-pub(super) fn sidecar(id: &Id) -> Option<Id> {
+fn sidecar(id: &Id) -> Option<Id> {
     format!("{id}{SIDECAR}").parse().ok()
-}
-
-/// Whether an instance may be such a proxy.
-pub(super) fn is_proxy(instance: &Instance) -> bool {
-    instance.kind == "connect-proxy"
 }

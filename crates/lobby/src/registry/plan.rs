@@ -23,7 +23,7 @@ use lobby_core::{
 
 use super::{
     entries::{Entry, entries},
-    job::{Cause, SIDECAR, What, is_proxy, sidecar},
+    job::{Cause, What},
     process::{self, Watched},
     saved::Definition,
     show,
@@ -31,7 +31,7 @@ use super::{
 };
 
 /// What an operator who gave no reason is shown to have said.
-const NO_REASON: &str = "an operator has switched this on and gave no reason";
+const NO_REASON: &str = "Maintenance was switched on without a reason.";
 
 /// One change of the state.
 #[derive(Clone, Debug)]
@@ -161,6 +161,7 @@ impl State {
         let is_so = match cause {
             Cause::Asked => {
                 self.known(&id, facts)?;
+                refuse_of_file(&id, known.map(|known| &known.source))?;
                 true
             }
             Cause::File(file) => known.is_some_and(|known| known.source == Source::File(file.clone())),
@@ -179,8 +180,9 @@ impl State {
         }
         plan.is_fact = matches!(cause, Cause::Exited(..) | Cause::Closed(_));
         plan.taken = (!matches!(cause, Cause::Asked | Cause::File(_))).then(|| (id.clone(), cause.clone()));
-        let proxy = sidecar(&id).and_then(|proxy| self.view.instances.get(&proxy));
-        let with_it = proxy.filter(|proxy| is_proxy(&proxy.instance) && !id.as_str().ends_with(SIDECAR));
+        // A file that made the proxy would make it again; only what ends here of itself takes it along.
+        let stays = |source: &Source| plan.taken.is_none() && matches!(source, Source::File(_));
+        let with_it = self.view.sidecar(&id).filter(|proxy| !stays(&proxy.source));
         plan.steps.extend(with_it.map(|proxy| Step::RemoveInstance(proxy.instance.id.clone())));
         plan.steps.push(Step::RemoveInstance(id));
         Ok(())
@@ -190,6 +192,10 @@ impl State {
         let guard = self.guards.get(&id);
         match (guard, cause) {
             (None, Cause::Asked) => return Err(RegistryError::UnknownCheck(id.as_str().into())),
+            (Some(guard), Cause::Asked) => {
+                refuse_of_file(&id, Some(&guard.definition.source))?;
+                plan.steps.push(Step::RemoveCheck(id));
+            }
             (Some(guard), Cause::File(file)) if guard.definition.source != Source::File(file.clone()) => {}
             (Some(_), _) => plan.steps.push(Step::RemoveCheck(id)),
             (None, _) => {}
@@ -211,7 +217,12 @@ impl State {
             plan.steps.extend(self.guards.contains_key(&id).then_some(Step::RemoveCheck(id)));
             return Ok(());
         };
-        let notes = short(if reason.trim().is_empty() { NO_REASON } else { &reason }, limits::NOTES_BYTES).into();
+        let notes = match (reason.trim().is_empty(), self.guards.get(&id)) {
+            // Whoever switches it on once more without a word does not take the word of the first.
+            (true, Some(first)) => first.definition.notes.clone(),
+            (true, None) => NO_REASON.into(),
+            (false, _) => short(&reason, limits::NOTES_BYTES).into(),
+        };
         let spec = Arc::new(Spec::maintenance());
         let definition = Definition { id, name: name.into(), notes, instance, spec, process: None, source: Source::Api };
         plan.steps.push(Step::PutCheck(definition));
@@ -229,6 +240,14 @@ impl State {
             Some(label) => RegistryError::FromLabel { id: id.clone(), label },
             None => RegistryError::UnknownInstance(id.as_str().into()),
         })
+    }
+}
+
+/// What a file makes comes back when that is read again, whole or in part.
+fn refuse_of_file(id: &Id, source: Option<&Source>) -> Result<(), RegistryError> {
+    match source {
+        Some(Source::File(file)) => Err(RegistryError::FromFile { id: id.clone(), file: file.clone() }),
+        _ => Ok(()),
     }
 }
 

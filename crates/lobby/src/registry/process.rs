@@ -11,6 +11,7 @@
 use std::{
     fs, io,
     os::fd::{AsFd, OwnedFd},
+    time::Duration,
 };
 
 use rustix::{
@@ -19,6 +20,9 @@ use rustix::{
     process::{Pid, PidfdFlags, pidfd_open},
 };
 use tokio::io::{Interest, unix::AsyncFd};
+
+/// Between two tries to watch a process: what is short, mostly file descriptors, is seldom free again at once.
+const AGAIN: Duration = Duration::from_secs(10);
 
 /// Which process it is, among all that this host has had.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -46,12 +50,13 @@ pub(crate) fn open(pid: u32) -> io::Result<Watched> {
     let id = i32::try_from(pid).ok().and_then(Pid::from_raw);
     let id = id.ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "a process id is 1 to 2147483647"))?;
     let pidfd = pidfd_open(id, PidfdFlags::empty()).map_err(refused)?;
-    let start = start_of(&fs::read(format!("/proc/{pid}/stat")).map_err(unreadable)?)?;
-    let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id")?.trim().to_owned();
+    let (stat, boot) = (fs::read(format!("/proc/{pid}/stat")), fs::read_to_string("/proc/sys/kernel/random/boot_id"));
     // While it has not ended its id is its own: what was read was about this process.
     if has_ended(&pidfd)? {
         return Err(gone());
     }
+    let start = start_of(&stat.map_err(unreadable)?)?;
+    let boot = boot.map_err(unreadable)?.trim().to_owned();
     let process = Process { pid, start, boot };
     #[expect(deprecated, reason = "its successor is unsafe because of types that change their descriptor, as this never does")]
     let pidfd = AsyncFd::with_interest(pidfd, Interest::READABLE)?;
@@ -67,6 +72,18 @@ pub(crate) fn still(process: &Process) -> io::Result<Watched> {
     match watched.process == *process {
         true => Ok(watched),
         false => Err(io::Error::new(io::ErrorKind::NotFound, "another process has this id now")),
+    }
+}
+
+/// Looks for the same process each ten seconds, until it can be watched; `None` when it has ended.
+pub(crate) async fn find(process: &Process) -> Option<Watched> {
+    loop {
+        tokio::time::sleep(AGAIN).await;
+        match still(process) {
+            Ok(watched) => return Some(watched),
+            Err(err) if err.kind() == io::ErrorKind::NotFound => return None,
+            Err(_) => {}
+        }
     }
 }
 
@@ -120,9 +137,8 @@ fn refused(err: Errno) -> io::Error {
 
 fn unreadable(err: io::Error) -> io::Error {
     match err.kind() {
-        // ESRCH: it ended while its file was open. It has no kind.
-        _ if err.raw_os_error() == Some(Errno::SRCH.raw_os_error()) => gone(),
-        io::ErrorKind::NotFound => gone(),
+        // It is there: that is no proof of its end.
+        io::ErrorKind::NotFound => io::Error::other("/proc does not show it"),
         _ => err,
     }
 }

@@ -6,10 +6,11 @@
 //! A check goes on with the status it had, so a restart changes nothing for anybody. What cannot be read is left out with a
 //! warning and stays on disk; what belongs to nothing any more is deleted. Not here: the task (`task`).
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, io, sync::Arc};
 
 use bytes::Bytes;
 use lobby_core::{
+    check::Status,
     instance::Id,
     local::LocalRecord,
     port::{
@@ -23,10 +24,9 @@ use tokio::sync::{mpsc, watch};
 
 use super::{
     files::Definitions,
-    job::{is_proxy, sidecar},
     journal::{Journal, Limits, Opened},
     plan::{Facts, Step},
-    process::{self, Watched},
+    process::{self, Process, Watched},
     saved::{self, Definition},
     state::State,
     stats::Counters,
@@ -42,6 +42,8 @@ pub(crate) struct Start {
     pub(super) state: State,
     pub(super) journal: Option<Journal>,
     watches: Vec<(Id, Watched)>,
+    /// Processes that could not be watched again, though nothing says that they have ended, and why.
+    lost: Vec<(Id, Process, String)>,
     /// What has to be written: mostly the end of what belongs to nothing any more.
     writes: Vec<(Bytes, Option<Bytes>)>,
     clock: Clock,
@@ -51,7 +53,7 @@ impl Start {
     /// Reads the journal, if there is a folder for one.
     pub(crate) async fn open(store: &Store, scripts: bool, clock: Clock) -> Result<Self, StoreError> {
         let state = State::new(scripts);
-        let mut start = Self { state, journal: None, watches: Vec::new(), writes: Vec::new(), clock };
+        let mut start = Self { state, journal: None, watches: Vec::new(), lost: Vec::new(), writes: Vec::new(), clock };
         if let Some(folder) = store.folder() {
             let path = folder.join("registry");
             let opened = tokio::task::spawn_blocking(move || Journal::open(&path, Limits::DEFAULT)).await;
@@ -92,19 +94,19 @@ impl Start {
             match checks.into_iter().map(|check| self.watch(check)).collect::<Result<Vec<_>, _>>() {
                 Ok(checks) => {
                     self.apply(Step::PutInstance(Arc::new(instance), source));
-                    checks.into_iter().for_each(|check| self.apply(Step::PutCheck(check)));
+                    checks.into_iter().for_each(|check| self.put_check(check));
                 }
                 Err(err) => {
                     tracing::info!(%id, "deregistered: its process has ended: {err}");
-                    gone.extend(sidecar(&id));
+                    gone.push(id.clone());
                     self.writes.push((saved::key(b'i', id.as_str()), None));
                 }
             }
         }
         for id in gone {
-            if self.state.view.instances.get(&id).is_some_and(|proxy| is_proxy(&proxy.instance)) {
-                self.writes.push((saved::key(b'i', id.as_str()), None));
-                self.apply(Step::RemoveInstance(id));
+            if let Some(proxy) = self.state.view.sidecar(&id).map(|proxy| proxy.instance.id.clone()) {
+                self.writes.push((saved::key(b'i', proxy.as_str()), None));
+                self.apply(Step::RemoveInstance(proxy));
             }
         }
         others.into_iter().for_each(|check| self.restore_other(check));
@@ -115,18 +117,37 @@ impl Start {
         let is_there = |instance: &Id| self.state.view.instances.contains_key(instance);
         let is_wanted = check.instance.as_ref().is_none_or(is_there) && !self.state.guards.contains_key(&id);
         match is_wanted.then(|| self.watch(check)) {
-            Some(Ok(check)) => self.apply(Step::PutCheck(check)),
+            Some(Ok(check)) => self.put_check(check),
             _ => self.writes.push((saved::key(b'c', id.as_str()), None)),
         }
     }
 
-    /// The check, with its process watched again if it has one.
-    fn watch(&mut self, check: Definition) -> std::io::Result<Definition> {
+    /// The check, with its process watched again if it has one. An error is the proof that it has ended; what else keeps us
+    /// from watching it says nothing about it.
+    fn watch(&mut self, check: Definition) -> io::Result<Definition> {
         if let Some(process) = &check.process {
-            let watched = process::still(process)?;
-            self.watches.push((check.id.clone(), watched));
+            match process::still(process) {
+                Ok(watched) => self.watches.push((check.id.clone(), watched)),
+                Err(err) if err.kind() == io::ErrorKind::NotFound => return Err(err),
+                Err(err) => self.lost.push((check.id.clone(), process.clone(), err.to_string())),
+            }
         }
         Ok(check)
+    }
+
+    /// With what its process says, if it has one, whatever it said before.
+    fn put_check(&mut self, check: Definition) {
+        let (id, initial, has_process) = (check.id.clone(), check.spec.initial(), check.process.is_some());
+        self.apply(Step::PutCheck(check));
+        let lost = self.lost.iter().find(|(lost, ..)| *lost == id);
+        let lost = lost.map(|(_, process, why)| format!("PID {} cannot be watched: {why}", process.pid));
+        let is_other = self.state.guards.get(&id).is_some_and(|guard| guard.check.own_status() != initial);
+        if let Some(why) = lost {
+            tracing::warn!(%id, "{why}");
+            self.state.result(&id, Status::Critical, &*why, self.clock.moment());
+        } else if has_process && is_other {
+            self.state.result(&id, initial, "", self.clock.moment());
+        }
     }
 
     fn apply(&mut self, step: Step) {
@@ -180,6 +201,14 @@ impl Start {
                 drop(journal.submit(key, value));
             }
         }
+        // A file may have defined some of them anew.
+        let is_lost = |check: &Id, process: &Process| {
+            let definition = self.state.guards.get(check).map(|guard| &guard.definition);
+            definition.is_some_and(|definition| definition.process.as_ref() == Some(process))
+                && self.watches.iter().all(|(watched, _)| watched != check)
+        };
+        let lost = self.lost.into_iter().map(|(check, process, _)| (check, process));
+        let lost = lost.filter(|(check, process)| is_lost(check, process)).collect();
         let (commands_in, commands) = mpsc::channel(COMMANDS);
         let (inputs_in, inputs) = mpsc::channel(INPUTS);
         let view = Arc::new(self.state.view.clone());
@@ -196,7 +225,7 @@ impl Start {
             views,
             counters: counters.clone(),
         };
-        let registry = Registry::new(parts, self.watches);
+        let registry = Registry::new(parts, self.watches, lost);
         // Whoever asks the registry does not keep its journal open.
         let counts = Arc::downgrade(&counters);
         let read = move || counts.upgrade().map(|counts| counts.read().into()).unwrap_or_default();

@@ -335,9 +335,15 @@ impl State {
 
     /// The disk had no room for what this check says.
     pub(super) fn save_again(&mut self, id: &Id) {
+        self.save_later(id);
+        self.is_status_unsaved |= self.guards.contains_key(id);
+    }
+
+    /// The disk refused what this check says: again together with what is saved next, so that a disk that refuses for long
+    /// is not asked each second.
+    pub(super) fn save_later(&mut self, id: &Id) {
         if let Some(guard) = self.guards.get_mut(id) {
             guard.unsaved = Unsaved::Status;
-            self.is_status_unsaved = true;
         }
     }
 }

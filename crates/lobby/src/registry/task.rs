@@ -22,7 +22,7 @@ use lobby_core::{
     instance::Id,
     port::{
         CatalogReader,
-        registry::{LocalView, RegistryCommand},
+        registry::{Holder, LocalView, RegistryCommand},
     },
     time::Moment,
 };
@@ -40,7 +40,7 @@ use super::{
     guard::{Running, Unsaved},
     job::{Cause, Job, Tell, What},
     journal::Journal,
-    process::Watched,
+    process::{self, Process, Watched},
     restore::random,
     state::State,
     stats::Counters,
@@ -80,11 +80,13 @@ pub(super) struct Parts {
 }
 
 /// The end of something that an instance lasts as long as.
-enum End {
+pub(super) enum End {
     /// The process that this check watches by this number.
     Process(Id, u64),
     /// The connection of this number that holds this instance.
     Hold(Id, u64),
+    /// It was no end: the process of this check can be watched from now on.
+    Found(Id, u64, Watched),
 }
 
 /// Everything that can wake the task.
@@ -120,7 +122,7 @@ pub(crate) struct Registry {
 }
 
 impl Registry {
-    pub(super) fn new(parts: Parts, watches: Vec<(Id, Watched)>) -> Self {
+    pub(super) fn new(parts: Parts, watches: Vec<(Id, Watched)>, lost: Vec<(Id, Process)>) -> Self {
         let Parts { clock, reader, updates, journal, state, commands, inputs, views, counters } = parts;
         let mut registry = Self {
             clock,
@@ -140,6 +142,7 @@ impl Registry {
             remains_save: None,
         };
         watches.into_iter().for_each(|(check, watched)| registry.watch(check, watched));
+        lost.into_iter().for_each(|(check, process)| registry.look(check, process));
         registry
     }
 
@@ -204,20 +207,13 @@ impl Registry {
     fn handle(&mut self, event: Event) {
         let now = self.clock.moment();
         match event {
-            Event::Command(RegistryCommand::Beat { check, status, note, answer }) => {
-                match self.state.beat(&check, status, &note, now) {
-                    Ok(()) => self.batches.put(&mut self.state.changes, Some(Done::Unit(answer))),
-                    Err(err) => Tell::Done(answer).refuse(self.refused(err)),
-                }
-            }
-            Event::Command(command) => {
-                if let Ok(job) = Job::of(command) {
-                    self.take(job);
-                }
-            }
+            Event::Command(command) => match Job::of(command) {
+                Ok(job) => self.take(job),
+                Err(beat) => self.beat(beat, now),
+            },
             Event::Files(definitions) => {
                 for what in self.state.of_files(&definitions) {
-                    self.take(Job { what, tell: Tell::Nobody });
+                    self.take(Job::own(what));
                 }
             }
             Event::Landed(landed) => self.land(landed),
@@ -226,12 +222,20 @@ impl Registry {
             Event::Snapshot => self.state.aliases.snapshot(),
             Event::Deadline => {
                 for (instance, check) in self.state.handle_deadlines(now) {
-                    self.take(Job { what: What::Deregister(instance, Cause::Critical(check)), tell: Tell::Nobody });
+                    self.take(Job::own(What::Deregister(instance, Cause::Critical(check))));
                 }
             }
             Event::Stop => {}
         }
         self.batches.put(&mut self.state.changes, None);
+    }
+
+    fn beat(&mut self, command: RegistryCommand, now: Moment) {
+        let RegistryCommand::Beat { check, status, note, answer } = command else { return };
+        match self.state.beat(&check, status, &note, now) {
+            Ok(()) => self.batches.put(&mut self.state.changes, Some(Done::Unit(answer))),
+            Err(err) => Tell::Done(answer).refuse(self.refused(err)),
+        }
     }
 
     fn ran(&mut self, id: task::Id, verdict: Result<Verdict, JoinError>, now: Moment) {
@@ -243,13 +247,20 @@ impl Registry {
         }
     }
 
-    fn ended(&mut self, end: End, now: Moment) {
+    pub(super) fn ended(&mut self, end: End, now: Moment) {
+        let is_its = |check: &Id, number: u64| {
+            let guard = self.state.guards.get(check);
+            guard.filter(|guard| guard.watch.as_ref().is_some_and(|(watch, _)| *watch == number))
+        };
         let (instance, cause) = match end {
             End::Hold(instance, number) => (instance, Cause::Closed(number)),
+            End::Found(check, number, watched) => {
+                let Some(initial) = is_its(&check, number).map(|guard| guard.definition.spec.initial()) else { return };
+                self.watch(check.clone(), watched);
+                return self.state.result(&check, initial, "", now);
+            }
             End::Process(check, number) => {
-                let guard = self.state.guards.get(&check);
-                let is_its = guard.is_some_and(|guard| guard.watch.as_ref().is_some_and(|(watch, _)| *watch == number));
-                match guard.filter(|_| is_its).map(|guard| guard.definition.instance.clone()) {
+                match is_its(&check, number).map(|guard| guard.definition.instance.clone()) {
                     Some(Some(instance)) => (instance, Cause::Exited(check, number)),
                     // Of the whole node: there is nothing to take away.
                     Some(None) => return self.state.result(&check, Status::Critical, "the process has ended", now),
@@ -257,7 +268,7 @@ impl Registry {
                 }
             }
         };
-        self.take(Job { what: What::Deregister(instance, cause), tell: Tell::Nobody });
+        self.take(Job::own(What::Deregister(instance, cause)));
     }
 
     /// Tells when this process has ended.
@@ -273,13 +284,28 @@ impl Registry {
         }
     }
 
+    /// Looks for a process that could not be watched, until it can be or has ended.
+    fn look(&mut self, check: Id, process: Process) {
+        self.serial += 1;
+        let (id, number) = (check.clone(), self.serial);
+        let task = self.ends.spawn(async move {
+            match process::find(&process).await {
+                Some(watched) => End::Found(id, number, watched),
+                None => End::Process(id, number),
+            }
+        });
+        if let Some(guard) = self.state.guards.get_mut(&check) {
+            guard.watch = Some((number, Running(task)));
+        }
+    }
+
     /// Tells when this connection is closed.
-    pub(super) fn hold(&mut self, instance: Id, ended: tokio::sync::oneshot::Receiver<()>) {
+    pub(super) fn hold(&mut self, instance: Id, holder: Holder) {
         self.serial += 1;
         let (id, number) = (instance.clone(), self.serial);
         let task = self.ends.spawn(async move {
-            // Nobody sends: it ends when the other side is dropped.
-            let _ = ended.await;
+            // When this is aborted, whoever holds hears that it is over.
+            holder.dropped().await;
             End::Hold(id, number)
         });
         self.state.holds.insert(instance, (number, Running(task)));

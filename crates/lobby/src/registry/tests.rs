@@ -23,6 +23,7 @@ mod answer;
 mod checks;
 mod files;
 mod laws;
+mod lost;
 mod process;
 mod refusal;
 mod restart;

@@ -225,3 +225,19 @@ fn what_a_program_says_of_itself_is_never_held() {
         assert_eq!((check.status(), check.is_flapping()), (status, false));
     }
 }
+
+#[test]
+fn another_target_is_not_held_for_what_the_former_did() {
+    for (draft_of, lets_go) in [(draft(udp()), false), (draft(Kind::Udp { address: "b:1".into() }), true)] {
+        let mut check = check(draft(udp()));
+        for n in 0..20 {
+            _ = check.result(if n % 2 == 0 { Passing } else { Critical }, "", at(f64::from(n)));
+        }
+        _ = check.result(Passing, "", at(20.0));
+        assert!(check.is_flapping() && check.status() == Critical);
+        let spec = Spec::try_new(Draft { interval: SECOND, ..draft_of }, ShortIntervals::Allow).unwrap();
+        _ = check.replace(spec, at(21.0));
+        assert_eq!(check.is_flapping(), !lets_go);
+        assert_eq!(check.status() == check.own_status(), lets_go);
+    }
+}

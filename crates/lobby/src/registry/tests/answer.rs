@@ -158,13 +158,51 @@ async fn a_second_registration_replaces_and_keeps_what_it_does_not_name() {
 async fn a_proxy_that_came_with_a_service_goes_with_it() {
     let lobby = agent().await;
     register(&lobby, registration("web-1", Vec::new())).await.unwrap();
-    let mut proxy = registration("web-1-sidecar-proxy", Vec::new());
-    proxy.instance.kind = "connect-proxy".into();
-    register(&lobby, proxy).await.unwrap();
-    register(&lobby, registration("other-sidecar-proxy", Vec::new())).await.unwrap();
+    let proxy = |name: &str, of: &str| {
+        let proxy = format!(r#"{{"DestinationServiceID":"{of}"}}"#);
+        Registration {
+            instance: Instance { kind: "connect-proxy".into(), proxy, ..instance(name) },
+            ..registration(name, vec![])
+        }
+    };
+    register(&lobby, proxy("web-1-sidecar-proxy", "web-1")).await.unwrap();
+    // Of this name, but of another service; and no proxy at all.
+    register(&lobby, proxy("web-2-sidecar-proxy", "db")).await.unwrap();
+    register(&lobby, registration("web-3-sidecar-proxy", Vec::new())).await.unwrap();
+    let new = |name: &str| Box::new(registration(name, Vec::new()));
+    let held = lobby.registry().ask(|answer| RegistryCommand::Hold(new("web-2"), answer)).await.unwrap();
+    register(&lobby, *new("web-3")).await.unwrap();
     deregister(&lobby, "web-1").await.unwrap();
+    deregister(&lobby, "web-3").await.unwrap();
+    drop(held);
+    until(&lobby, |snapshot| shown(snapshot).len() == 2).await;
     let view = lobby.registry().view();
-    assert_eq!(view.instances.keys().map(ToString::to_string).collect::<Vec<_>>(), ["other-sidecar-proxy"]);
+    let left: Vec<_> = view.instances.keys().map(ToString::to_string).collect();
+    assert_eq!(left, ["web-2-sidecar-proxy", "web-3-sidecar-proxy"]);
+}
+
+#[tokio::test]
+async fn who_holds_hears_that_it_is_over() {
+    let lobby = agent().await;
+    let hold = async || -> Held {
+        let new = Box::new(registration("web-1", Vec::new()));
+        lobby.registry().ask(|answer| RegistryCommand::Hold(new, answer)).await.unwrap()
+    };
+    let over = async |mut held: Held| {
+        let over = std::future::poll_fn(|cx| held.poll_over(cx));
+        tokio::time::timeout(10 * SECOND, over).await.expect("it is told");
+    };
+    let first = hold().await;
+    let mut second = hold().await;
+    over(first).await;
+    drain(&lobby, Target::Instance(id("web-1")), true).await.unwrap();
+    let is_over = std::future::poll_fn(|cx| std::task::Poll::Ready(second.poll_over(cx).is_ready())).await;
+    assert!(!is_over, "a drain leaves it to its connection");
+    register(&lobby, registration("web-1", Vec::new())).await.unwrap();
+    over(second).await;
+    let third = hold().await;
+    deregister(&lobby, "web-1").await.unwrap();
+    over(third).await;
 }
 
 #[tokio::test]

@@ -98,6 +98,27 @@ async fn restarted(folder: &TempDir, definitions: &Definitions) -> Vec<(String, 
 }
 
 #[tokio::test]
+async fn what_a_file_makes_is_taken_away_by_nobody_but_it() {
+    let lobby = agent().await;
+    let mut of_file = file("a.toml", &["a"]);
+    of_file.checks.push(check("node", None, ttl(1000)));
+    define(&lobby, vec![of_file]).await;
+    are(&lobby, &["a"]).await;
+    let refused = |name: &str| Err(RegistryError::FromFile { id: id(name), file: "a.toml".into() });
+    assert_eq!(deregister(&lobby, "a").await, refused("a"));
+    for name in ["a-ttl", "node"] {
+        let gone = lobby.registry().ask(|answer| RegistryCommand::RemoveCheck(id(name), answer)).await;
+        assert_eq!(gone, refused(name));
+    }
+    assert_eq!((lobby.registry().view().instances.len(), lobby.registry().view().checks.len()), (1, 2));
+    // What a program takes over is its own.
+    register(&lobby, registration("a", Vec::new())).await.unwrap();
+    deregister(&lobby, "a").await.unwrap();
+    define(&lobby, Vec::new()).await;
+    are(&lobby, &[]).await;
+}
+
+#[tokio::test]
 async fn a_restart_with_a_broken_file_takes_nothing_away() {
     let folder = tempfile::tempdir().unwrap();
     let lobby = stored(&folder).await;

@@ -1,9 +1,9 @@
 //! What is refused, by its kind, and that nothing has changed then.
 
 use lobby_core::{
-    check::state::NotTtlError,
+    check::{kind::Http, state::NotTtlError},
     local::SetError,
-    port::registry::{CHECKS, NODE_MAINTENANCE, SERF_HEALTH, Source},
+    port::registry::{Answer, CHECKS, May, NODE_MAINTENANCE, SERF_HEALTH, Source},
 };
 use tokio::sync::{
     mpsc,
@@ -14,6 +14,7 @@ use super::*;
 use crate::registry::{
     flight::JOBS,
     job::{Job, Tell, What},
+    journal::VALUE_BYTES,
     restore::Start,
 };
 
@@ -112,6 +113,56 @@ async fn there_are_bounds() {
 }
 
 #[tokio::test]
+async fn what_is_too_large_for_the_disk_is_the_callers_to_mend() {
+    let folder = tempfile::tempdir().unwrap();
+    let lobby = stored(&folder).await;
+    let http = |n: usize| {
+        let http = Http { url: "http://127.0.0.1:1/".into(), method: "PUT".into(), body: "x".repeat(30_000), ..Http::default() };
+        let draft = Draft { kinds: vec![Kind::Http(http)], interval: 1000 * SECOND, ..Draft::default() };
+        check(&format!("c{n}"), None, draft)
+    };
+    let err = register(&lobby, registration("web-1", (0..9).map(http).collect())).await.unwrap_err();
+    assert_eq!(err, RegistryError::TooMany { what: "bytes of one registration", most: VALUE_BYTES });
+    assert!(lobby.registry().view().instances.is_empty());
+    register(&lobby, registration("web-1", (0..8).map(http).collect())).await.unwrap();
+}
+
+#[tokio::test]
+async fn the_right_to_change_is_judged_when_a_command_is_planned() {
+    let lobby = agent().await;
+    let handle = lobby.registry();
+    let guarded = async |command: &dyn Fn(Answer<()>) -> RegistryCommand| {
+        let may = May::new(|service| service == Some("web"));
+        handle.ask(|answer| RegistryCommand::Guarded(may, Box::new(command(answer)))).await
+    };
+    let new = |name: &str, service: &str, checks| {
+        let instance = Instance { service: id(service), ..instance(name) };
+        Box::new(Registration { instance, checks, replace_checks: false })
+    };
+    let put = |new: &Registration, answer| RegistryCommand::Register(Box::new(new.clone()), answer);
+    set_check(&lobby, check("node", None, ttl(9))).await.unwrap();
+    let ours = new("x", "web", vec![check("c", None, ttl(9))]);
+    // Both were sent when there was none of this id; the one of the other token came first.
+    let theirs = new("x", "db", vec![check("c", None, ttl(9))]);
+    let put_ours = |answer| put(&ours, answer);
+    let (first, second) = tokio::join!(register(&lobby, *theirs), guarded(&put_ours));
+    assert_eq!((first, second), (Ok(()), Err(RegistryError::Changed(id("x")))));
+    let taking = new("y", "web", vec![check("c", None, ttl(9))]);
+    assert_eq!(guarded(&|answer| put(&taking, answer)).await, Err(RegistryError::Changed(id("c"))));
+    assert_eq!(guarded(&|answer| RegistryCommand::Deregister(id("x"), answer)).await, Err(RegistryError::Changed(id("x"))));
+    for name in ["c", "node"] {
+        let gone = guarded(&|answer| RegistryCommand::RemoveCheck(id(name), answer)).await;
+        assert_eq!(gone, Err(RegistryError::Changed(id(name))));
+        let over = guarded(&|answer| RegistryCommand::SetCheck(Box::new(check(name, None, ttl(8))), answer)).await;
+        assert_eq!(over, Err(RegistryError::Changed(id(name))));
+    }
+    assert_eq!(handle.view().instances[&id("x")].instance.service, id("db"));
+    let own = new("y", "web", Vec::new());
+    assert_eq!(guarded(&|answer| put(&own, answer)).await, Ok(()));
+    assert_eq!(guarded(&|answer| RegistryCommand::Deregister(id("y"), answer)).await, Ok(()));
+}
+
+#[tokio::test]
 async fn more_jobs_than_may_wait_are_refused() {
     let lobby = agent().await;
     let start = Start::open(&Store::temporary(), false, lobby.clock()).await.unwrap();
@@ -121,7 +172,7 @@ async fn more_jobs_than_may_wait_are_refused() {
     let mut take = |n: usize| {
         let (answer, answered) = oneshot::channel();
         let what = What::Register(Box::new(registration(&format!("web-{}", n % 7000), Vec::new())), Source::Api);
-        registry.take(Job { what, tell: Tell::Done(answer) });
+        registry.take(Job { what, may: None, tell: Tell::Done(answer) });
         answered
     };
     let mut taken: Vec<_> = (0..=JOBS).map(&mut take).collect();

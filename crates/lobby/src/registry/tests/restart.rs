@@ -87,6 +87,17 @@ async fn what_was_deregistered_stays_away_and_leaves_nothing_on_disk() {
 }
 
 #[tokio::test]
+async fn maintenance_once_more_without_a_reason_keeps_the_first() {
+    let lobby = agent().await;
+    let why = || local(&lobby, "_node_maintenance").notes.to_string();
+    for (reason, want) in [("", "Maintenance was switched on without a reason."), ("disk", "disk"), (" ", "disk"), ("net", "net")]
+    {
+        maintain(&lobby, Target::Node, Some(reason)).await.unwrap();
+        assert_eq!(why(), want);
+    }
+}
+
+#[tokio::test]
 async fn maintenance_and_drain_outlive_a_restart_and_another_registration() {
     let folder = tempfile::tempdir().unwrap();
     let lobby = stored(&folder).await;
