@@ -17,7 +17,7 @@ use super::{
 use crate::filter::{AUTOMATON_BYTES, regex_within};
 
 /// Most regular expressions in one expression: one for each of the things that people look for at a time. What they may take
-/// together when compiled is that of one pattern of a query ([`AUTOMATON_BYTES`]), in equal parts.
+/// together when compiled is that of one pattern of a query (256 KiB), in equal parts.
 pub const MOST_PATTERNS: usize = 4;
 
 /// The selectors of a kind of thing.

@@ -1,6 +1,6 @@
 //! The label folder: every file in it, one label a line.
 //!
-//! Pure reading: [`scan`] says whether anything looks different from last time, [`read`] reads it all.
+//! Pure reading: [`scan()`] says whether anything looks different from last time, [`read`] reads it all.
 //! Not here: which files count (`scan`), when to look (`labels`).
 
 use std::{
