@@ -163,14 +163,20 @@ fn carry_out(view: &Arc<watch::Sender<Arc<LocalView>>>, command: RegistryCommand
             let (held, holder) = Held::new();
             let done = change(&|view| register(view, &new, Source::Hold));
             let (view, id) = (view.clone(), new.instance.id.clone());
-            tokio::spawn(async move {
+            let end = async move {
                 let mut seen = view.subscribe();
                 let is_over = |view: &Arc<LocalView>| view.instances.get(&id).is_none_or(|known| known.source != Source::Hold);
                 tokio::select! {
-                    () = holder.dropped() => view.send_modify(|view| drop(deregister(Arc::make_mut(view), &id))),
+                    // What has taken its place is not its own to take away.
+                    biased;
                     _ = seen.wait_for(is_over) => {}
+                    () = holder.dropped() => view.send_modify(|view| drop(deregister(Arc::make_mut(view), &id))),
                 }
-            });
+            };
+            if done.is_ok() {
+                // Ends with the registration.
+                tokio::spawn(end);
+            }
             let _ = answer.send(done.map(|()| held));
             Ok(())
         }
