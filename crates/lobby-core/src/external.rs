@@ -11,6 +11,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use crate::{
     check::view::CheckView,
+    coordinate::{Coordinate, DIMENSIONS},
     id::{Generation, NodeId, Origin, Version},
     instance::{Id, Instance, Invalid, address, line, word},
     limits,
@@ -42,7 +43,7 @@ pub struct NodeData {
 }
 
 /// One thing that a write changes.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Change {
     /// The node itself.
     Node(NodeData),
@@ -50,6 +51,8 @@ pub enum Change {
     Instance(Box<Instance>),
     /// Adds a check, or replaces the one of its id.
     Check(Box<CheckView>),
+    /// Where the node is in the space of round trip times. Of a node that is not there it means nothing.
+    Coordinate(Coordinate),
     /// Removes an instance and its checks.
     RemoveInstance(Id),
     /// Removes a check.
@@ -90,6 +93,10 @@ pub fn next(old: Option<&Record>, name: &Name, writer: NodeId, now: u64, changes
                 encode_check(check, &mut value);
                 after.insert(Key::Check(check.id.clone()), value.into());
             }
+            Change::Coordinate(place) if phase == Phase::Running => {
+                after.insert(Key::meta(meta::COORDINATE), coordinate_text(place).into_bytes().into());
+            }
+            Change::Coordinate(_) => {}
             Change::RemoveInstance(id) => remove_instance(&mut after, id),
             Change::RemoveCheck(id) => _ = after.remove(&Key::Check(id.clone())),
         }
@@ -131,6 +138,23 @@ pub fn node_data(record: &Record) -> NodeData {
     data
 }
 
+/// Where somebody said that the node is in the space of round trip times.
+pub fn coordinate(record: &Record) -> Option<Coordinate> {
+    let numbers: Result<Vec<f32>, _> = record.meta(meta::COORDINATE)?.split(',').take(NUMBERS + 1).map(str::parse).collect();
+    let numbers: [f32; NUMBERS] = numbers.ok()?.try_into().ok()?;
+    let [a, b, c, d, e, f, g, h, height, adjustment, error] = numbers;
+    Some(Coordinate { vec: [a, b, c, d, e, f, g, h], height, adjustment, error }).filter(Coordinate::is_valid)
+}
+
+/// The numbers of a coordinate, the Euclidean part first.
+const NUMBERS: usize = DIMENSIONS + 3;
+
+fn coordinate_text(place: &Coordinate) -> String {
+    let numbers = place.vec.iter().chain([&place.height, &place.adjustment, &place.error]);
+    // With an exponent even the smallest number is short.
+    numbers.map(|number| format!("{number:e}")).collect::<Vec<_>>().join(",")
+}
+
 fn live(record: &Record) -> BTreeMap<Key, Value> {
     let marker = Key::meta(meta::EXTERNAL);
     let live = record.entries().filter_map(|(key, entry)| Some((key.clone(), entry.value.clone()?)));
@@ -142,7 +166,9 @@ fn set_node(entries: &mut BTreeMap<Key, Value>, data: &NodeData) -> Result<(), S
     let too_many = |field, count, most| (count > most).then_some(Invalid::TooMany { field, count, most }).map_or(Ok(()), Err);
     too_many("NodeMeta", data.pairs.len(), limits::PAIRS)?;
     too_many("TaggedAddresses", data.tagged_addresses.len(), limits::TAGGED_ADDRESSES)?;
-    entries.retain(|key, _| !matches!(key, Key::Meta(_)));
+    // Where it is was told by somebody else.
+    let place = Key::meta(meta::COORDINATE);
+    entries.retain(|key, _| !matches!(key, Key::Meta(_)) || *key == place);
     let mut set = |field, name: String, value: &str| {
         let key = name.parse().map_err(|_| Invalid::Value { field, value: name, accepted: "a name without blanks" })?;
         entries.insert(Key::Meta(key), value.as_bytes().into());
@@ -258,6 +284,32 @@ mod tests {
         assert_eq!(write(Some(&gone), 1, 7_000_000, &[Change::Remove]), None);
         let back = write(Some(&gone), 1, 7_000_000, &[node("10.0.0.9")]).unwrap();
         assert!(!back.has_left() && back.instances().count() == 0);
+    }
+
+    #[test]
+    fn where_a_node_is_stays_until_it_goes() {
+        let mut place = Coordinate { vec: [1e-40; 8], height: 1e-5, adjustment: -0.1, error: 1.5 };
+        place.vec[3] = -3600.0;
+        let told = Change::Coordinate(place);
+        assert_eq!(write(None, 1, 100, std::slice::from_ref(&told)), None, "of a node that is not there");
+        let one = write(None, 1, 100, &[node("10.0.0.9"), told.clone()]).unwrap();
+        assert_eq!(coordinate(&one), Some(place));
+        assert_eq!(write(Some(&one), 1, 200, &[told]), None, "the same again");
+        let two = write(Some(&one), 1, 200, &[node("10.0.0.10")]).unwrap();
+        assert_eq!((coordinate(&two), node_data(&two).address.as_str()), (Some(place), "10.0.0.10"));
+        let gone = write(Some(&two), 1, 300, &[Change::Remove]).unwrap();
+        let back = write(Some(&gone), 1, 400, &[node("10.0.0.9")]).unwrap();
+        assert_eq!((coordinate(&gone), coordinate(&back)), (None, None));
+        let said = |text: &str| {
+            let entry = Entry { version: two.stamp.version, value: Some(text.as_bytes().into()) };
+            let mut record = two.clone();
+            record.entries.insert(Key::meta(meta::COORDINATE), entry);
+            coordinate(&record)
+        };
+        assert!(said("0,0,0,0,0,0,0,0,0,0,0").is_some());
+        for bad in ["", "0,0,0,0,0,0,0,0,0,0", "0,0,0,0,0,0,0,0,0,0,0,0", "x,0,0,0,0,0,0,0,0,0,0", "NaN,0,0,0,0,0,0,0,0,0,0"] {
+            assert_eq!(said(bad), None, "{bad}");
+        }
     }
 
     #[test]

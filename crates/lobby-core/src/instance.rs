@@ -13,7 +13,7 @@ mod value;
 
 pub use id::{Id, ParseIdError};
 pub use value::{Invalid, address};
-pub(crate) use value::{line, lines, refuse, word};
+pub(crate) use value::{line, lines, object, refuse, word};
 
 /// One instance of a service.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -25,6 +25,7 @@ use crate::{
 
 pub mod external;
 pub mod gossip;
+pub mod log;
 pub mod registry;
 
 /// Bound of the event queue: a full catalog of 4 096 nodes arrives without a wait.

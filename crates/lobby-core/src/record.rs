@@ -59,6 +59,8 @@ pub mod meta {
     pub const PAIR: &str = "pair:";
     /// What the name of an address of such a node begins with, before what it is for.
     pub const TAGGED_ADDRESS: &str = "tagged-address:";
+    /// Where such a node is in the space of round trip times, see [`crate::external::coordinate`].
+    pub const COORDINATE: &str = "coordinate";
     /// The id that Consul's clients gave such a node.
     pub const CONSUL_ID: &str = "consul-id";
 }

@@ -43,6 +43,7 @@ async fn main() {
         externals: ExternalHandle::none(),
         agent: Arc::new(AgentStats::default()),
         exchanges: Vec::new(),
+        log: None,
         clock: Arc::new(now),
     };
     let app = App::new(Config { node_exporter_port: 9100, ..Config::default() }, handles);

@@ -6,7 +6,8 @@
 //! agent/maintenance     service/maintenance/:id, maintenance (for operators)
 //! agent/services        services, service/:id          agent/checks    checks
 //! agent/health          health/service/id/:id, health/service/name/:name
-//! agent/own             self, version, host, metrics, monitor
+//! agent/own             self, version, host, metrics
+//! agent/monitor         monitor (for operators)
 //! ```
 //! Writes answer 200 with an empty body, when the change is on disk and in the next answer. Here what these routes share:
 //! the instances of the own node. Not here: membership (`members`, `operator`), the catalog, bodies (`wire::definition`).
@@ -34,6 +35,7 @@ use crate::{App, View, catalog_api::node, error::ApiError, query::Query, shape, 
 mod checks;
 mod health;
 mod maintenance;
+mod monitor;
 mod own;
 mod registration;
 mod report;
@@ -46,7 +48,7 @@ pub(crate) fn routes() -> Router<App> {
 
 /// Those for operators.
 pub(crate) fn verbs() -> Router<App> {
-    maintenance::verbs()
+    maintenance::verbs().merge(monitor::routes())
 }
 
 /// All of the own node: what is registered, and the instances that labels make.

@@ -1,14 +1,20 @@
 //! Where nodes are in the space of round trip times, in Consul's shape, and sorting by distance.
 //!
 //! ```text
-//! GET /v1/coordinate/nodes         of every member that told its coordinate, by name; blocking
+//! GET /v1/coordinate/nodes         of every node whose coordinate is known, by name; blocking
 //! GET /v1/coordinate/node/:node    of the nodes with this name or id; asks them if need be
-//! GET /v1/coordinate/datacenters   of every member that told its coordinate, as those of the one data centre there is
+//! GET /v1/coordinate/datacenters   of every node whose coordinate is known, as those of the one data centre there is
+//! PUT /v1/coordinate/update        somebody else says where a node is (`update`)
 //! ```
-//! The index is the catalog's revision: coordinates themselves move all the time.
+//! The index is the catalog's revision: coordinates themselves move all the time. Members tell their coordinates by gossip;
+//! of nodes without an agent somebody must say it.
 //! Not here: how they move (`lobby-gossip`), what a distance is (`lobby_core::coordinate`).
 
-use std::{cmp::Ordering, collections::HashMap, time::Duration};
+use std::{
+    cmp::Ordering,
+    collections::{BTreeMap, HashMap},
+    time::Duration,
+};
 
 use axum::{
     Extension, Router,
@@ -20,8 +26,10 @@ use axum::{
 use lobby_core::{
     catalog::Snapshot,
     coordinate::{Coordinate, DIMENSIONS},
+    external,
     id::NodeId,
-    port::gossip::GossipCommand,
+    name::Name,
+    port::gossip::{GossipCommand, GossipError},
     record::meta,
 };
 use serde::Serialize;
@@ -36,8 +44,12 @@ use crate::{
     who,
 };
 
+mod update;
+
+pub(crate) use update::Told;
+
 pub(crate) fn routes() -> Router<App> {
-    let router = Router::new().route("/v1/coordinate/nodes", get(nodes)).route("/v1/coordinate/node/{name}", get(node));
+    let router = update::routes().route("/v1/coordinate/nodes", get(nodes)).route("/v1/coordinate/node/{name}", get(node));
     router.route("/v1/coordinate/datacenters", get(datacenters))
 }
 
@@ -83,8 +95,8 @@ async fn nodes(
     let query = query::parse(uri.query().unwrap_or_default())?;
     let asked = Asked::from_request(&query, &headers)?;
     let snapshot = held(&app, &view, &query, stop).await?;
-    let known = known(&app).await?;
-    let mut bodies: Vec<_> = known.iter().map(|(id, coordinate)| body(&snapshot, *id, coordinate)).collect();
+    let known = known(&app, &snapshot).await?;
+    let mut bodies: Vec<_> = known.iter().map(|(id, place)| body(&snapshot, *id, place)).collect();
     bodies.sort_by(|a, b| a.node.cmp(&b.node));
     Ok(param::told(consul::indexed(consul::json(&query, &bodies), snapshot.revision.0), asked.consistency))
 }
@@ -100,7 +112,7 @@ async fn datacenters(
     consul::check_datacenter(&query, &view)?;
     who::gossips(&app)?;
     let mut coordinates: Vec<_> =
-        known(&app).await?.iter().map(|(id, coordinate)| body(&view.snapshot, *id, coordinate)).collect();
+        known(&app, &view.snapshot).await?.iter().map(|(id, coordinate)| body(&view.snapshot, *id, coordinate)).collect();
     coordinates.sort_by(|a, b| a.node.cmp(&b.node));
     let datacenter = view.snapshot.local.record.meta(meta::DATACENTER).unwrap_or_default();
     let response = consul::json(&query, &[Datacenter { datacenter, area_id: "WAN", coordinates }]);
@@ -118,7 +130,7 @@ async fn node(
     let query = query::parse(uri.query().unwrap_or_default())?;
     let asked = Asked::from_request(&query, &headers)?;
     let snapshot = held(&app, &view, &query, stop).await?;
-    let found = locate(&app, who::all(&snapshot, &node)?).await?;
+    let found = locate(&app, &snapshot, named(&snapshot, &node)?).await?;
     if found.is_empty() {
         return Err(ApiError::NoCoordinate(format!("{:?}", shown(&node))));
     }
@@ -143,29 +155,66 @@ async fn held(app: &App, view: &View, query: &Query<'_>, stop: Stop) -> Result<s
     Ok(app.state.handles.reader.snapshot())
 }
 
-/// The coordinates that gossip knows without asking anybody.
-async fn known(app: &App) -> Result<Vec<(NodeId, Coordinate)>, ApiError> {
+/// The ids that a text names: of members, or else of a node without an agent.
+fn named(snapshot: &Snapshot, text: &str) -> Result<Vec<NodeId>, ApiError> {
+    match who::all(snapshot, text) {
+        Err(ApiError::Gossip(GossipError::UnknownNode(name))) => {
+            let external = text.parse::<Name>().map(|name| NodeId::external(&name)).ok();
+            let external = external.filter(|id| snapshot.externals.get(id).is_some_and(|record| !record.has_left()));
+            external.map(|id| vec![id]).ok_or(ApiError::Gossip(GossipError::UnknownNode(name)))
+        }
+        named => named,
+    }
+}
+
+/// The one id that a text names.
+fn named_one(snapshot: &Snapshot, text: &str) -> Result<NodeId, ApiError> {
+    match *named(snapshot, text)? {
+        [id] => Ok(id),
+        // Says which there are.
+        _ => who::one(snapshot, text),
+    }
+}
+
+/// Where a node without an agent was said to be.
+fn of_external(snapshot: &Snapshot, id: NodeId) -> Option<Coordinate> {
+    external::coordinate(snapshot.externals.get(&id)?)
+}
+
+/// The coordinates that are known without asking anybody.
+async fn known(app: &App, snapshot: &Snapshot) -> Result<BTreeMap<NodeId, Coordinate>, ApiError> {
     let gossip = who::ask(app, GossipCommand::View).await?;
-    Ok(gossip.members.iter().filter_map(|member| Some((member.id, member.coordinate?))).collect())
+    let externals = snapshot.externals.keys().filter_map(|id| Some((*id, of_external(snapshot, *id)?)));
+    let mut known: BTreeMap<_, _> = externals.collect();
+    known.extend(gossip.members.iter().filter_map(|member| Some((member.id, member.coordinate?))));
+    known.extend(app.state.told.all(app.view().now.moment));
+    Ok(known)
 }
 
 /// The coordinates of these nodes; those that are not known are asked for.
-async fn locate(app: &App, ids: Vec<NodeId>) -> Result<Vec<(NodeId, Coordinate)>, ApiError> {
-    let found = who::ask(app, |answer| GossipCommand::Coordinates(ids.clone(), answer)).await?;
-    Ok(ids.into_iter().zip(found).filter_map(|(id, coordinate)| Some((id, coordinate?))).collect())
+async fn locate(app: &App, snapshot: &Snapshot, ids: Vec<NodeId>) -> Result<Vec<(NodeId, Coordinate)>, ApiError> {
+    let told: HashMap<_, _> = app.state.told.all(app.view().now.moment).into_iter().collect();
+    let said = |id: NodeId| told.get(&id).copied().or_else(|| of_external(snapshot, id));
+    let mut found: Vec<_> = ids.iter().filter_map(|id| Some((*id, said(*id)?))).collect();
+    let open: Vec<_> = ids.into_iter().filter(|id| said(*id).is_none()).collect();
+    if !open.is_empty() {
+        let asked = who::ask(app, |answer| GossipCommand::Coordinates(open.clone(), answer)).await?;
+        found.extend(open.into_iter().zip(asked).filter_map(|(id, coordinate)| Some((id, coordinate?))));
+    }
+    Ok(found)
 }
 
 /// The estimated round trips from one node to all whose coordinate is known.
 pub(crate) async fn distances(app: &App, snapshot: &Snapshot, near: &str) -> Result<HashMap<NodeId, Duration>, ApiError> {
     who::gossips(app)?;
-    let center = who::one(snapshot, near)?;
-    let at = locate(app, vec![center]).await?;
+    let center = named_one(snapshot, near)?;
+    let at = locate(app, snapshot, vec![center]).await?;
     let [(_, here)] = at[..] else { return Err(ApiError::NoCoordinate(format!("{:?}", shown(near)))) };
     let from_here = |(id, there): (NodeId, Coordinate)| {
         // A node is at no distance from itself, whatever its height.
         (id, if id == center { Duration::ZERO } else { here.distance(&there) })
     };
-    let mut distances: HashMap<_, _> = known(app).await?.into_iter().map(from_here).collect();
+    let mut distances: HashMap<_, _> = known(app, snapshot).await?.into_iter().map(from_here).collect();
     distances.insert(center, Duration::ZERO);
     Ok(distances)
 }

@@ -137,6 +137,9 @@ pub(crate) enum ApiError {
     /// All places for holds are taken.
     #[error("too many instances are held by connections at a time, try again")]
     TooManyHolds,
+    /// All places for monitors of the log are taken.
+    #[error("too many monitors listen at a time, try again")]
+    TooManyMonitors,
     /// Nobody offers such a service.
     #[error("service {0:?}: nobody offers it")]
     NoService(String),
@@ -217,6 +220,7 @@ impl ApiError {
             Self::AccessDenied | Self::NotAllowed { .. } | Self::NotOperator => StatusCode::FORBIDDEN,
             Self::CrossSite | Self::ForeignOrigin(_) | Self::UnknownHost(_) => StatusCode::FORBIDDEN,
             Self::Crowded | Self::TooManyWaits | Self::TooManyStreams | Self::TooManyHolds => StatusCode::TOO_MANY_REQUESTS,
+            Self::TooManyMonitors => StatusCode::TOO_MANY_REQUESTS,
             Self::NotFound(_) | Self::NoCoordinate(_) | Self::NotHere { .. } | Self::NoService(_) | Self::Never(_) => {
                 StatusCode::NOT_FOUND
             }
@@ -237,6 +241,7 @@ impl ApiError {
             Self::ForeignOrigin(_) => Refusal::Origin,
             Self::UnknownHost(_) | Self::BadHost => Refusal::Host,
             Self::Crowded => Refusal::Crowded,
+            Self::TooManyMonitors => Refusal::Busy,
             Self::TooManyWaits | Self::TooManyStreams | Self::TooManyHolds | Self::Gossip(GossipError::Busy(_)) => Refusal::Busy,
             _ => return None,
         })
@@ -250,6 +255,7 @@ impl ApiError {
                 | Self::TooManyWaits
                 | Self::TooManyStreams
                 | Self::TooManyHolds
+                | Self::TooManyMonitors
                 | Self::NotWarm
                 | Self::NoAnswer
                 | Self::RegistryStuck

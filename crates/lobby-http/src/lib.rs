@@ -28,7 +28,7 @@ use arc_swap::{ArcSwap, ArcSwapOption};
 use axum::{Router, middleware};
 use lobby_core::{
     catalog::Snapshot,
-    port::{CatalogReader, Commands, external::ExternalHandle, gossip::GossipHandle, registry::RegistryHandle},
+    port::{CatalogReader, Commands, external::ExternalHandle, gossip::GossipHandle, log::Log, registry::RegistryHandle},
     stats::{AgentStats, Stats},
     time::Now,
 };
@@ -120,6 +120,8 @@ pub struct Handles {
     pub agent: Arc<AgentStats>,
     /// What each exchange counts, by its name.
     pub exchanges: Vec<(Arc<str>, Arc<Stats>)>,
+    /// The log of the process, for monitors; `None`: it cannot be listened to.
+    pub log: Option<Log>,
     /// Both clocks.
     pub clock: Arc<dyn Fn() -> Now + Send + Sync>,
 }
@@ -147,6 +149,8 @@ struct State {
     watches: Arc<watch::Watches>,
     /// Event streams.
     events: Arc<events::Hub>,
+    /// Where others said that members are.
+    told: coordinate::Told,
     /// What blocking requests and discoveries of services are answered with.
     bodies: catalog_api::cache::Cache,
     /// The agent was told to stop.
@@ -177,6 +181,7 @@ impl App {
             asks,
             watches: Arc::default(),
             events: Arc::default(),
+            told: coordinate::Told::default(),
             bodies: catalog_api::cache::Cache::default(),
             stopping: AtomicBool::new(false),
         };

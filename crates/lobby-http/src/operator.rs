@@ -3,9 +3,10 @@
 //! ```text
 //! PUT /v1/agent/reload               reads label sources and configuration again
 //! PUT /v1/agent/leave                says goodbye and stops the agent
-//! PUT /v1/agent/join/:addresses      contacts these, a comma list, and keeps them as seeds
-//! PUT /v1/agent/force-leave/:node    makes everybody forget a failed node, ?prune without a trace
+//! PUT /v1/agent/join/:addresses      contacts these, a comma list, and keeps them as seeds; ?verbose tells what came of it
+//! PUT /v1/agent/force-leave/:node    makes everybody forget a failed node, ?prune without a trace; ?strict refuses a live one
 //! ```
+//! Without more they answer as Consul: an empty body, and 200 also for a node that is alive, which would only contradict.
 //! All may also be POSTed. Who may: `access::operator`, which stands before these routes.
 
 use std::{collections::BTreeSet, fmt::Write};
@@ -58,7 +59,8 @@ struct NotReached {
     why: String,
 }
 
-async fn join(State(app): State<App>, Segment(text): Segment) -> Result<Response, ApiError> {
+async fn join(State(app): State<App>, Segment(text): Segment, uri: Uri) -> Result<Response, ApiError> {
+    let query = query::parse(uri.query().unwrap_or_default())?;
     let addresses: Vec<_> = text.split(',').map(str::trim).filter(|address| !address.is_empty()).map(str::to_owned).collect();
     let bad = |why| ApiError::Gossip(GossipError::Invalid { field: "address", why });
     if addresses.is_empty() || addresses.len() > ADDRESSES {
@@ -73,6 +75,9 @@ async fn join(State(app): State<App>, Segment(text): Segment) -> Result<Response
     let outcome = who::ask(&app, |answer| GossipCommand::Join(addresses, answer)).await?;
     if outcome.reached.is_empty() {
         return Err(ApiError::NotJoined(reasons(&outcome)));
+    }
+    if !query.has("verbose") {
+        return Ok(agent::done());
     }
     Ok(answer::json(&Joined {
         reached: outcome.reached.iter().map(ToString::to_string).collect(),
@@ -100,6 +105,11 @@ async fn force_leave(
     consul::check_datacenter(&query, &view)?;
     who::gossips(&app)?;
     let id = who::one(&view.snapshot, &node)?;
-    who::ask(&app, |answer| GossipCommand::ForceLeave { id, prune: query.has("prune"), answer }).await?;
-    Ok(agent::done())
+    match who::ask(&app, |answer| GossipCommand::ForceLeave { id, prune: query.has("prune"), answer }).await {
+        Err(ApiError::Gossip(GossipError::Alive(name))) if !query.has("strict") => {
+            tracing::info!(node = %name, "not made to leave: it is alive");
+            Ok(agent::done())
+        }
+        done => done.map(|()| agent::done()),
+    }
 }

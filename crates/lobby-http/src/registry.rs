@@ -38,9 +38,11 @@ pub(crate) const fn status(err: &RegistryError) -> StatusCode {
     match err {
         RegistryError::UnknownInstance(_) | RegistryError::UnknownCheck(_) => StatusCode::NOT_FOUND,
         RegistryError::FromLabel { .. } | RegistryError::FromFile { .. } | RegistryError::Changed(_) => StatusCode::CONFLICT,
+        RegistryError::LabelTakesNoChecks { .. } => StatusCode::CONFLICT,
         RegistryError::Set(SetError::Invalid(_) | SetError::TooLarge { .. })
         | RegistryError::Reserved(_)
         | RegistryError::ScriptsDisabled
+        | RegistryError::NoProxyPort
         | RegistryError::Process { .. }
         | RegistryError::TooMany { .. } => StatusCode::BAD_REQUEST,
         RegistryError::Stopping => StatusCode::SERVICE_UNAVAILABLE,

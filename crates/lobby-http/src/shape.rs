@@ -110,7 +110,8 @@ pub(crate) struct Check<'a> {
     pub(crate) interval: String,
     pub(crate) timeout: String,
     pub(crate) exposed_port: u16,
-    pub(crate) definition: Empty,
+    /// How somebody else carries it out, if that was told.
+    pub(crate) definition: Object<Empty>,
     /// 0 on the agent, as the other one.
     pub(crate) create_index: u64,
     pub(crate) modify_index: u64,
@@ -248,6 +249,7 @@ impl<'a> Check<'a> {
             r#type: check.kind.as_str(),
             interval: duration(check.interval),
             timeout: duration(check.timeout),
+            definition: Object::new(&check.definition),
             create_index: created,
             modify_index: modified,
             ..Self::of_node(node, check.id.as_str(), &check.name, check.status)
@@ -270,7 +272,7 @@ impl<'a> Check<'a> {
             interval: String::new(),
             timeout: String::new(),
             exposed_port: 0,
-            definition: Empty {},
+            definition: Object::new(""),
             create_index: 0,
             modify_index: 0,
         }

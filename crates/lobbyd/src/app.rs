@@ -13,7 +13,10 @@ use std::{
 
 use anyhow::Context;
 use lobby::{AgentError, Builder, ExchangeError, Lobby, StartError, store::Store};
-use lobby_core::{name::Name, port::Commands};
+use lobby_core::{
+    name::Name,
+    port::{Commands, log::Log},
+};
 use lobby_http::{App, Handles, Limits, Listener};
 use tokio::net::{TcpListener, TcpSocket, UnixListener};
 use tokio_util::sync::CancellationToken;
@@ -32,7 +35,7 @@ const SPARE_DESCRIPTORS: usize = 256;
 const BACKLOG: u32 = 4096;
 
 /// Runs the daemon to its end.
-pub(crate) async fn run(config: Config) -> anyhow::Result<()> {
+pub(crate) async fn run(config: Config, log: Log) -> anyhow::Result<()> {
     let mut signals = Signals::listen().context("listening to signals")?;
     let data = data_dir::open(config.data_dir.as_deref(), config.dev).await?;
     let (builder, http) = agent(config, data.store)?;
@@ -42,7 +45,7 @@ pub(crate) async fn run(config: Config) -> anyhow::Result<()> {
     let local = |listener: &TcpListener| listener.local_addr().context("reading the address of the API");
     let api = Api { https: http.access.is_https(), http: local(&tcp)?, consul: consul.as_ref().map(local).transpose()? };
     let stop_http = CancellationToken::new();
-    let app = http_app(http, &lobby);
+    let app = http_app(http, &lobby, log);
     let listeners = [Some(Listener::Tcp(tcp)), consul.map(Listener::Tcp), unix.map(Listener::Unix)];
     let serve = |listener| tokio::spawn(lobby_http::serve(listener, app.clone(), stop_http.clone().cancelled_owned()));
     let servers: Vec<_> = listeners.into_iter().flatten().map(serve).collect();
@@ -181,7 +184,7 @@ fn bind_unix(path: &Path, mode: u32) -> std::io::Result<UnixListener> {
     Ok(listener)
 }
 
-fn http_app(http: Http, lobby: &Lobby) -> App {
+fn http_app(http: Http, lobby: &Lobby, log: Log) -> App {
     let clock = lobby.clock();
     let handles = Handles {
         reader: lobby.reader(),
@@ -192,6 +195,7 @@ fn http_app(http: Http, lobby: &Lobby) -> App {
         agent: lobby.stats(),
         exchanges: lobby.exchanges().iter().map(|exchange| (exchange.name.into(), exchange.stats.clone())).collect(),
         clock: Arc::new(move || clock.now()),
+        log: Some(log),
     };
     let mut limits = Limits::default();
     if let Some(descriptors) = lobby::rlimit::current() {

@@ -108,7 +108,7 @@ fn kept(errors: Vec<FileError>) -> String {
 
 fn run(config: Config) -> ExitCode {
     let reborn = Reborn::remember();
-    log::start(&config.log, config.log_format);
+    let log = log::start(&config.log, config.log_format);
     for warning in &config.warnings {
         tracing::warn!("{warning}");
     }
@@ -116,7 +116,7 @@ fn run(config: Config) -> ExitCode {
     rustls::crypto::ring::default_provider().install_default().expect("no other provider was installed before");
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().thread_name("lobbyd").build();
     let result = runtime.map_err(anyhow::Error::from).and_then(|runtime| {
-        let result = runtime.block_on(app::run(config));
+        let result = runtime.block_on(app::run(config, log));
         // Blocking file work may be stuck on a dead disk; the stop does not wait for it.
         runtime.shutdown_background();
         result

@@ -8,7 +8,7 @@ use std::{fmt, time::Duration};
 
 use super::Status;
 use crate::{
-    instance::{Id, Invalid, line, lines, refuse},
+    instance::{Id, Invalid, line, lines, object, refuse},
     limits,
 };
 
@@ -33,6 +33,9 @@ pub struct CheckView {
     pub notes: String,
     /// The beginning of what it last said, see [`short`].
     pub output: String,
+    /// How somebody else carries it out, for a check of a node without an agent: the text of a JSON object in Consul's words,
+    /// at most [`limits::OPAQUE_BYTES`]; empty: nobody said.
+    pub definition: String,
 }
 
 /// How a check finds out. Discriminants travel.
@@ -138,6 +141,7 @@ impl CheckView {
             timeout: Duration::ZERO,
             notes: String::new(),
             output: String::new(),
+            definition: String::new(),
         }
     }
 
@@ -153,7 +157,8 @@ impl CheckView {
             }
         }
         lines("notes", &self.notes, limits::NOTES_BYTES)?;
-        lines("output", &self.output, limits::OUTPUT_BYTES)
+        lines("output", &self.output, limits::OUTPUT_BYTES)?;
+        object("definition", &self.definition)
     }
 }
 
@@ -205,6 +210,10 @@ mod tests {
         assert!(check(|view| view.name = String::new()).is_err());
         assert!(check(|view| view.name = "a\nb".into()).is_err());
         assert!(check(|view| view.output = "a\nb".into()).is_ok());
+        let padded = |bytes: usize| format!("{{{}}}", " ".repeat(bytes - 2));
+        assert!(check(|view| view.definition = padded(limits::OPAQUE_BYTES)).is_ok());
+        assert!(check(|view| view.definition = padded(limits::OPAQUE_BYTES + 1)).is_err());
+        assert!(check(|view| view.definition = "[]".into()).is_err());
     }
 
     #[test]

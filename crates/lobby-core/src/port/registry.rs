@@ -7,7 +7,9 @@
 //! wait. Not here: how it is done (the crate `lobby`), the words of bodies and files (`wire::definition`).
 
 use std::{
+    collections::BTreeSet,
     fmt,
+    ops::RangeInclusive,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
@@ -19,13 +21,15 @@ use serde_json::Value;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::{
-    check::{Status, spec::Spec, state::NotTtlError},
+    check::{Status, spec::Spec},
     instance::{Id, Instance},
-    label::Label,
-    local::SetError,
     stats::RegistryCounts,
     time::Moment,
 };
+
+mod error;
+
+pub use error::RegistryError;
 
 /// Bound of the command queue: the heartbeats of a thousand programs at once.
 pub const COMMANDS: usize = 1024;
@@ -41,6 +45,12 @@ pub const SERVICE_MAINTENANCE: &str = "_service_maintenance:";
 
 /// What the id of a proxy ends with that was registered together with its service, as Consul names it.
 pub const SIDECAR: &str = "-sidecar-proxy";
+
+/// The kind of an instance that stands before another one, as Consul names it.
+pub const PROXY: &str = "connect-proxy";
+
+/// The ports from which a proxy that names none gets one, the lowest that is free: those of Consul's default settings.
+pub const PROXY_PORTS: RangeInclusive<u16> = 21_000..=21_255;
 
 /// A check of Consul's own that every member shows; nobody may register one of this id.
 pub const SERF_HEALTH: &str = "serfHealth";
@@ -176,71 +186,6 @@ impl Holder {
     }
 }
 
-/// Why a command was not carried out. Nothing was changed.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum RegistryError {
-    /// No instance of this id is registered here. Consul's clients look for the words.
-    #[error("unknown service ID {0:?}: ensure that the id of an instance is given, not the name of its service")]
-    UnknownInstance(String),
-    /// No check of this id is registered here.
-    #[error("unknown check ID {0:?}: ensure that the id of a check is given, not its name")]
-    UnknownCheck(String),
-    /// A label made the instance; whoever wants it gone removes the label.
-    #[error("the instance {id:?} is made by the label {label:?}: remove that")]
-    FromLabel {
-        /// Its id.
-        id: Id,
-        /// The first of its labels.
-        label: Label,
-    },
-    /// A file made it, and would make it again; whoever wants it gone changes the file.
-    #[error("{id:?} is made by the file {file:?} in the folder services.d: change that")]
-    FromFile {
-        /// Of an instance or a check.
-        id: Id,
-        /// The name of the file.
-        file: Arc<str>,
-    },
-    /// What the command would have changed is of a service that whoever asks may not write. It was not when it was sent.
-    #[error("{0:?} was registered by somebody else meanwhile")]
-    Changed(Id),
-    /// Only checks of the kind TTL take reports.
-    #[error(transparent)]
-    NotTtl(#[from] NotTtlError),
-    /// A value breaks its rules, or the record has no room.
-    #[error(transparent)]
-    Set(#[from] SetError),
-    /// The id is one of those that lobbyd gives itself.
-    #[error("the id {0:?} is reserved")]
-    Reserved(Id),
-    /// The check runs a command, which must be allowed first.
-    #[error("checks that run commands are off: set ENABLE_SCRIPT_CHECKS (enable_script_checks) to true")]
-    ScriptsDisabled,
-    /// The process that the instance is to be bound to is not there, or cannot be watched.
-    #[error("PID {pid}: {why}")]
-    Process {
-        /// Its id.
-        pid: u32,
-        /// What the system says.
-        why: Arc<str>,
-    },
-    /// There are too many of something.
-    #[error("{what}: at most {most} are accepted")]
-    TooMany {
-        /// Of what.
-        what: &'static str,
-        /// How many there may be.
-        most: usize,
-    },
-    /// It could not be written to disk.
-    #[error("not saved: {0}")]
-    NotSaved(Arc<str>),
-    /// The agent is stopping.
-    #[error("the agent is stopping")]
-    Stopping,
-}
-
 /// Who registered an instance.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Source {
@@ -305,9 +250,20 @@ impl LocalView {
     /// The proxy that was registered together with this instance, if it is still that.
     pub fn sidecar(&self, of: &Id) -> Option<&Arc<LocalInstance>> {
         let known = self.instances.get(format!("{of}{SIDECAR}").as_str())?;
-        let is_proxy = known.instance.kind == "connect-proxy" && !of.as_str().ends_with(SIDECAR);
+        let is_proxy = known.instance.kind == PROXY && !of.as_str().ends_with(SIDECAR);
         let proxy: Value = serde_json::from_str(Some(&*known.instance.proxy).filter(|_| is_proxy)?).ok()?;
         (proxy.get("DestinationServiceID")? == of.as_str()).then_some(known)
+    }
+
+    /// The port of this instance: its own, or for a proxy that names none the one that it has here already, or else the
+    /// lowest of [`PROXY_PORTS`] that nothing here has.
+    pub fn port(&self, of: &Instance) -> Result<u16, RegistryError> {
+        if of.port != 0 || of.kind != PROXY {
+            return Ok(of.port);
+        }
+        let before = self.instances.get(&of.id).map(|known| known.instance.port).filter(|port| *port != 0);
+        let taken: BTreeSet<_> = self.instances.values().map(|known| known.instance.port).collect();
+        before.or_else(|| PROXY_PORTS.into_iter().find(|port| !taken.contains(port))).ok_or(RegistryError::NoProxyPort)
     }
 
     /// The checks of one instance, sorted by id.

@@ -9,8 +9,10 @@
 
 mod catalog;
 mod check;
+mod coordinate;
 mod fields;
 mod service;
+mod told;
 
 use serde_json::Value;
 
@@ -18,6 +20,7 @@ pub use catalog::{
     CatalogCheck, CatalogDeregistration, CatalogRegistration, catalog_check, catalog_deregister, catalog_register,
     catalog_service,
 };
+pub use coordinate::{CoordinateUpdate, coordinate_update};
 use fields::Fields;
 
 use crate::{

@@ -3,9 +3,10 @@
 //! ```text
 //! instance = form flags service address port passing warning tags meta tagged kind proxy connect
 //! tags     = count text*        meta = count (text text)*        tagged = count (text address port)*
-//! check    = form status kind instance name interval timeout notes output   (no instance: empty; nanoseconds)
+//! check    = form status kind instance name interval timeout notes output definition   (no instance: empty; nanoseconds)
 //! ```
-//! Numbers are LEB128, texts have their length before them. Later forms only append: what follows the last known field of
+//! Numbers are LEB128, texts have their length before them. The definition of a check came with form 2; one without it is
+//! written in form 1. Later forms only append: what follows the last known field of
 //! a later form is skipped, and flags and kinds that are not known mean nothing. Bytes come from the network and are
 //! hostile: a length is checked before anything is allocated, and every value passes its validator.
 
@@ -25,6 +26,9 @@ use crate::{
 
 /// The form that is written. Forms begin at 1.
 const FORM: u8 = 1;
+
+/// The form of a check that has a definition.
+const FORM_DEFINED: u8 = 2;
 
 const TAG_OVERRIDE: u8 = 1;
 const DRAIN: u8 = 2;
@@ -77,14 +81,15 @@ pub fn decode_instance(id: Id, bytes: &[u8]) -> Result<Instance, DecodeError> {
         proxy: reader.text(limits::OPAQUE_BYTES)?.into(),
         connect: reader.text(limits::OPAQUE_BYTES)?.into(),
     };
-    finish(reader, form)?;
+    finish(reader, form, FORM)?;
     instance.validate().map_err(|_| DecodeError::Text)?;
     Ok(instance)
 }
 
 /// Writes everything of a check but its id.
 pub fn encode_check(check: &CheckView, out: &mut Vec<u8>) {
-    out.put_u8(FORM);
+    let is_defined = !check.definition.is_empty();
+    out.put_u8(if is_defined { FORM_DEFINED } else { FORM });
     out.put_u8(check.status as u8);
     out.put_u8(check.kind as u8);
     put_text(out, check.instance.as_ref().map_or("", Id::as_str));
@@ -93,6 +98,9 @@ pub fn encode_check(check: &CheckView, out: &mut Vec<u8>) {
     put_duration(out, check.timeout);
     put_text(out, &check.notes);
     put_text(out, &check.output);
+    if is_defined {
+        put_text(out, &check.definition);
+    }
 }
 
 /// Reads the check of this id from bytes that it fills to the end.
@@ -115,8 +123,9 @@ pub fn decode_check(id: Id, bytes: &[u8]) -> Result<CheckView, DecodeError> {
         timeout: Duration::from_nanos(reader.varint()?),
         notes: reader.text(limits::NOTES_BYTES)?.into(),
         output: reader.text(limits::OUTPUT_BYTES)?.into(),
+        definition: if form < FORM_DEFINED { String::new() } else { reader.text(limits::OPAQUE_BYTES)?.into() },
     };
-    finish(reader, form)?;
+    finish(reader, form, FORM_DEFINED)?;
     check.validate().map_err(|_| DecodeError::Text)?;
     Ok(check)
 }
@@ -138,8 +147,8 @@ fn read_form(reader: &mut Reader<'_>) -> Result<u8, DecodeError> {
 }
 
 /// What a later form appended is skipped.
-fn finish(reader: Reader<'_>, form: u8) -> Result<(), DecodeError> {
-    if form == FORM { reader.finish() } else { Ok(()) }
+fn finish(reader: Reader<'_>, form: u8, newest: u8) -> Result<(), DecodeError> {
+    if form <= newest { reader.finish() } else { Ok(()) }
 }
 
 fn read_id(reader: &mut Reader<'_>) -> Result<Id, DecodeError> {
@@ -202,11 +211,31 @@ mod tests {
         let (check, mut bytes) = check();
         bytes.extend([7; 9]);
         assert_eq!(decode_check(check.id.clone(), &bytes), Err(DecodeError::Trailing));
-        bytes[0] = FORM + 1;
+        let end = bytes.len() - 9;
+        bytes[end] = 0; // Without a definition.
+        bytes[0] = FORM_DEFINED;
+        assert_eq!(decode_check(check.id.clone(), &bytes), Err(DecodeError::Trailing));
+        bytes[0] = FORM_DEFINED + 1;
         bytes[2] = 200; // A kind that only the later form knows.
         assert_eq!(decode_check(check.id.clone(), &bytes), Ok(check.clone()));
         bytes[1] = 3;
         assert_eq!(decode_check(check.id, &bytes), Err(DecodeError::Range), "there will be no fourth status");
+    }
+
+    #[test]
+    fn a_definition_needs_the_second_form() {
+        let (mut check, plain) = check();
+        check.definition = r#"{"HTTP":"http://a/","Interval":"10s"}"#.into();
+        let mut bytes = Vec::new();
+        encode_check(&check, &mut bytes);
+        assert_eq!((plain[0], bytes[0]), (FORM, FORM_DEFINED));
+        assert_eq!(decode_check(check.id.clone(), &bytes), Ok(check.clone()));
+        for end in 0..bytes.len() {
+            assert_eq!(decode_check(check.id.clone(), &bytes[..end]), Err(DecodeError::Short), "{end}");
+        }
+        let last = bytes.len() - 1;
+        bytes[last] = b']';
+        assert_eq!(decode_check(check.id, &bytes), Err(DecodeError::Text));
     }
 
     #[test]

@@ -84,10 +84,10 @@ fn check() -> impl Strategy<Value = CheckView> {
     let duration = || prop_oneof![0..100_u64, any::<u64>()].prop_map(Duration::from_nanos);
     let (status, kind) = (select(Status::ALL.as_slice()), select(CheckKind::ALL.as_slice()));
     let names = (id(), "\\PC{1,20}".prop_filter("no control characters", |text| !text.contains(char::is_control)));
-    (names, prop::option::of(id()), status, kind, duration(), duration(), line(), any::<String>()).prop_map(
-        |((id, name), instance, status, kind, interval, timeout, notes, output)| {
+    (names, prop::option::of(id()), status, kind, duration(), duration(), line(), any::<String>(), object()).prop_map(
+        |((id, name), instance, status, kind, interval, timeout, notes, output, definition)| {
             let output = short(&output, limits::OUTPUT_BYTES);
-            CheckView { id, name, instance, status, kind, interval, timeout, notes, output }
+            CheckView { id, name, instance, status, kind, interval, timeout, notes, output, definition }
         },
     )
 }

@@ -5,9 +5,8 @@
 //! GET /v1/agent/version    the version of Consul whose API we speak
 //! GET /v1/agent/host       the machine, in few words
 //! GET /v1/agent/metrics    an empty list; ?format=prometheus is ours (`metrics`)
-//! GET /v1/agent/monitor    refused: the log is not streamed
 //! ```
-//! Not here: members (`members`), what Lobby itself says of the agent (`/v1/agent/info`).
+//! Not here: members (`members`), its log (`agent::monitor`), what Lobby itself says of the agent (`/v1/agent/info`).
 
 use axum::{
     Extension, Router,
@@ -24,15 +23,12 @@ use crate::{
     App, View,
     catalog_api::node::{CONSUL_VERSION, uuid},
     consul,
-    error::{ApiError, shown},
+    error::ApiError,
     leader, members, metrics, scope,
 };
 
 /// The date that goes with the version; clients parse it.
 const BUILD_DATE: &str = "2025-01-01T00:00:00Z";
-
-/// The levels of Consul's log.
-const LEVELS: [&str; 7] = ["trace", "debug", "info", "warn", "warning", "err", "error"];
 
 pub(super) fn routes() -> Router<App> {
     Router::new()
@@ -40,7 +36,6 @@ pub(super) fn routes() -> Router<App> {
         .route("/v1/agent/version", get(version))
         .route("/v1/agent/host", get(host))
         .route("/v1/agent/metrics", get(metrics))
-        .route("/v1/agent/monitor", get(monitor))
 }
 
 type Asked = (State<App>, Extension<View>, Uri, HeaderMap);
@@ -147,16 +142,6 @@ fn utc(second: WallSecond) -> String {
     let month = if march < 10 { march + 3 } else { march - 9 };
     let year = year_of_era + era * 400 + u64::from(month <= 2);
     format!("{year:04}-{month:02}-{date:02} {:02}:{:02}:{:02} +0000 UTC", rest / 3600, rest / 60 % 60, rest % 60)
-}
-
-async fn monitor((_, Extension(view), uri, headers): Asked) -> Result<Response, ApiError> {
-    let query = scope::query(&uri, &headers, &view)?;
-    let level = query.get("loglevel").filter(|level| !level.is_empty()).unwrap_or("info");
-    if !LEVELS.contains(&level.to_ascii_lowercase().as_str()) {
-        let want = "one of trace, debug, info, warn, err";
-        return Err(ApiError::Field { field: "loglevel", value: shown(level), want });
-    }
-    Err(ApiError::Later("the log over HTTP (it is on lobbyd's standard error)"))
 }
 
 #[cfg(test)]

@@ -53,7 +53,11 @@ async fn register(
     let sidecar = definition::sidecar(&body, &registration);
     let own = Own::new(&app, &view);
     own.may_replace(&writer, &registration)?;
-    sidecar.iter().try_for_each(|sidecar| own.may_replace(&writer, sidecar))?;
+    if let Some(sidecar) = &sidecar {
+        own.may_replace(&writer, sidecar)?;
+        // So that an instance does not come without its proxy.
+        own.local().port(&sidecar.instance).map_err(ApiError::Registry)?;
+    }
     registry::ask_as(&app, &writer, |answer| RegistryCommand::Register(Box::new(registration), answer)).await?;
     if let Some(sidecar) = sidecar {
         registry::ask_as(&app, &writer, |answer| RegistryCommand::Register(Box::new(sidecar), answer)).await?;

@@ -70,16 +70,3 @@ async fn version_host_and_metrics() {
     assert!(open.text().contains("\nlobby_revision "));
     assert_eq!(served.get("/v1/agent/self?dc=dc2").await.status, StatusCode::INTERNAL_SERVER_ERROR);
 }
-
-#[tokio::test]
-async fn the_log_is_not_streamed() {
-    let served = gossiping();
-    for level in ["loglevel=INVALID", "loglevel=%00"] {
-        assert_eq!(served.get(&format!("/v1/agent/monitor?{level}")).await.status, StatusCode::BAD_REQUEST, "{level}");
-    }
-    for level in ["", "?loglevel=", "?loglevel=DEBUG&logjson=true"] {
-        let answer = served.get(&format!("/v1/agent/monitor{level}")).await;
-        assert_eq!(answer.status, StatusCode::NOT_IMPLEMENTED, "{level}");
-        assert!(answer.text().contains("standard error"), "{}", answer.text());
-    }
-}

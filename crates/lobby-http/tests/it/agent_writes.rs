@@ -5,9 +5,9 @@ use std::sync::Arc;
 use axum::http::StatusCode;
 use lobby_core::{
     check::Status,
-    instance::{Id, Invalid},
+    instance::{Id, Instance, Invalid},
     local::SetError,
-    port::registry::RegistryError,
+    port::registry::{LocalInstance, PROXY_PORTS, RegistryError, Source},
 };
 use lobby_http::Config;
 
@@ -73,6 +73,24 @@ async fn a_sidecar_comes_and_goes_with_its_instance() {
     done(&served, "/v1/agent/service/register", r#"{"Name":"web-sidecar-proxy"}"#).await;
     done(&served, "/v1/agent/service/deregister/web", "").await;
     assert_eq!(served.registry.view().instances.keys().map(Id::as_str).collect::<Vec<_>>(), ["web-sidecar-proxy"]);
+}
+
+#[tokio::test]
+async fn an_instance_does_not_come_without_a_port_for_its_proxy() {
+    let served = serve();
+    served.registry.change(|view| {
+        for port in PROXY_PORTS {
+            let id: Id = format!("p{port}").parse().unwrap();
+            let instance = Arc::new(Instance { port, ..Instance::new(id.clone(), id.clone()) });
+            view.instances.insert(id, Arc::new(LocalInstance { instance, source: Source::Api }));
+        }
+    });
+    let body = r#"{"Name":"web","Connect":{"SidecarService":{}}}"#;
+    let answer = served.put("/v1/agent/service/register", body).await;
+    let words = "no port provided for sidecar_service and none left in the configured range [21000, 21255]";
+    assert!(answer.status == StatusCode::BAD_REQUEST && answer.text().ends_with(words), "{}", answer.text());
+    assert!(served.registry.asked().is_empty());
+    done(&served, "/v1/agent/service/register", r#"{"Name":"web","Connect":{"SidecarService":{"Port":9}}}"#).await;
 }
 
 #[tokio::test]

@@ -7,7 +7,7 @@ use lobby_core::port::gossip::{GossipCommand, View};
 use tokio::time::{Instant, sleep};
 
 use crate::{
-    fixture::Fleet,
+    fixture::{Fleet, NOW, Served},
     gossip::{at, gossip, hex, id, member, member_at, serve, viewed},
 };
 
@@ -165,4 +165,86 @@ async fn a_coordinate_that_is_not_known_is_asked_for() {
     let list = served.get("/v1/nodes?near=_agent").await.json();
     assert_eq!(list[1]["distance_ms"], serde_json::json!(10.02));
     assert_eq!(gossip.asked(), ["asked true", "asked true", "view"]);
+}
+
+async fn update(served: &Served, node: &str, vec: [f64; 8]) -> (u16, String) {
+    let body = serde_json::json!({"Node": node, "Segment": "", "Coord": {"Vec": vec, "Error": 0.5, "Height": 0.00001}});
+    let answer = served.put("/v1/coordinate/update", &body.to_string()).await;
+    (answer.status.as_u16(), answer.text().to_owned())
+}
+
+async fn vec_of(served: &Served, node: &str) -> serde_json::Value {
+    let list = served.get(&format!("/v1/coordinate/node/{node}")).await.json();
+    list[0]["Coord"]["Vec"].clone()
+}
+
+#[tokio::test]
+async fn a_node_without_an_agent_is_where_somebody_says() {
+    let served = serve(fleet(), &viewed(members()));
+    let body = r#"{"Node":"ext","Address":"10.1.1.1","Service":{"Service":"web"}}"#;
+    assert_eq!(served.put("/v1/catalog/register", body).await.text(), "true");
+    let other = r#"{"Node":"else","Address":"10.1.1.2","Service":{"Service":"web"}}"#;
+    assert_eq!(served.put("/v1/catalog/register", other).await.text(), "true");
+    assert_eq!(served.get("/v1/coordinate/node/ext").await.status, StatusCode::NOT_FOUND);
+    let place = [0.25, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, -0.125];
+    assert_eq!(update(&served, "EXT", place).await, (200, String::new()));
+    assert_eq!(vec_of(&served, "ext").await, serde_json::json!(place));
+    let nodes = served.get("/v1/coordinate/nodes").await.json();
+    let names: Vec<_> = nodes.as_array().unwrap().iter().map(|node| node["Node"].as_str().unwrap()).collect();
+    assert_eq!(names, [hex(9).as_str(), "ext", "far", "here.example.com", "near", "twin"]);
+    // What barely moves it is not worth a version at every agent; the same node registered again stays where it is.
+    let revision = served.snapshots.borrow().revision;
+    let near = [0.2505, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, -0.125];
+    assert_eq!(update(&served, "ext", near).await.0, 200);
+    assert_eq!(served.snapshots.borrow().revision, revision);
+    assert_eq!(served.put("/v1/catalog/register", &body.replace("10.1.1.1", "10.1.1.3")).await.text(), "true");
+    assert_eq!(vec_of(&served, "ext").await, serde_json::json!(place));
+    // It counts for what is near, from both ends.
+    assert_eq!(update(&served, "else", [0.001, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0]).await.0, 200);
+    let order = async |near: &str| {
+        let list = served.get(&format!("/v1/catalog/service/web?near={near}")).await.json();
+        list.as_array().unwrap().iter().map(|node| node["Node"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(order("_agent").await, ["else", "ext"]);
+    assert_eq!(order("ext").await, ["ext", "else"]);
+    assert_eq!(served.put("/v1/catalog/deregister", r#"{"Node":"ext"}"#).await.text(), "true");
+    assert_eq!(update(&served, "ext", place).await, (404, "no node \"ext\"".to_owned()));
+}
+
+#[tokio::test]
+async fn of_a_member_it_counts_for_a_while() {
+    let served = serve(fleet(), &viewed(members()));
+    let (place, gossiped) = ([0.5; 8], serde_json::json!([0.05, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0]));
+    assert_eq!(vec_of(&served, "far").await, gossiped);
+    assert_eq!(update(&served, "far", place).await, (200, String::new()));
+    assert_eq!(vec_of(&served, "far").await, serde_json::json!(place));
+    assert_eq!(update(&served, "here.example.com", place).await.0, 200);
+    let nodes = served.get("/v1/coordinate/nodes").await.json();
+    let so: Vec<_> = nodes.as_array().unwrap().iter().filter(|node| node["Coord"]["Vec"] == serde_json::json!(place)).collect();
+    assert_eq!(so.len(), 2);
+    served.clock.lock().unwrap().moment = NOW.moment + Duration::from_secs(15);
+    assert_eq!(vec_of(&served, "far").await, gossiped, "then gossip knows better");
+}
+
+#[tokio::test]
+async fn what_is_no_place_or_no_node_is_refused() {
+    let served = serve(fleet(), &viewed(members()));
+    for (node, status) in [("nobody", 404), ("go", 404), ("twin", 409), (&hex(77), 404), ("", 400)] {
+        assert_eq!(update(&served, node, [0.0; 8]).await.0, status, "{node}");
+    }
+    for body in [
+        "",
+        "{}",
+        r#"{"Node":"far"}"#,
+        r#"{"Node":"far","Coord":{"Vec":[0,0,0]}}"#,
+        r#"{"Node":"far","Coord":{"Vec":[0,0,0,0,0,0,0,1e999]}}"#,
+        r#"{"Node":"far","Coord":{"Vec":[0,0,0,0,0,0,0,0],"Height":-1}}"#,
+        r#"{"Node":"far","Segment":"a","Coord":{"Vec":[0,0,0,0,0,0,0,0]}}"#,
+    ] {
+        let answer = served.put("/v1/coordinate/update", body).await;
+        assert!(answer.status == StatusCode::BAD_REQUEST && !answer.text().is_empty(), "{body}: {}", answer.text());
+    }
+    let good = r#"{"Node":"far","Coord":{"Vec":[0,0,0,0,0,0,0,0]}}"#;
+    assert_eq!(served.put("/v1/coordinate/update?dc=dc2", good).await.status, StatusCode::INTERNAL_SERVER_ERROR);
+    assert_eq!(served.get("/v1/coordinate/update").await.status, StatusCode::METHOD_NOT_ALLOWED);
 }

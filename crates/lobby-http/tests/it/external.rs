@@ -110,3 +110,26 @@ async fn consuls_views_show_it_as_it_was_registered() {
     done(&served, DEREGISTER, r#"{"Node":"n1"}"#).await;
     assert_eq!(json("/v1/health/service/s1").await, serde_json::json!([]));
 }
+
+#[tokio::test]
+async fn the_definition_of_a_check_comes_back() {
+    let served = serve();
+    let body = r#"{"Node":"n1","Address":"10.1.10.11","Service":{"Service":"s1"},"Checks":[{"Name":"up","ServiceID":"s1","Definition":{"http":"http://10.1.10.11/","Header":{"X-A":["1","2"]},"Method":"HEAD","TCP":"10.1.10.11:80","IntervalDuration":10000000000,"Timeout":"5s","DeregisterCriticalServiceAfter":"90m"}},{"Name":"plain"}]}"#;
+    done(&served, REGISTER, body).await;
+    let want = serde_json::json!({
+        "HTTP": "http://10.1.10.11/", "Header": {"X-A": ["1", "2"]}, "Method": "HEAD", "TCP": "10.1.10.11:80",
+        "Interval": "10s", "Timeout": "5s", "DeregisterCriticalServiceAfter": "1h30m0s",
+    });
+    let checks = served.get("/v1/health/node/n1").await.json();
+    assert_eq!((&checks[0]["CheckID"], &checks[0]["Definition"]), (&"plain".into(), &serde_json::json!({})));
+    assert_eq!((&checks[1]["CheckID"], &checks[1]["Definition"]), (&"up".into(), &want));
+    let service = served.get("/v1/health/service/s1").await.json();
+    let up = service[0]["Checks"].as_array().unwrap().iter().find(|check| check["CheckID"] == "up").unwrap();
+    assert_eq!(up["Definition"], want);
+    // What says nothing of it any more has none.
+    done(&served, REGISTER, r#"{"Node":"n1","Address":"10.1.10.11","Check":{"Name":"up","ServiceID":"s1"}}"#).await;
+    assert_eq!(served.get("/v1/health/node/n1").await.json()[1]["Definition"], serde_json::json!({}));
+    let long = format!(r#"{{"Node":"n1","Address":"a","Check":{{"Name":"up","Definition":{{"Body":"{}"}}}}}}"#, "x".repeat(8192));
+    let answer = served.put(REGISTER, &long).await;
+    assert!(answer.status == StatusCode::BAD_REQUEST && answer.text().contains("definition"), "{}", answer.text());
+}

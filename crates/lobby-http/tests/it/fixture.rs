@@ -25,6 +25,7 @@ use lobby_core::{
         CatalogReader, Command, Commands, Gone, LinkState, PeerEvent,
         external::{Batch, ExternalError, ExternalHandle, Write},
         gossip::GossipHandle,
+        log::Log,
     },
     record::{Entry, Key, Record, Stamp, meta},
     stats::{AgentStats, Stats},
@@ -60,6 +61,7 @@ pub(crate) struct Served {
     pub(crate) nats_stats: Arc<Stats>,
     pub(crate) agent: Arc<AgentStats>,
     pub(crate) registry: Registry,
+    pub(crate) log: Log,
 }
 
 /// An answer, read to its end.
@@ -196,7 +198,7 @@ impl Fleet {
         let (snapshots, receiver) = watch::channel(self.snapshot());
         let (sender, mut asked) = mpsc::channel(8);
         let commands = Arc::new(Mutex::new(Vec::new()));
-        let (log, clock) = (commands.clone(), Arc::new(Mutex::new(NOW)));
+        let (notes, clock) = (commands.clone(), Arc::new(Mutex::new(NOW)));
         // Ends when the app, and with it the sender, is gone.
         tokio::spawn(async move {
             while let Some(command) = asked.recv().await {
@@ -206,7 +208,7 @@ impl Fleet {
                     Command::Reload(answer) => ("reload".to_owned(), answer),
                     Command::Leave(answer) => ("leave".to_owned(), answer),
                 };
-                log.lock().unwrap().push(text);
+                notes.lock().unwrap().push(text);
                 let _ = answer.send(Ok(()));
             }
         });
@@ -214,6 +216,7 @@ impl Fleet {
         let (now, agent) = (clock.clone(), Arc::new(AgentStats::default()));
         let registry = Registry::start();
         let externals = write_externals(self.catalog, snapshots.clone());
+        let log = Log::new(|| {});
         let handles = Handles {
             registry: registry.handle.clone(),
             externals,
@@ -222,10 +225,11 @@ impl Fleet {
             gossip,
             agent: agent.clone(),
             exchanges: vec![("gossip".into(), Arc::default()), ("nats".into(), nats_stats.clone())],
+            log: Some(log.clone()),
             clock: Arc::new(move || *now.lock().unwrap()),
         };
         let app = App::new(config, handles);
-        Served { router: router(app.clone()), app, snapshots, commands, clock, nats_stats, agent, registry }
+        Served { router: router(app.clone()), app, snapshots, commands, clock, nats_stats, agent, registry, log }
     }
 }
 

@@ -25,6 +25,7 @@ mod keys;
 mod lists;
 mod members;
 mod metrics;
+mod monitor;
 mod nodes;
 mod not_available;
 mod prometheus;

@@ -35,17 +35,21 @@ fn joining() -> Gossip {
 async fn a_join_tells_whom_it_reached() {
     let gossip = joining();
     let served = serve(Fleet::new(&[]), &gossip);
+    // As Consul's clients read it.
     let answer = served.put("/v1/agent/join/10.0.0.7:1314?wan=1", "").await;
+    assert_eq!((answer.status, answer.text()), (StatusCode::OK, ""));
+    let answer = served.put("/v1/agent/join/10.0.0.7:1314?verbose", "").await;
     assert_eq!(answer.status, StatusCode::OK, "{}", answer.text());
     assert_eq!(answer.json(), serde_json::json!({"reached": ["10.0.0.7:1314"], "failed": []}));
     // Brackets of IPv6 addresses come as they are or encoded; several addresses are a list.
-    let answer = served.ask("POST", "/v1/agent/join/[::1]:1314,%5B2a03%3A%3A1%5D:1314,%20web:1", &[], "").await;
+    let answer = served.ask("POST", "/v1/agent/join/[::1]:1314,%5B2a03%3A%3A1%5D:1314,%20web:1?verbose", &[], "").await;
     let want = serde_json::json!({
         "reached": ["[2a03::1]:1314", "[::1]:1314"],
         "failed": [{"address": "web:1", "why": "connection refused"}],
     });
     assert_eq!(answer.json(), want);
-    assert_eq!(gossip.asked(), ["join [\"10.0.0.7:1314\"]", "join [\"[::1]:1314\", \"[2a03::1]:1314\", \"web:1\"]"]);
+    let one = "join [\"10.0.0.7:1314\"]";
+    assert_eq!(gossip.asked(), [one, one, "join [\"[::1]:1314\", \"[2a03::1]:1314\", \"web:1\"]"]);
 }
 
 #[tokio::test]
@@ -133,9 +137,11 @@ async fn a_node_is_made_to_leave_by_name_or_id() {
     assert_eq!(leave("b%C3%BCro+%2520%231%3f").await, (200, String::new()));
     assert_eq!(leave(&format!("{}?prune", hex(4))).await, (200, String::new()));
     assert_eq!(leave(&format!("{looks}?prune=1")).await, (200, String::new()));
-    assert_eq!(leave("alive").await.0, 409);
+    assert_eq!(leave("alive").await, (200, String::new()), "with Consul it would contradict");
+    let strict = leave("alive?strict").await;
+    assert_eq!(strict, (409, "node alive is alive: only a failed node is made to leave".to_owned()));
     assert_eq!(leave(&hex(7)).await.0, 404, "an id that nobody here knows is gossip's to judge");
-    assert_eq!(gossip.asked(), ["3", "4 prune", "5 prune", "2", "7"]);
+    assert_eq!(gossip.asked(), ["3", "4 prune", "5 prune", "2", "2", "7"]);
 
     let ambiguous = leave("twin").await;
     assert_eq!(ambiguous, (409, format!("several nodes are called twin: use an id: {}, {}", hex(4), hex(6))));
@@ -150,7 +156,7 @@ async fn a_node_is_made_to_leave_by_name_or_id() {
         assert_eq!(leave(other).await.0, 404, "{other}");
     }
     assert_eq!(leave("a%2F..%2Falive").await, (404, "no node \"a/../alive\"".to_owned()));
-    assert_eq!(gossip.asked().len(), 5);
+    assert_eq!(gossip.asked().len(), 6);
 }
 
 /// Every verb that costs the fleet or changes it is behind the operator's door; what only tells is not.

@@ -185,7 +185,8 @@ impl Client {
     /// [`ClientError::Refused`] with status 400 if one of them is no address, which changes nothing; with 502 if nobody of the
     /// cluster answered at any of them: they are tried again all the same.
     pub async fn join(&self, addresses: &[&str]) -> Result<Joined, ClientError> {
-        let url = self.route(&["v1", "agent", "join", &addresses.join(",")]);
+        let mut url = self.route(&["v1", "agent", "join", &addresses.join(",")]);
+        url.set_query(Some("verbose"));
         Ok(self.put(url.clone(), Vec::new(), FLEET_TIMEOUT).await?.json(&url)?.value)
     }
 
@@ -196,7 +197,7 @@ impl Client {
     /// [`ClientError::Refused`] if the node is not known (404), is alive, or shares its name with others (409).
     pub async fn force_leave(&self, node: &str, prune: bool) -> Result<(), ClientError> {
         let mut url = self.route(&["v1", "agent", "force-leave", node]);
-        url.set_query(prune.then_some("prune"));
+        url.set_query(Some(if prune { "strict&prune" } else { "strict" }));
         self.put(url, Vec::new(), FLEET_TIMEOUT).await.map(drop)
     }
 

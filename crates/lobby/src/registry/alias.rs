@@ -4,7 +4,8 @@
 //! touched owners ─► followers ─► worst status of what they follow ─► result of the alias, which touches its own owner
 //! ```
 //! What is registered here is known at once, all else comes from snapshots. Nothing counts as missing before the first
-//! complete picture. An alias follows neither itself nor another alias of a whole node, so no two hold each other down.
+//! complete picture. An alias follows neither itself nor another alias of a whole node; where aliases follow each other in a
+//! circle, each says what all other checks along it say. So none hold each other down, but for circles over several nodes.
 //! Not here: what a status means (`lobby_core::check`).
 
 use std::{
@@ -26,6 +27,9 @@ use super::state::State;
 
 /// How often in one turn aliases of aliases are followed. Longer chains go on in the next turn.
 const ROUNDS: usize = 8;
+
+/// How many aliases are looked at to find out whether they form a circle. Of longer ones each says what the next one says.
+const CIRCLE: usize = 64;
 
 /// What an alias follows.
 #[derive(Clone, Debug)]
@@ -68,6 +72,13 @@ impl Aliases {
         }
         self.stale.remove(id);
         self.foreign.remove(id);
+    }
+
+    /// The instance of this node that an alias follows.
+    fn here(&self, id: &Id, own: &str) -> Option<&Id> {
+        let target = self.targets.get(id)?;
+        let is_here = target.node.as_ref().is_none_or(|node| node.eq_ignore_ascii_case(own));
+        target.service.as_ref().filter(|_| is_here)?.as_ref().ok()
     }
 
     /// Something about this instance or (`None`) the checks of the node is different.
@@ -147,25 +158,65 @@ impl State {
 
     fn judge_own(&mut self, id: &Id, target: &Target, snapshot: &Snapshot) -> (Status, String) {
         let is_here = |service: &Id| self.view.instances.contains_key(service);
+        let own = snapshot.local.record.name.as_str();
         if target.service.as_ref().is_none_or(|service| service.as_ref().is_ok_and(is_here)) {
             self.aliases.foreign.remove(id);
-            return verdict(self.found(id, target.followed().as_ref()));
+            return verdict(self.found(id, target.followed(), own));
         }
         // A label may make it, now or later; our own record comes with every snapshot.
         self.aliases.foreign.insert(id.clone(), None);
         match &target.service {
-            Some(Ok(service)) if is_by_label(&snapshot.local.record, service) => verdict(self.found(id, Some(service))),
+            Some(Ok(service)) if is_by_label(&snapshot.local.record, service) => {
+                verdict(self.found(id, Some(service.clone()), own))
+            }
             service => missing(service.as_ref()),
         }
     }
 
-    /// What the checks here say that this alias follows.
-    fn found(&self, alias: &Id, service: Option<&Id>) -> Found {
-        let of = |owner: Option<Id>| self.owned.get(&owner).into_iter().flatten();
-        let of_node = of(None).filter(|id| !self.aliases.targets.contains_key(*id));
-        let of_service = service.into_iter().flat_map(|service| of(Some(service.clone())));
-        let others = of_service.chain(of_node).filter(|id| *id != alias);
-        others.filter_map(|id| Some((self.guards.get(id)?.check.status(), id.clone()))).collect()
+    /// What the checks here say that this alias follows. One that follows it back says nothing by itself: what it follows
+    /// counts in its place.
+    fn found(&self, alias: &Id, service: Option<Id>, own: &str) -> Found {
+        let of_node = self.checks_of(&None).filter(|id| !self.aliases.targets.contains_key(*id));
+        let mut seen: BTreeSet<_> = of_node.chain([alias]).collect();
+        let mut found: Found = seen.iter().filter(|id| **id != alias).filter_map(|id| self.said(id)).collect();
+        let mut open = Vec::from_iter(service);
+        while let Some(service) = open.pop() {
+            for id in self.checks_of(&Some(service)) {
+                if !seen.insert(id) {
+                    continue;
+                }
+                match self.aliases.here(id, own).filter(|_| self.leads_back(id, alias, own)) {
+                    Some(next) => open.push(next.clone()),
+                    None => found.extend(self.said(id)),
+                }
+            }
+        }
+        found
+    }
+
+    fn checks_of(&self, owner: &Option<Id>) -> impl Iterator<Item = &Id> {
+        self.owned.get(owner).into_iter().flatten()
+    }
+
+    fn said(&self, id: &Id) -> Option<(Status, Id)> {
+        Some((self.guards.get(id)?.check.status(), id.clone()))
+    }
+
+    /// Whether the instance of `alias` is among those that this one follows, directly or through others.
+    fn leads_back(&self, from: &Id, alias: &Id, own: &str) -> bool {
+        let (mut seen, mut open) = (BTreeSet::from([from]), vec![from]);
+        while let Some(id) = open.pop() {
+            let Some(service) = self.aliases.here(id, own) else { continue };
+            for next in self.checks_of(&Some(service.clone())) {
+                if next == alias {
+                    return true;
+                }
+                if seen.len() < CIRCLE && self.aliases.targets.contains_key(next) && seen.insert(next) {
+                    open.push(next);
+                }
+            }
+        }
+        false
     }
 }
 

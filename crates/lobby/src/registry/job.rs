@@ -11,7 +11,8 @@ use std::{collections::BTreeSet, sync::Arc};
 use lobby_core::{
     instance::Id,
     port::registry::{
-        Answer, Held, May, NODE_MAINTENANCE, NewCheck, Registration, RegistryCommand, RegistryError, SIDECAR, Source, Target,
+        Answer, Held, May, NODE_MAINTENANCE, NewCheck, PROXY, PROXY_PORTS, Registration, RegistryCommand, RegistryError, SIDECAR,
+        Source, Target,
     },
 };
 
@@ -67,6 +68,8 @@ pub(super) enum Lock {
     Node,
     Instance(Id),
     Check(Id),
+    /// Which port a proxy gets.
+    ProxyPorts,
 }
 
 impl Job {
@@ -126,7 +129,10 @@ impl Job {
         let mut locks = BTreeSet::new();
         match &self.what {
             What::Register(registration, _) => {
-                locks.insert(Lock::Instance(registration.instance.id.clone()));
+                let instance = &registration.instance;
+                locks.insert(Lock::Instance(instance.id.clone()));
+                let is_of_proxies = PROXY_PORTS.contains(&instance.port) || (instance.kind == PROXY && instance.port == 0);
+                locks.extend(is_of_proxies.then_some(Lock::ProxyPorts));
                 registration.checks.iter().for_each(|check| lock_check(&mut locks, state, &check.id));
             }
             What::Deregister(id, _) => {

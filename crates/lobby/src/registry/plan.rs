@@ -78,8 +78,11 @@ impl State {
             What::Deregister(id, cause) => self.deregister(id, &cause, facts, &mut plan)?,
             What::SetCheck(check, source) => {
                 let owner = check.instance.as_ref();
-                if let Some(id) = owner.filter(|id| !self.view.instances.contains_key(*id)) {
-                    return Err(RegistryError::UnknownInstance(id.as_str().into()));
+                if let Some(id) = owner {
+                    self.known(id, facts).map_err(|err| match err {
+                        RegistryError::FromLabel { id, label } => RegistryError::LabelTakesNoChecks { id, label },
+                        err => err,
+                    })?;
                 }
                 self.put_checks(vec![*check], &source, &mut plan)?;
             }
@@ -112,7 +115,8 @@ impl State {
     }
 
     fn register(&self, registration: Registration, source: Source, plan: &mut Plan) -> Result<(), RegistryError> {
-        let Registration { instance, checks, replace_checks } = registration;
+        let Registration { mut instance, checks, replace_checks } = registration;
+        instance.port = self.view.port(&instance)?;
         let id = instance.id.clone();
         let checks: Vec<_> = checks.into_iter().map(|check| NewCheck { instance: Some(id.clone()), ..check }).collect();
         // A file is all that it says; what programs added to it stays.

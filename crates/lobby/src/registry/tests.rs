@@ -25,6 +25,7 @@ mod files;
 mod laws;
 mod lost;
 mod process;
+mod proxy;
 mod refusal;
 mod restart;
 

@@ -114,7 +114,7 @@ fn join_says_how_many_were_reached() {
             nosuch  no such name
         "#]],
     );
-    begins(&asked, "PUT /v1/agent/join/10.0.0.1,nosuch,[::1]:1314");
+    begins(&asked, "PUT /v1/agent/join/10.0.0.1,nosuch,[::1]:1314?verbose");
     let daemon = Canned::start(|_, _| ("502 Bad Gateway".into(), "join: nobody of this cluster answered: x: refused\n".into()));
     let output = run(daemon.address.port(), &["join", "x"]);
     assert_eq!(output.status.code(), Some(1));
@@ -135,8 +135,8 @@ fn join_says_how_many_were_reached() {
 
 #[test]
 fn force_leave_names_the_node_and_is_refused_for_a_live_one() {
-    begins(&check("OK\n", &["force-leave", "a/b"], expect!["a/b has left\n"]), "PUT /v1/agent/force-leave/a%2Fb");
-    begins(&check("OK\n", &["force-leave", "a", "--prune"], expect!["a has left\n"]), "PUT /v1/agent/force-leave/a?prune");
+    begins(&check("OK\n", &["force-leave", "a/b"], expect!["a/b has left\n"]), "PUT /v1/agent/force-leave/a%2Fb?strict");
+    begins(&check("OK\n", &["force-leave", "a", "--prune"], expect!["a has left\n"]), "PUT /v1/agent/force-leave/a?strict&prune");
     let daemon = Canned::start(|_, _| ("409 Conflict".into(), "node a is alive: only a failed node is made to leave\n".into()));
     let output = run(daemon.address.port(), &["force-leave", "a"]);
     assert_eq!(output.status.code(), Some(1));

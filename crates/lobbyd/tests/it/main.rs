@@ -6,6 +6,7 @@ mod catalog;
 mod clients;
 mod clone;
 mod cluster;
+mod consul;
 mod ctl;
 mod cut;
 mod fleet;

@@ -10,7 +10,7 @@ use serde_json::Value;
 use super::{
     DefinitionError, check,
     fields::{Fields, beginning},
-    given_checks, service,
+    given_checks, service, told,
 };
 use crate::{
     check::view::{CheckKind, CheckView, short},
@@ -137,6 +137,7 @@ fn catalog_check_at(value: &Value, at: &str) -> Result<CatalogCheck, DefinitionE
         };
         view.interval = either("Interval", "IntervalDuration")?;
         view.timeout = either("Timeout", "TimeoutDuration")?;
+        view.definition = told::definition(&definition)?;
         deregister_after = either("DeregisterCriticalServiceAfter", "DeregisterCriticalServiceAfterDuration")?;
     }
     view.validate()?;

@@ -17,7 +17,7 @@ use crate::{
         spec::{Draft, ShortIntervals, Spec},
     },
     instance::{Id, Instance, TaggedAddress, Weights, address},
-    port::registry::{NewCheck, Registration},
+    port::registry::{NewCheck, PROXY, Registration},
 };
 
 /// The key of the body in the body.
@@ -100,7 +100,7 @@ pub(super) fn sidecar(fields: &Fields<'_>, parent: &Instance) -> Result<Option<R
     }
     let tags = fields.texts("Tags")?;
     let meta = fields.pairs("Meta")?;
-    let kind = fields.given("Kind")?.unwrap_or_else(|| "connect-proxy".into());
+    let kind = fields.given("Kind")?.unwrap_or_else(|| PROXY.into());
     let instance = Instance {
         tags: if fields.value("Tags").is_some() { tags.into() } else { parent.tags.clone() },
         address: service_address(fields.text("Address")?)?,

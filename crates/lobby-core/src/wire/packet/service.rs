@@ -3,7 +3,7 @@
 //! ```text
 //! service   {"id","service"[,"address","port","tags":[…],"meta":{…},"tagged":{NAME:{"address","port"}},
 //!            "weights":[passing,warning],"tag_override":true,"kind","drain":true,"proxy","connect"]}
-//! check     {"id","name","status"[,"service","kind","interval","timeout","notes","output"]}       (nanoseconds)
+//! check     {"id","name","status"[,"service","kind","interval","timeout","notes","output","definition"]}   (nanoseconds)
 //! ```
 //! Read back, each is what it was, so that the record's hash is the same. Not here: the labels that show an instance to
 //! daemons that know none (`super`), the binary form (`wire::service`).
@@ -71,6 +71,8 @@ pub(super) struct WireCheck {
     notes: String,
     #[serde(default, skip_serializing_if = "String::is_empty")]
     output: String,
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    definition: String,
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]
@@ -144,6 +146,7 @@ impl From<CheckView> for WireCheck {
             timeout: nanos(check.timeout),
             notes: check.notes,
             output: check.output,
+            definition: check.definition,
         }
     }
 }
@@ -163,6 +166,7 @@ impl WireCheck {
             timeout: Duration::from_nanos(self.timeout),
             notes: self.notes,
             output: self.output,
+            definition: self.definition,
             ..CheckView::new(self.id.parse().ok()?, self.name, instance)
         };
         check.validate().is_ok().then_some(check)

@@ -59,6 +59,32 @@ async fn aliases_of_aliases_and_of_each_other_settle() {
 }
 
 #[tokio::test]
+async fn aliases_in_a_circle_hold_nobody_down() {
+    let lobby = agent().await;
+    // Nothing but each other: as an instance without checks.
+    for (name, target) in [("x", "y"), ("y", "x"), ("a", "b"), ("b", "c"), ("c", "a"), ("d", "a")] {
+        let mut checks = vec![check(&format!("{name}-alias"), None, alias(Some(target), (name == "c").then_some("A")))];
+        checks.extend((name == "c").then(|| check("c-ttl", None, ttl(1000))));
+        register(&lobby, registration(name, checks)).await.unwrap();
+    }
+    for name in ["x", "y"] {
+        is(&lobby, &format!("{name}-alias"), Status::Passing).await;
+    }
+    // One check along the circle is what all of it says, whatever it said before.
+    for want in [Status::Critical, Status::Passing, Status::Warning, Status::Critical, Status::Passing] {
+        beat(&lobby, "c-ttl", want).await.unwrap();
+        for name in ["a", "b", "c", "d"] {
+            is(&lobby, &format!("{name}-alias"), want).await;
+        }
+    }
+    maintain(&lobby, Target::Instance(id("x")), Some("off")).await.unwrap();
+    is(&lobby, "y-alias", Status::Critical).await;
+    maintain(&lobby, Target::Instance(id("x")), None).await.unwrap();
+    is(&lobby, "y-alias", Status::Passing).await;
+    is(&lobby, "x-alias", Status::Passing).await;
+}
+
+#[tokio::test]
 async fn an_alias_follows_what_labels_make() {
     let lobby = agent().await;
     set_check(&lobby, check("alias", None, alias(Some("web"), None))).await.unwrap();

@@ -61,6 +61,8 @@ async fn what_labels_make_is_taken_away_by_nobody_but_them() {
     assert_eq!(deregister(&lobby, "web:80").await, from_label());
     assert_eq!(maintain(&lobby, Target::Instance(id("web:80")), Some("x")).await, from_label());
     assert_eq!(drain(&lobby, Target::Instance(id("web:80")), true).await, from_label());
+    let no_checks = Err(RegistryError::LabelTakesNoChecks { id: id("web:80"), label: labels[0].clone() });
+    assert_eq!(set_check(&lobby, check("c", Some("web:80"), ttl(1))).await, no_checks);
     // Who registers one of this id is told of instead, and may take that away.
     let mut over = registration("web:80", Vec::new());
     over.instance.port = 81;

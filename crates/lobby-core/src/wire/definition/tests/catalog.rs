@@ -71,3 +71,32 @@ fn what_is_to_go() {
     assert_eq!((made.service, made.check), (None, None));
     assert!(catalog_deregister(&json!({"ServiceID": "b"})).unwrap_err().to_string().contains("Missing node name"));
 }
+
+#[test]
+fn the_definition_of_a_check_is_given_back_whole_in_consuls_spelling() {
+    let told = |definition: Value| {
+        let body = json!({"Node": "a", "Address": "a", "Check": {"Name": "c", "Definition": definition}});
+        catalog_register(&body).map(|made| made.checks[0].view.definition.clone())
+    };
+    let all = json!({
+        "HTTP": "https://a/", "Method": "PUT", "Header": {"x-Y": ["a", "b"]}, "Body": "{}", "TLSServerName": "a",
+        "TLSSkipVerify": true, "DisableRedirects": true, "TCP": "a:1", "TCPUseTLS": false, "UDP": "a:2", "GRPC": "a:3/b",
+        "GRPCUseTLS": true, "H2PING": "a:4", "H2PingUseTLS": true, "OSService": "a", "AliasNode": "n", "AliasService": "s",
+        "ScriptArgs": ["true", "1"], "DockerContainerID": "d", "Shell": "/bin/sh", "TTL": "20s",
+        "Interval": "10s", "Timeout": "1.5s", "DeregisterCriticalServiceAfter": "30m0s"
+    });
+    assert_eq!(serde_json::from_str::<Value>(&told(all.clone()).unwrap()).unwrap(), all);
+    let spelled = json!({"http": "a", "tls_skip_verify": true, "IntervalDuration": 2_000_000_000_u64, "interval": "9s",
+        "TimeoutDuration": "3s", "deregister_critical_service_after": "1m", "Unknown": 1, "Body": "", "Header": {}});
+    let want = json!({"HTTP": "a", "TLSSkipVerify": true, "Interval": "2s", "Timeout": "3s",
+        "DeregisterCriticalServiceAfter": "1m0s"});
+    assert_eq!(serde_json::from_str::<Value>(&told(spelled).unwrap()).unwrap(), want);
+    assert_eq!(told(json!({})).unwrap(), "");
+    for bad in [json!({"HTTP": 1}), json!({"Header": {"a": "b"}}), json!({"TLSSkipVerify": "yes"}), json!({"TTL": "x"})] {
+        assert!(told(bad.clone()).is_err(), "{bad}");
+    }
+    let body = |bytes: usize| told(json!({"Body": "x".repeat(bytes)}));
+    let around = r#"{"Body":""}"#.len();
+    assert!(body(crate::limits::OPAQUE_BYTES - around).is_ok());
+    assert!(body(crate::limits::OPAQUE_BYTES - around + 1).unwrap_err().to_string().contains("definition"));
+}
