@@ -7,19 +7,21 @@
 //! wrote. A node that was removed leaves a version that says so, kept for [`REMEMBER`].
 //! Not here: who may write, keeping them on disk (the crate `lobby`), showing them (`catalog`).
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use crate::{
     check::view::CheckView,
     coordinate::{Coordinate, DIMENSIONS},
     id::{Generation, NodeId, Origin, Version},
-    instance::{Id, Instance, Invalid, address, line, word},
+    instance::{Id, Instance, Invalid, address, line, validate_tags, word},
     limits,
     local::SetError,
     name::Name,
     record::{Entry, Key, Phase, Record, Stamp, Value, meta},
-    wire::service::{encode_check, encode_instance},
+    wire::service::{encode_check, encode_instance, encode_tags},
 };
+
+pub mod tags;
 
 /// How long it is remembered that a node was removed: longer than any agent that comes back was away, or it brings the node
 /// back.
@@ -53,7 +55,9 @@ pub enum Change {
     Check(Box<CheckView>),
     /// Where the node is in the space of round trip times. Of a node that is not there it means nothing.
     Coordinate(Coordinate),
-    /// Removes an instance and its checks.
+    /// Gives tags to an instance of the agent of this name, or (`None`) takes them away, so that its own show again.
+    Tags(Id, Option<Arc<[String]>>),
+    /// Removes an instance and its checks, and the tags that are given to an agent's instance of this id.
     RemoveInstance(Id),
     /// Removes a check.
     RemoveCheck(Id),
@@ -69,18 +73,12 @@ pub enum Change {
 pub fn next(old: Option<&Record>, name: &Name, writer: NodeId, now: u64, changes: &[Change]) -> Result<Option<Record>, SetError> {
     let before: BTreeMap<Key, Value> = old.filter(|old| !old.has_left()).map(live).unwrap_or_default();
     let mut after = before.clone();
-    let mut phase = if before.is_empty() { Phase::Left } else { Phase::Running };
     for change in changes {
         match change {
             Change::Remove => {
                 after.clear();
-                phase = Phase::Left;
-                continue;
             }
-            Change::Node(data) => {
-                phase = Phase::Running;
-                set_node(&mut after, data)?;
-            }
+            Change::Node(data) => set_node(&mut after, data)?,
             Change::Instance(instance) => {
                 instance.validate()?;
                 let mut value = Vec::new();
@@ -93,10 +91,17 @@ pub fn next(old: Option<&Record>, name: &Name, writer: NodeId, now: u64, changes
                 encode_check(check, &mut value);
                 after.insert(Key::Check(check.id.clone()), value.into());
             }
-            Change::Coordinate(place) if phase == Phase::Running => {
+            Change::Coordinate(place) if after.contains_key(&Key::meta(meta::ADDRESSES)) => {
                 after.insert(Key::meta(meta::COORDINATE), coordinate_text(place).into_bytes().into());
             }
             Change::Coordinate(_) => {}
+            Change::Tags(id, Some(tags)) => {
+                validate_tags(tags)?;
+                let mut value = Vec::new();
+                encode_tags(tags, &mut value);
+                after.insert(Key::Tags(id.clone()), value.into());
+            }
+            Change::Tags(id, None) => _ = after.remove(&Key::Tags(id.clone())),
             Change::RemoveInstance(id) => remove_instance(&mut after, id),
             Change::RemoveCheck(id) => _ = after.remove(&Key::Check(id.clone())),
         }
@@ -104,6 +109,9 @@ pub fn next(old: Option<&Record>, name: &Name, writer: NodeId, now: u64, changes
     if after == before {
         return Ok(None);
     }
+    // What is left of a node that is not there, and gives no tags, is nothing.
+    let is_there = after.keys().any(|key| matches!(key, Key::Tags(_)) || *key == Key::meta(meta::ADDRESSES));
+    let phase = if is_there { Phase::Running } else { Phase::Left };
     record(old, name, writer, now, phase, after).map(Some)
 }
 
@@ -194,6 +202,7 @@ fn set_node(entries: &mut BTreeMap<Key, Value>, data: &NodeData) -> Result<(), S
 
 fn remove_instance(entries: &mut BTreeMap<Key, Value>, id: &Id) {
     entries.remove(&Key::Instance(id.clone()));
+    entries.remove(&Key::Tags(id.clone()));
     entries.retain(|key, value| match key {
         Key::Check(check) => {
             crate::wire::service::decode_check(check.clone(), value).is_ok_and(|check| check.instance.as_ref() != Some(id))

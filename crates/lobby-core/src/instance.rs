@@ -92,8 +92,7 @@ impl Instance {
 
     /// Whether every value is one that a record takes.
     pub fn validate(&self) -> Result<(), Invalid> {
-        value::at_most("tags", self.tags.len(), limits::TAGS)?;
-        self.tags.iter().try_for_each(|tag| line("tags", tag, limits::TAG_BYTES))?;
+        validate_tags(&self.tags)?;
         address("address", &self.address)?;
         value::at_most("meta", self.meta.len(), limits::PAIRS)?;
         for (key, value) in &*self.meta {
@@ -111,6 +110,12 @@ impl Instance {
         value::object("proxy", &self.proxy)?;
         value::object("connect", &self.connect)
     }
+}
+
+/// Whether an instance may have these tags.
+pub fn validate_tags(tags: &[String]) -> Result<(), Invalid> {
+    value::at_most("tags", tags.len(), limits::TAGS)?;
+    tags.iter().try_for_each(|tag| line("tags", tag, limits::TAG_BYTES))
 }
 
 #[cfg(test)]

@@ -42,8 +42,9 @@ pub const ID_BYTES: usize = 256;
 /// Most tags of one instance. Routers are steered by some dozens of them.
 pub const TAGS: usize = 256;
 
-/// Longest tag in bytes. With the longest name before it, it still is a label.
-pub const TAG_BYTES: usize = 512;
+/// Longest tag in bytes: routers' rules are tags. One that with the name of its service before it is longer than
+/// [`LABEL_BYTES`] has no form as a label.
+pub const TAG_BYTES: usize = 4096;
 
 /// Most meta pairs of one instance, as Consul has it.
 pub const PAIRS: usize = 64;

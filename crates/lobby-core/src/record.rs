@@ -17,7 +17,7 @@ use crate::{
     label::Label,
     limits,
     name::Name,
-    wire::service::{decode_check, decode_instance},
+    wire::service::{decode_check, decode_instance, decode_tags},
 };
 
 /// The bytes of an entry. Two words: a record of a kilobyte is held ten thousand times. The empty one ([`Arc::default`]) takes no
@@ -35,6 +35,8 @@ pub enum Key {
     Instance(Id),
     /// A check, by its id; the value is all else of it, as `wire::service` writes it.
     Check(Id),
+    /// Tags for an instance of the agent of this name, by its id; see [`crate::external::tags`].
+    Tags(Id),
     /// Something a newer agent wrote. Kept and passed on untouched, never shown.
     Other(u8, Value),
 }
@@ -344,6 +346,7 @@ impl Key {
             }
             Self::Instance(id) => decode_instance(id.clone(), value).is_ok(),
             Self::Check(id) => decode_check(id.clone(), value).is_ok(),
+            Self::Tags(_) => decode_tags(value).is_ok(),
             Self::Other(..) => true,
         }
     }
@@ -360,6 +363,7 @@ impl Key {
             Self::Meta(name) => (1, name.as_str().as_bytes()),
             Self::Instance(id) => (2, id.as_str().as_bytes()),
             Self::Check(id) => (3, id.as_str().as_bytes()),
+            Self::Tags(id) => (4, id.as_str().as_bytes()),
             Self::Other(kind, bytes) => (*kind, bytes),
         }
     }
@@ -371,6 +375,7 @@ impl Key {
             1 => Some(Self::Meta(std::str::from_utf8(bytes).ok()?.parse().ok()?)),
             2 => Some(Self::Instance(std::str::from_utf8(bytes).ok()?.parse().ok()?)),
             3 => Some(Self::Check(std::str::from_utf8(bytes).ok()?.parse().ok()?)),
+            4 => Some(Self::Tags(std::str::from_utf8(bytes).ok()?.parse().ok()?)),
             _ if bytes.len() <= limits::LABEL_BYTES => Some(Self::Other(kind, bytes.into())),
             _ => None,
         }

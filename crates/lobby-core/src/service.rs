@@ -44,7 +44,8 @@ pub fn instances<'a>(labels: impl IntoIterator<Item = &'a Label>) -> Vec<Instanc
 }
 
 /// The labels that show an instance, sorted. A name with a colon or with blanks around it has none, for they would read as
-/// those of another service; for the same reason meta pairs called like a kind have none, nor do empty tags.
+/// those of another service; for the same reason meta pairs called like a kind have none, nor do empty tags. Nor has a tag
+/// that is too long for a label.
 pub fn labels(instance: &Instance) -> Vec<Label> {
     let mut labels = Vec::new();
     visit(instance, &mut |text| {
@@ -267,11 +268,20 @@ mod tests {
     }
 
     #[test]
-    fn the_longest_values_still_make_labels() {
+    fn the_longest_values_still_make_labels_but_for_tags() {
         let mut instance = Instance::new("i".parse().unwrap(), "n".repeat(limits::ID_BYTES).parse().unwrap());
-        instance.tags = ["t".repeat(limits::TAG_BYTES)].into();
+        // Blanks around a label are no part of it.
+        let longest = limits::LABEL_BYTES - "service::tag:".len() - limits::ID_BYTES;
+        let tag = |len: usize| format!("{} ", "t".repeat(len));
+        instance.tags = [tag(longest), tag(longest + 1), tag(limits::TAG_BYTES - 1)].into();
+        assert_eq!(instance.validate(), Ok(()));
         instance.address = "a".repeat(limits::ADDRESS_BYTES);
         instance.meta = Arc::new([("k".repeat(limits::PAIR_KEY_BYTES), "v".repeat(limits::PAIR_VALUE_BYTES))].into());
-        assert_eq!(labels(&instance).len(), 4);
+        let made = labels(&instance);
+        assert_eq!(made.len(), 4);
+        assert!(made.iter().any(|label| label.as_str().len() == limits::LABEL_BYTES));
+        let asked = std::cell::RefCell::new(BTreeSet::new());
+        any_label(&instance, &|text| !asked.borrow_mut().insert(text.to_owned()));
+        assert!(asked.into_inner().iter().eq(made.iter().map(Label::as_str)), "what has no form is not asked about either");
     }
 }

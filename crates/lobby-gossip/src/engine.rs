@@ -43,6 +43,8 @@ mod external_tests;
 mod force;
 mod gift;
 mod keys;
+#[cfg(test)]
+mod large_tests;
 mod leave;
 mod locate;
 #[cfg(test)]

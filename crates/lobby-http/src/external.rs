@@ -4,7 +4,9 @@
 //! PUT /v1/catalog/register      a node, perhaps with a service and checks    `true`
 //! PUT /v1/catalog/deregister    a check, a service, or the node              `true`, also when it is not there
 //! ```
-//! What an agent has is its own: registering for its name is refused, deregistering comes to nothing.
+//! What an agent has is its own: registering for its name is refused, deregistering comes to nothing. But for the tags of a
+//! service that it registered with EnableTagOverride: those are taken, and what else the body says of the service is not, as
+//! Consul's agents would set it right again; deregistering the service takes them back.
 //! Not here: what bodies mean (`wire::definition`), which version counts (`lobby_core::external`).
 
 use std::time::Duration;
@@ -16,7 +18,10 @@ use axum::{
     response::Response,
 };
 use lobby_core::{
-    external::{Change, NodeData, node_data},
+    external::{
+        Change, NodeData, node_data,
+        tags::{has_node, open_to_tags, tags as given_tags},
+    },
     id::NodeId,
     name::Name,
     port::external::{ExternalError, Write},
@@ -68,9 +73,14 @@ async fn register(
     let bytes = receive::body(&app, request.into_body(), app.config().limits.body_bytes).await?;
     let registration = definition::catalog_register(&definition::parse(&bytes)?)?;
     check_datacenter(&view, registration.datacenter.as_deref())?;
-    let old = record(&view, &registration.node);
     let name = registration.node.clone();
-    let changes = changes(registration, old, &writer)?;
+    let changes = match tags(&view, &registration) {
+        Some((change, service)) => {
+            writer.may_write(service)?;
+            vec![change]
+        }
+        None => changes(registration, record(&view, &name), &writer)?,
+    };
     carry_out(&app, vec![Write { name, changes, seen: None }]).await?;
     Ok(consul::json(&query, &true))
 }
@@ -87,10 +97,16 @@ async fn deregister(
     let bytes = receive::body(&app, request.into_body(), app.config().limits.body_bytes).await?;
     let CatalogDeregistration { node, service, check, datacenter } = definition::catalog_deregister(&definition::parse(&bytes)?)?;
     check_datacenter(&view, datacenter.as_deref())?;
-    let Some(old) = record(&view, &node) else { return Ok(consul::json(&query, &true)) };
+    let known = view.snapshot.externals.get(&NodeId::external(&node)).filter(|record| !record.has_left());
+    let Some(old) = known else { return Ok(consul::json(&query, &true)) };
     let change = match (service, check) {
         (Some(id), _) => {
             old.instance(&id).map_or(Ok(()), |instance| writer.may_write(instance.service.as_str()))?;
+            if given_tags(old, &id).is_some() {
+                // Those of an agent that is away are nobody's in particular.
+                let open = open_to_tags(&view.snapshot, &node, &id);
+                open.map_or_else(|| writer.may_write_node(), |open| writer.may_write(open.instance.service.as_str()))?;
+            }
             Change::RemoveInstance(id)
         }
         (None, Some(id)) => {
@@ -109,7 +125,16 @@ async fn deregister(
 /// What is known of a node without an agent, if it is there.
 pub(crate) fn record<'a>(view: &'a View, name: &Name) -> Option<&'a Record> {
     let record = view.snapshot.externals.get(&NodeId::external(name))?;
-    (!record.has_left()).then_some(&**record)
+    has_node(record).then_some(&**record)
+}
+
+/// The tags that a registration gives to an agent's instance, and the service it is of, if that is all that it can mean.
+fn tags<'a>(view: &'a View, registration: &CatalogRegistration) -> Option<(Change, &'a str)> {
+    let given = registration.service.as_ref().filter(|_| registration.checks.is_empty())?;
+    let open = open_to_tags(&view.snapshot, &registration.node, &given.id)?;
+    let service = open.instance.service.as_str();
+    let is_it = service.eq_ignore_ascii_case(given.service.as_str());
+    is_it.then(|| (Change::Tags(given.id.clone(), Some(given.tags.clone())), service))
 }
 
 /// A body may name the data centre too.

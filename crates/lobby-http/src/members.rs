@@ -24,6 +24,7 @@ use lobby_core::{
     catalog::Node,
     coordinate::Coordinate,
     id::NodeId,
+    name::Name,
     port::gossip::{GossipCommand, Member},
     record::meta,
 };
@@ -70,7 +71,7 @@ async fn members(State(app): State<App>, Extension(view): Extension<View>) -> Re
     Ok(answer::json(&bodies))
 }
 
-/// Who has left is nobody's member any more; gossip remembers it for a while, without a name.
+/// Who has left is nobody's member any more; gossip remembers it for a while.
 fn is_known(view: &View, member: &Member) -> bool {
     member.state != "left" || who::node(&view.snapshot, member.id).is_some()
 }
@@ -80,13 +81,13 @@ fn state(view: &View, member: &Member) -> &'static str {
     who::node(&view.snapshot, member.id).map_or(member.state, |node| node.state.as_str())
 }
 
-fn member_body<'a>(view: &'a View, member: &Member, here: Option<&Coordinate>) -> MemberBody<'a> {
+fn member_body<'a>(view: &'a View, member: &'a Member, here: Option<&Coordinate>) -> MemberBody<'a> {
     let node = who::node(&view.snapshot, member.id);
     let record = node.map(|node| &*node.record);
     let distance = here.zip(member.coordinate.as_ref()).map(|(here, there)| here.distance(there));
     MemberBody {
         id: member.id.to_string(),
-        name: record.map(|record| record.name.as_str()),
+        name: record.map(|record| &record.name).or(member.name.as_ref()).map(Name::as_str),
         address: member.addr.to_string(),
         state: state(view, member),
         generation: member.generation.0,
@@ -164,19 +165,29 @@ pub(crate) async fn own(app: &App, view: &View) -> Result<(impl Serialize + use<
 /// The answering agent where there is no gossip.
 fn alone(view: &View) -> ConsulMember {
     let node = &view.snapshot.local;
-    shape(view, Some(node), node.record.origin.node_id(), SocketAddr::new(Ipv4Addr::LOCALHOST.into(), LAN_PORT), "alive")
+    let addr = SocketAddr::new(Ipv4Addr::LOCALHOST.into(), LAN_PORT);
+    shape(view, Some(node), node.record.origin.node_id(), None, addr, "alive")
 }
 
 fn consul_member(view: &View, member: &Member) -> ConsulMember {
-    shape(view, who::node(&view.snapshot, member.id), Some(member.id), member.addr, state(view, member))
+    let node = who::node(&view.snapshot, member.id);
+    shape(view, node, Some(member.id), member.name.as_ref(), member.addr, state(view, member))
 }
 
-/// `addr` is where it is where its record tells no address: what stands for a leader is among these by its address.
-fn shape(view: &View, node: Option<&Node>, id: Option<NodeId>, addr: SocketAddr, state: &str) -> ConsulMember {
+/// `called` is its name where the catalog does not know it any more. `addr` is where it is where its record tells no address:
+/// what stands for a leader is among these by its address.
+fn shape(
+    view: &View,
+    node: Option<&Node>,
+    id: Option<NodeId>,
+    called: Option<&Name>,
+    addr: SocketAddr,
+    state: &str,
+) -> ConsulMember {
     let record = node.map(|node| &*node.record);
     // Who is known by no name is found by the id that the other routes take.
     let nameless = || id.map(|id| id.to_string()).unwrap_or_default();
-    let name = record.map_or_else(nameless, |record| record.name.as_str().to_owned());
+    let name = record.map(|record| &record.name).or(called).map_or_else(nameless, Name::to_string);
     // What Consul's tools take for the tags of a server.
     let fixed = [("role", "consul"), ("port", "8300"), ("vsn", "2"), ("vsn_min", "2"), ("vsn_max", "3")];
     let mut tags: BTreeMap<_, _> = fixed.into_iter().map(|(key, value)| (key, value.to_owned())).collect();

@@ -7,6 +7,7 @@
 //! Batches that wait are taken together and share a sync of the disk; each is computed upon those before it, and fails with
 //! them. What others wrote is handed to the journal as it comes; what it cannot take is tried again with the next snapshot,
 //! and every [`RETRY`].
+//! Tags that others give to an agent's instances are kept among them; that agent takes them away with the instance.
 //! Not here: which version counts (`lobby_core::external`, the catalog), how versions travel (exchanges).
 
 use std::{
@@ -20,7 +21,10 @@ use bytes::Bytes;
 use imbl::{OrdMap, ordmap::DiffItem};
 use lobby_core::{
     catalog::{Outcome, Snapshot},
-    external::{Change, is_from_the_future, next},
+    external::{
+        Change, is_from_the_future, next,
+        tags::{open_to_tags, tagged},
+    },
     id::{NodeId, Origin},
     limits,
     name::Name,
@@ -124,7 +128,10 @@ impl Externals {
                     _ => self.carry_out(batches).await,
                 },
                 changed = self.reader.changed() => match changed {
-                    Ok(snapshot) => self.save(&snapshot),
+                    Ok(snapshot) => {
+                        self.save(&snapshot);
+                        self.take_back_tags(&snapshot).await;
+                    }
                     Err(_) => break,
                 },
                 Some(saved) = self.saving.join_next() => self.note(saved.ok()),
@@ -234,6 +241,14 @@ impl Externals {
         self.saved = snapshot.externals.clone();
     }
 
+    /// Tags given to instances of ours go with them, so that the next of their id begins with its own.
+    async fn take_back_tags(&mut self, snapshot: &Snapshot) {
+        if let Some(write) = stray_tags(snapshot) {
+            let answer = oneshot::channel().0;
+            self.carry_out(vec![Batch { writes: vec![write], answer }]).await;
+        }
+    }
+
     /// What nobody waited for is on disk, or is tried again.
     fn note(&mut self, saved: Option<(NodeId, Result<(), AppendError>)>) {
         if let Some((id, Err(err))) = saved {
@@ -278,6 +293,12 @@ fn compute(
         if changes.iter().any(adds) && has_agent(snapshot, name) {
             return Err(ExternalError::HasAgent(name.clone()));
         }
+        // They were open when somebody looked; only the owner's word makes them so.
+        let is_closed =
+            |change: &Change| matches!(change, Change::Tags(id, Some(_)) if open_to_tags(snapshot, name, id).is_none());
+        if changes.iter().any(is_closed) {
+            return Err(ExternalError::Changed(name.clone()));
+        }
         let is_more = !record.has_left() && old.is_none_or(|old| old.has_left());
         let most = snapshot.externals.len() + newest.len() + made.len();
         if is_more && most >= limits::EXTERNALS && n_live(snapshot, newest, &made) >= limits::EXTERNALS {
@@ -294,6 +315,17 @@ fn n_live(snapshot: &Snapshot, newest: &HashMap<NodeId, Arc<Record>>, made: &BTr
     let old = old.map(|(_, record)| record);
     let accepted = newest.iter().filter(|(id, _)| !made.contains_key(id)).map(|(_, record)| record);
     old.chain(accepted).chain(made.values()).filter(|record| !record.has_left()).count()
+}
+
+/// What takes away the tags that are given to instances of ours that are not there, or not open to them.
+fn stray_tags(snapshot: &Snapshot) -> Option<Write> {
+    let own = &snapshot.local.record;
+    let given = snapshot.externals.get(&NodeId::external(&own.name))?;
+    let is_open = |id| own.instance(id).is_some_and(|instance| instance.enable_tag_override);
+    let stray: Vec<_> = tagged(given).filter(|(id, _)| !is_open(id)).map(|(id, _)| Change::Tags(id.clone(), None)).collect();
+    // Who stops has the same services when it starts.
+    let is_due = !stray.is_empty() && !own.is_last();
+    is_due.then(|| Write { name: own.name.clone(), changes: stray, seen: None })
 }
 
 /// Whether an agent runs on the node of this name.

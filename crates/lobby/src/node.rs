@@ -47,7 +47,8 @@ pub(crate) enum Update {
     /// What the registry has changed, all of it in one version of our record; told, if anybody waits, when a snapshot shows
     /// it.
     Record(Vec<RecordChange>, Option<Told>),
-    /// Versions of nodes without an agent that were written here; told what became of each when a snapshot shows them.
+    /// Versions of nodes without an agent that were written here, which count together or not at all; told what became of
+    /// each when a snapshot shows them.
     Externals(Vec<Arc<Record>>, oneshot::Sender<Vec<Outcome>>),
 }
 
@@ -230,7 +231,7 @@ impl Node {
             }
             Update::Externals(records, told) => {
                 let now = self.clock.now();
-                let outcomes = records.into_iter().map(|record| self.catalog.put_external(record, now)).collect();
+                let outcomes = self.catalog.put_externals(records, now);
                 self.publish();
                 // Whoever waits may have been cut off.
                 let _ = told.send(outcomes);

@@ -28,6 +28,10 @@ impl<T> Remembered<T> {
         self.facts.get(origin).map(|(fact, _)| fact)
     }
 
+    pub(super) fn len(&self) -> usize {
+        self.facts.len()
+    }
+
     /// Remembers a fact, in place of an older one about the same origin.
     pub(super) fn insert(&mut self, origin: Origin, fact: T, now: Moment) {
         self.remove(&origin);

@@ -19,6 +19,7 @@ use crate::{
     id::{Origin, Revision},
     instance::Id,
     label::Label,
+    record::Record,
 };
 
 mod nodes;
@@ -61,10 +62,11 @@ impl Services {
         }
     }
 
-    /// The node shows, like this. Whether its [`Self::labels`] may be others than before.
-    pub(super) fn show(&mut self, node: &Node) -> bool {
+    /// The node shows, like this, with the tags that others give to its instances. Whether its [`Self::labels`] may be others
+    /// than before.
+    pub(super) fn show(&mut self, node: &Node, given: Option<&Arc<Record>>) -> bool {
         let offers = self.nodes.entry(node.record.origin.clone()).or_insert_with(|| Offers::new(&node.record));
-        let Some(moved) = offers.update(&node.record, !node.state.is_listed()) else { return false };
+        let Some(moved) = offers.update(&node.record, !node.state.is_listed(), given) else { return false };
         let instances = moved.instances.iter().map(|(id, (_, new))| (id.clone(), new.clone())).collect();
         self.by_node.show(offers.node(), instances, moved.checks);
         moved.instances.into_values().for_each(|(old, new)| self.note(old, new));

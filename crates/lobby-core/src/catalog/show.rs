@@ -5,6 +5,7 @@
 //! Not here: what becomes of a peer (`peer`, `grace`).
 
 use super::*;
+use crate::external::tags::tagged;
 
 impl Catalog {
     /// Draws the consequences of whatever changed about a peer: who is alive waits for nothing any more, who is failed is
@@ -65,6 +66,14 @@ impl Catalog {
         }
     }
 
+    /// Makes the hosts of this name anew, in whatever case: tags are given to instances of theirs, or taken away.
+    pub(super) fn merge_namesakes(&mut self, name: &Name) {
+        // Asked of all names: this is seldom, and a list by lower case would have to be kept for ever.
+        let is_one = |other: &&Name| other.as_str().eq_ignore_ascii_case(name.as_str());
+        let names: Vec<_> = self.names.keys().filter(is_one).cloned().collect();
+        names.iter().for_each(|name| self.merge(name));
+    }
+
     /// Makes the host of this name anew. It is a change only if lists show it differently.
     fn merge(&mut self, name: &Name) {
         let origins = self.names.get(name).into_iter().flatten();
@@ -76,7 +85,8 @@ impl Catalog {
             if node.rank() < rank {
                 self.services.hide(&node.record.origin);
             } else {
-                relabelled |= self.services.show(node);
+                let given = given(&self.externals, node);
+                relabelled |= self.services.show(node, given);
             }
         }
         nodes.retain(|node| node.state.is_listed() && node.rank() == rank);
@@ -98,4 +108,13 @@ impl Catalog {
             self.touch(Dirty::Lists);
         }
     }
+}
+
+/// The record that gives tags to instances of this agent's, if there is one.
+fn given<'a>(externals: &'a OrdMap<NodeId, Arc<Record>>, node: &Node) -> Option<&'a Arc<Record>> {
+    if externals.is_empty() || node.external {
+        return None;
+    }
+    let record = externals.get(&NodeId::external(&node.record.name))?;
+    tagged(record).next().map(|_| record)
 }

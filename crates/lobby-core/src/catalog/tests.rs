@@ -15,6 +15,7 @@ mod grace;
 mod offers;
 mod services;
 mod subjects;
+mod tags;
 
 const GOSSIP: ExchangeId = ExchangeId(0);
 const NATS: ExchangeId = ExchangeId(1);

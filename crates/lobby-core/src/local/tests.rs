@@ -202,3 +202,16 @@ fn nothing_weighs_less_than_the_least() {
     local.set_instance(&Instance::new(id("i"), id("s"))).unwrap();
     assert!(local.bytes >= 2 * LEAST_BYTES);
 }
+
+/// What a check takes in the record of its node, and so how many fit.
+#[test]
+fn ten_thousand_checks_with_ids_as_consul_makes_them_fit_into_one_record() {
+    let mut local = LocalRecord::new(NodeId::from_bytes([1; 16]), Generation(1), "a".parse().unwrap());
+    for n in 0..10_000 {
+        let (id, instance) = (format!("service:web-{n:05}"), format!("web-{n:05}").parse().unwrap());
+        let mut check = CheckView::new(id.parse().unwrap(), "Service 'web' check", Some(instance));
+        (check.interval, check.timeout) = (Duration::from_secs(10), Duration::from_secs(10));
+        local.set_check(&check).unwrap();
+    }
+    assert_eq!(local.bytes, 10_000 * 86, "24 of them for what stands around an entry, 17 for numbers and lengths");
+}

@@ -40,7 +40,10 @@ pub struct Batch {
 #[non_exhaustive]
 pub enum ExternalError {
     /// An agent runs on the node: what is there is registered with it.
-    #[error("node {0} has an agent: register with that one")]
+    #[error(
+        "node {0} has an agent: register with that one; only the tags of a service that it registered with \
+         EnableTagOverride can be changed here"
+    )]
     HasAgent(Name),
     /// A value breaks its rules, or the record would be too large.
     #[error("node {name}: {source}")]

@@ -168,6 +168,8 @@ pub enum QueryNews {
 pub struct Member {
     /// Who.
     pub id: NodeId,
+    /// Its name by its last record, also when it is gone; `None` while it has told none.
+    pub name: Option<Name>,
     /// Which process of it.
     pub generation: Generation,
     /// Where it is reached.

@@ -312,6 +312,10 @@ mod tests {
         for (kind, key, value) in [(3, "web", &b""[..]), (3, "web", instance), (3, "", check), (3, "\u{7f}", check)] {
             assert_eq!(decoded(kind, key, value), Err(DecodeError::Text), "{key:?}");
         }
-        assert_eq!(decoded(4, "web", b"anything"), Ok((0, 0)), "what only a newer agent knows");
+        assert_eq!(decoded(4, "web", b"\x01\x01\x02eu"), Ok((0, 0)));
+        for value in [&b""[..], b"\x01", b"\x01\x01\x02e", b"\x01\x01\x01\n", b"\x01\0\0"] {
+            assert_eq!(decoded(4, "web", value), Err(DecodeError::Text), "{value:?}");
+        }
+        assert_eq!(decoded(5, "web", b"anything"), Ok((0, 0)), "what only a newer agent knows");
     }
 }

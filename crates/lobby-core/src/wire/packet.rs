@@ -23,7 +23,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 
 pub use self::external::{EXTERNALS, encode_carrying};
 use self::{
-    external::read_externals,
+    external::{given_tags, read_externals, read_given_tags},
     service::{WireCheck, WireService},
 };
 use super::service::{encode_check, encode_instance};
@@ -151,6 +151,9 @@ struct WireLobby<'a> {
     /// Nodes without an agent, each as a packet of its own.
     #[serde(borrow, default, skip_serializing_if = "Vec::is_empty")]
     externals: Vec<WireEnvelope<'a>>,
+    /// Tags for instances of the agent of this name, by their ids.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    given_tags: BTreeMap<String, Vec<String>>,
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     leaving: bool,
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
@@ -288,6 +291,7 @@ fn envelope<'a>(record: &'a Record, message: Message, cluster: &str, now: WallSe
         checks: entries.into_iter().flat_map(Record::checks).map(WireCheck::from).collect(),
         own_labels: None,
         externals: Vec::new(),
+        given_tags: entries.map(given_tags).unwrap_or_default(),
         leaving: record.phase == Phase::Left,
         restarting: record.phase == Phase::Restarting,
     });
@@ -340,6 +344,7 @@ fn incoming(mut wire: WireEnvelope<'_>, exchange: ExchangeId) -> Result<Incoming
     let (origin, stamp, phase, meta, cluster, hash) = match wire.lobby {
         Some(lobby) => {
             told = service_entries(lobby.services, lobby.checks, &mut dropped);
+            told.extend(read_given_tags(lobby.given_tags, &mut dropped));
             let id: NodeId = lobby.id.parse().map_err(|_| DecodePacketError::Bounds)?;
             let stamp = Stamp { generation: Generation(lobby.generation), version: Version(lobby.version) };
             let hash = u64::from_str_radix(&lobby.hash, 16).ok();

@@ -4,6 +4,7 @@
 //! instance = form flags service address port passing warning tags meta tagged kind proxy connect
 //! tags     = count text*        meta = count (text text)*        tagged = count (text address port)*
 //! check    = form status kind instance name interval timeout notes output definition   (no instance: empty; nanoseconds)
+//! given    = form tags                         (what others give to an agent's instance)
 //! ```
 //! Numbers are LEB128, texts have their length before them. The definition of a check came with form 2; one without it is
 //! written in form 1. Later forms only append: what follows the last known field of
@@ -20,7 +21,7 @@ use crate::{
         Status,
         view::{CheckKind, CheckView},
     },
-    instance::{Id, Instance, TaggedAddress, Weights},
+    instance::{Id, Instance, TaggedAddress, Weights, validate_tags},
     limits,
 };
 
@@ -43,8 +44,7 @@ pub fn encode_instance(instance: &Instance, out: &mut Vec<u8>) {
     put_varint(out, instance.port.into());
     put_varint(out, instance.weights.passing.into());
     put_varint(out, instance.weights.warning.into());
-    put_varint(out, instance.tags.len() as u64);
-    instance.tags.iter().for_each(|tag| put_text(out, tag));
+    put_tags(out, &instance.tags);
     put_varint(out, instance.meta.len() as u64);
     for (key, value) in &*instance.meta {
         put_text(out, key);
@@ -84,6 +84,22 @@ pub fn decode_instance(id: Id, bytes: &[u8]) -> Result<Instance, DecodeError> {
     finish(reader, form, FORM)?;
     instance.validate().map_err(|_| DecodeError::Text)?;
     Ok(instance)
+}
+
+/// Writes tags that are given to an instance.
+pub fn encode_tags(tags: &[String], out: &mut Vec<u8>) {
+    out.put_u8(FORM);
+    put_tags(out, tags);
+}
+
+/// Reads tags that are given to an instance from bytes that they fill to the end.
+pub fn decode_tags(bytes: &[u8]) -> Result<Arc<[String]>, DecodeError> {
+    let mut reader = Reader::new(bytes);
+    let form = read_form(&mut reader)?;
+    let tags = read_tags(&mut reader)?;
+    finish(reader, form, FORM)?;
+    validate_tags(&tags).map_err(|_| DecodeError::Text)?;
+    Ok(tags)
 }
 
 /// Writes everything of a check but its id.
@@ -128,6 +144,11 @@ pub fn decode_check(id: Id, bytes: &[u8]) -> Result<CheckView, DecodeError> {
     finish(reader, form, FORM_DEFINED)?;
     check.validate().map_err(|_| DecodeError::Text)?;
     Ok(check)
+}
+
+fn put_tags(out: &mut Vec<u8>, tags: &[String]) {
+    put_varint(out, tags.len() as u64);
+    tags.iter().for_each(|tag| put_text(out, tag));
 }
 
 fn put_text(out: &mut Vec<u8>, text: &str) {

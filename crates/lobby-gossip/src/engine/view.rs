@@ -19,6 +19,7 @@ impl Engine {
             .chain(std::iter::once((own, if self.leaving { "left" } else { "alive" }, true)))
             .map(|(identity, state, is_own)| Member {
                 id: identity.id,
+                name: self.roster.record(identity.id).map(|record| record.name.clone()),
                 generation: identity.generation,
                 addr: identity.addr,
                 state,

@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use lobby_core::{
     catalog::{NodeOffers, Snapshot},
-    external::{self, Change, node_data},
+    external::{self, Change, node_data, tags::has_node},
     id::{NodeId, Origin},
     instance::Id,
     name::Name,
@@ -104,7 +104,7 @@ impl<'a> Drafts<'a> {
 impl Draft {
     fn new(snapshot: &Snapshot, name: &Name, id: NodeId) -> Self {
         let known = snapshot.externals.get(&id);
-        let record = known.filter(|record| !record.has_left()).map(|record| Record::clone(record));
+        let record = known.filter(|record| has_node(record)).map(|record| Record::clone(record));
         Self { name: name.clone(), seen: known.map(|record| record.stamp), record, changes: Vec::new(), touched: BTreeSet::new() }
     }
 

@@ -5,7 +5,7 @@
 use std::fmt;
 
 use lobby_core::{
-    external::{Change, NodeData, node_data},
+    external::{Change, NodeData, node_data, tags::has_node},
     id::NodeId,
     instance::Id,
     name::Name,
@@ -167,7 +167,7 @@ fn of_check(body: &Object, check: &Object) -> Result<Op, ApiError> {
 
 /// The name of the node without an agent that has this id, given or made.
 fn find(view: &View, id: &str) -> Option<Name> {
-    let mut records = view.snapshot.externals.iter().filter(|(_, record)| !record.has_left());
+    let mut records = view.snapshot.externals.iter().filter(|(_, record)| has_node(record));
     let is_it = |(made, record): &(&NodeId, &std::sync::Arc<lobby_core::record::Record>)| {
         id.eq_ignore_ascii_case(&node_data(record).consul_id) || node::parse_id(id) == Some(**made)
     };

@@ -1,7 +1,7 @@
 //! catalog/register and catalog/deregister: bodies, what they change, who may.
 
 use axum::http::StatusCode;
-use lobby_core::{catalog::Snapshot, external::node_data};
+use lobby_core::{catalog::Snapshot, external::node_data, instance::Instance};
 
 use crate::fixture::{Fleet, Served, config};
 
@@ -132,4 +132,55 @@ async fn the_definition_of_a_check_comes_back() {
     let long = format!(r#"{{"Node":"n1","Address":"a","Check":{{"Name":"up","Definition":{{"Body":"{}"}}}}}}"#, "x".repeat(8192));
     let answer = served.put(REGISTER, &long).await;
     assert!(answer.status == StatusCode::BAD_REQUEST && answer.text().contains("definition"), "{}", answer.text());
+}
+
+/// An agent `web` with one instance that is open to tags of others and one that is not.
+fn open_fleet() -> Fleet {
+    Fleet::new(&[]).located("dc1").written(2, "web", |local| {
+        for (id, open) in [("open", true), ("closed", false)] {
+            let mut instance = Instance::new(id.parse().unwrap(), "shop".parse().unwrap());
+            (instance.tags, instance.enable_tag_override, instance.port) = (["own".to_owned()].into(), open, 80);
+            local.set_instance(&instance).unwrap();
+        }
+    })
+}
+
+#[tokio::test]
+async fn an_agents_service_takes_tags_if_it_was_registered_so_and_nothing_else() {
+    let served = open_fleet().serve(config());
+    let tags = async |path: &str| -> String {
+        let json: serde_json::Value = serde_json::from_str(served.get(path).await.text()).unwrap();
+        let services = json.as_array().unwrap().iter().filter(|service| service["ServiceID"] == "open");
+        services.map(|service| service["ServiceTags"].to_string()).collect()
+    };
+    let list = "/v1/catalog/service/shop";
+    assert_eq!(tags(list).await, r#"["own"]"#);
+    let index = served.get(list).await.header("x-consul-index").parse::<u64>().unwrap();
+    // The port, the node and its pairs are the agent's.
+    let body = r#"{"Node":"WEB","Address":"10.1.1.1","NodeMeta":{"a":"b"},"Service":{"ID":"open","Service":"shop","Tags":["canary","v2"],"Port":1}}"#;
+    done(&served, REGISTER, body).await;
+    assert_eq!(tags(list).await, r#"["canary","v2"]"#);
+    assert!(served.get(list).await.header("x-consul-index").parse::<u64>().unwrap() > index);
+    let json: serde_json::Value = serde_json::from_str(served.get("/v1/catalog/node/web").await.text()).unwrap();
+    let open = &json["Services"]["open"];
+    assert_eq!((&open["Port"], &open["Tags"]), (&80.into(), &serde_json::json!(["canary", "v2"])), "{json}");
+    assert_eq!(tags("/v1/catalog/service/shop?tag=canary").await, r#"["canary","v2"]"#);
+    assert_eq!(tags("/v1/catalog/service/shop?tag=own").await, "");
+    assert!(served.get("/").await.text().contains("service:shop:tag:canary"));
+    for body in [
+        r#"{"Node":"web","Address":"10.1.1.1"}"#,
+        r#"{"Node":"web","Address":"10.1.1.1","Service":{"ID":"closed","Service":"shop","Tags":["x"]}}"#,
+        r#"{"Node":"web","Address":"10.1.1.1","Service":{"ID":"open","Service":"other","Tags":["x"]}}"#,
+        r#"{"Node":"web","Address":"10.1.1.1","Service":{"ID":"new","Service":"shop","EnableTagOverride":true}}"#,
+        r#"{"Node":"web","Address":"10.1.1.1","Service":{"ID":"open","Service":"shop"},"Check":{"Name":"c","ServiceID":"open"}}"#,
+    ] {
+        let answer = served.put(REGISTER, body).await;
+        assert_eq!(answer.status, StatusCode::CONFLICT, "{body}: {}", answer.text());
+        assert!(answer.text().contains("has an agent") && answer.text().contains("EnableTagOverride"), "{}", answer.text());
+    }
+    let answer = served.put(REGISTER, &body.replace("v2", "a\\nb")).await;
+    assert_eq!(answer.status, StatusCode::BAD_REQUEST, "{}", answer.text());
+    assert_eq!(tags(list).await, r#"["canary","v2"]"#);
+    done(&served, DEREGISTER, r#"{"Node":"web","ServiceID":"open"}"#).await;
+    assert_eq!(tags(list).await, r#"["own"]"#, "the service is its agent's, and comes back with its own tags");
 }

@@ -15,8 +15,8 @@ use axum::{
 };
 use bytes::Bytes;
 use lobby_core::{
-    catalog::{Catalog, ExchangeSpec, Liveness, Snapshot},
-    external,
+    catalog::{Catalog, ExchangeSpec, Liveness, NodeOffers, Snapshot},
+    external::{self, Change},
     id::{ExchangeId, Generation, NodeId, Origin, Revision, Version},
     label::Label,
     local::LocalRecord,
@@ -241,6 +241,12 @@ fn write_externals(mut catalog: Catalog, snapshots: watch::Sender<Arc<Snapshot>>
         while let Some(Batch { writes, answer }) = batches.recv().await {
             let (mut result, mut made) = (Ok(()), Vec::new());
             for Write { name, changes, seen } in writes {
+                let adds = |change: &Change| matches!(change, Change::Node(_) | Change::Instance(_) | Change::Check(_));
+                let is_agent = |offers: &Arc<NodeOffers>| offers.node.external.is_none() && !offers.node.failed;
+                if changes.iter().any(adds) && snapshots.borrow().offers_by_name(name.as_str()).any(is_agent) {
+                    result = Err(ExternalError::HasAgent(name));
+                    break;
+                }
                 let old = catalog.externals().get(&NodeId::external(&name)).cloned();
                 if seen.is_some_and(|seen| seen != old.as_ref().map(|old| old.stamp)) {
                     result = Err(ExternalError::Changed(name));
@@ -254,9 +260,7 @@ fn write_externals(mut catalog: Catalog, snapshots: watch::Sender<Arc<Snapshot>>
                 }
             }
             if result.is_ok() {
-                for record in made {
-                    catalog.put_external(Arc::new(record), NOW);
-                }
+                catalog.put_externals(made.into_iter().map(Arc::new).collect(), NOW);
             }
             if let Some(snapshot) = catalog.poll_snapshot() {
                 snapshots.send_replace(snapshot);

@@ -95,6 +95,7 @@ pub(crate) fn event_id(byte: u8) -> EventId {
 pub(crate) fn member(byte: u8, state: &'static str) -> Member {
     Member {
         id: id(byte),
+        name: None,
         generation: Generation(7),
         addr: format!("10.0.0.{byte}:1314").parse().unwrap(),
         state,

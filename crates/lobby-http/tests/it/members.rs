@@ -70,6 +70,22 @@ async fn members_as_consul_shows_them() {
 }
 
 #[tokio::test]
+async fn who_is_gone_is_called_by_its_last_name() {
+    let mut members = vec![member_at(1, 0.0), member(2, "left"), member(3, "failed"), member(4, "failed")];
+    // The catalog's word comes first, as of whom it knows.
+    for (idx, name) in [(1, "went"), (2, "died"), (3, "renamed")] {
+        members[idx].name = Some(name.parse().unwrap());
+    }
+    let served = serve(Fleet::new(&[]).located("dc1").node(4, "known", &[]).failed(4), &viewed(members));
+    let names = async |path: &str, field: &str| -> Vec<String> {
+        let members = served.get(path).await.json();
+        members.as_array().unwrap().iter().map(|member| member[field].as_str().unwrap_or("?").to_owned()).collect()
+    };
+    assert_eq!(names("/v1/agent/members", "Name").await, ["died", "here.example.com", "known", "went"]);
+    assert_eq!(names("/v1/members", "name").await, ["died", "here.example.com", "known"], "who left is nobody's member");
+}
+
+#[tokio::test]
 async fn members_and_the_catalog_say_the_same_of_a_node() {
     let fleet = Fleet::new(&[]).node(2, "alone", &[]).node(3, "gone", &[]).failed(3);
     // Gossip has no agent there; the catalog, which knows of AGENT_GRACE, still lists the first.

@@ -21,11 +21,15 @@ write = ["*"]
 "#;
 
 fn serve() -> Served {
+    serve_fleet(Fleet::new(&[]))
+}
+
+fn serve_fleet(fleet: Fleet) -> Served {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("tokens.toml");
     fs::write(&path, TOKENS).unwrap();
     let access = Access::read(Some(path), None).unwrap();
-    Fleet::new(&[]).serve(Config { access, ..config() })
+    fleet.serve(Config { access, ..config() })
 }
 
 async fn status(served: &Served, token: &str, method: &str, path: &str, body: &str) -> u16 {
@@ -120,6 +124,28 @@ async fn a_token_for_one_service_registers_that_alone_on_nodes_without_an_agent(
     ] {
         assert_eq!(status(&served, "web-s3cret", "PUT", path, body).await, want, "{path} {body}");
     }
+}
+
+#[tokio::test]
+async fn tags_of_an_agents_instance_are_for_who_may_write_its_service() {
+    let served = serve_fleet(Fleet::new(&[]).written(2, "n", |local| {
+        for (id, service) in [("w", "web"), ("d", "db")] {
+            let mut instance = Instance::new(id.parse().unwrap(), service.parse().unwrap());
+            instance.enable_tag_override = true;
+            local.set_instance(&instance).unwrap();
+        }
+    }));
+    let put = async |token, path: &str, body: &str| status(&served, token, "PUT", path, body).await;
+    let (register, deregister) = ("/v1/catalog/register", "/v1/catalog/deregister");
+    let web = r#"{"Node":"n","Address":"1.1.1.1","Service":{"ID":"w","Service":"web","Tags":["x"]}}"#;
+    let db = r#"{"Node":"n","Address":"1.1.1.1","Service":{"ID":"d","Service":"db","Tags":["x"]}}"#;
+    assert_eq!(put("web-s3cret", register, db).await, 403);
+    assert_eq!(put("web-s3cret", register, web).await, 200);
+    assert_eq!(put("all-s3cret", register, db).await, 200);
+    assert_eq!(put("web-s3cret", deregister, r#"{"Node":"n","ServiceID":"d"}"#).await, 403);
+    assert_eq!(put("web-s3cret", deregister, r#"{"Node":"n"}"#).await, 403);
+    assert_eq!(put("web-s3cret", deregister, r#"{"Node":"n","ServiceID":"w"}"#).await, 200);
+    assert_eq!(put("all-s3cret", deregister, r#"{"Node":"n"}"#).await, 200);
 }
 
 #[tokio::test]

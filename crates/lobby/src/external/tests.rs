@@ -12,6 +12,8 @@ use lobby_testkit::eventually_async;
 use super::*;
 use crate::{Lobby, memory::Hub};
 
+mod tags;
+
 async fn agent(hub: &Hub, name: &str, folder: Option<&Path>) -> Lobby {
     let store = folder.map_or_else(Store::temporary, |folder| Store::open(folder).unwrap());
     Lobby::builder().name(name.parse().unwrap()).store(store).memory(hub.join()).start().await.unwrap()

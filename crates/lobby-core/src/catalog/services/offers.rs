@@ -19,9 +19,10 @@ use super::{
 };
 use crate::{
     check::{Status, view::CheckView},
+    external::tags::{tagged, tags},
     instance::{Id, Instance},
     label::{self, Label},
-    record::{Key, Record},
+    record::{Key, Record, Value},
     service,
     wire::service::{decode_check, decode_instance},
 };
@@ -47,6 +48,8 @@ type Checks = BTreeMap<Option<Id>, BTreeMap<Id, Option<Arc<CheckView>>>>;
 #[derive(Debug)]
 pub(super) struct Offers {
     record: Arc<Record>,
+    /// Tags that others give to its instances.
+    given: Option<Arc<Record>>,
     node: Arc<InstanceNode>,
     /// By id and whether labels made it. Of one id, the registered one counts.
     instances: BTreeMap<(Id, bool), Arc<Instance>>,
@@ -65,6 +68,7 @@ impl Offers {
         Self {
             node: Arc::new(InstanceNode::new(&nothing, false, Arc::default())),
             record: Arc::new(nothing),
+            given: None,
             instances: BTreeMap::new(),
             checks: BTreeMap::new(),
             views: BTreeMap::new(),
@@ -77,15 +81,21 @@ impl Offers {
         &self.node
     }
 
-    /// Takes in the node's newest record and state, and tells what of it shows differently; `None`: nothing can.
-    pub(super) fn update(&mut self, record: &Arc<Record>, failed: bool) -> Option<Moved> {
+    /// Takes in the node's newest record and state and the tags that others give to its instances, and tells what of it
+    /// shows differently; `None`: nothing can.
+    pub(super) fn update(&mut self, record: &Arc<Record>, failed: bool, given: Option<&Arc<Record>>) -> Option<Moved> {
         let same_record = Arc::ptr_eq(&self.record, record);
-        if same_record && self.node.failed == failed {
+        let same_given = self.given.as_ref().map(Arc::as_ptr) == given.map(Arc::as_ptr);
+        if same_record && same_given && self.node.failed == failed {
             return None;
         }
+        let old_given = std::mem::replace(&mut self.given, given.cloned());
         let old = std::mem::replace(&mut self.record, record.clone());
         let mut moved = Moved::default();
         let mut touched = if same_record { Touched::new() } else { self.read(&old, record, &mut moved) };
+        if !same_given {
+            self.give(old_given.as_deref(), record, &mut moved, &mut touched);
+        }
         let node = InstanceNode::new(record, failed, self.checks_of(None));
         if *self.node != node {
             self.node = Arc::new(node);
@@ -147,7 +157,7 @@ impl Offers {
                         checks.entry(check.instance.clone()).or_default().insert(id.clone(), Some(Arc::new(check)));
                     }
                 }
-                Key::Meta(_) | Key::Other(..) => {}
+                Key::Meta(_) | Key::Tags(_) | Key::Other(..) => {}
             }
         }
         self.read_families(&families, new, &mut touched);
@@ -163,8 +173,28 @@ impl Offers {
         touched
     }
 
+    /// Reads the instances anew whose given tags are others than before.
+    fn give(&mut self, old: Option<&Record>, record: &Record, moved: &mut Moved, touched: &mut Touched) {
+        let given = |record: Option<&Record>| -> BTreeMap<Id, Value> {
+            record.into_iter().flat_map(tagged).map(|(id, value)| (id.clone(), value.clone())).collect()
+        };
+        let (old, new) = (given(old), given(self.given.as_deref()));
+        for id in old.keys().chain(new.keys()).filter(|id| old.get(*id) != new.get(*id)) {
+            if let Some(instance) = record.instance(id) {
+                self.put_instance(id, Some(instance));
+                touched.insert(Some(id.clone()));
+                moved.labels = true;
+            }
+        }
+    }
+
     /// Changes a registered instance, and the labels that show it.
-    fn put_instance(&mut self, id: &Id, instance: Option<Instance>) {
+    fn put_instance(&mut self, id: &Id, mut instance: Option<Instance>) {
+        if let Some(open) = instance.as_mut().filter(|instance| instance.enable_tag_override)
+            && let Some(tags) = self.given.as_ref().and_then(|given| tags(given, id))
+        {
+            open.tags = tags;
+        }
         for label in instance.iter().flat_map(service::labels) {
             *self.derived.entry(label).or_default() += 1;
         }
