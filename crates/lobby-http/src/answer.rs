@@ -18,6 +18,7 @@ use crate::{
     consul::Waited,
     counters::{Refusal, Route},
     error::{ApiError, ErrorLine, shown},
+    parking,
 };
 
 /// The content type of JSON bodies, spelt as the old daemon spells it.
@@ -54,6 +55,9 @@ pub(crate) async fn around(State(app): State<App>, mut request: Request, next: N
         }
         Err(err) => err.into_response(),
     };
+    if parking::is_parked(&response) {
+        return response;
+    }
     // Whoever has changed something, or has waited, sees the revision that shows it.
     let waited = response.extensions().get::<Waited>().is_some();
     let described = if reads && !waited { described } else { app.view().described() };

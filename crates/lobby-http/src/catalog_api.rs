@@ -30,9 +30,10 @@ use lobby_core::{
 use crate::{
     App, View,
     body::Body,
-    consul::{self, Block, Stop},
+    consul::{self, Block, Place, Stop},
     coordinate,
     error::{ApiError, shown},
+    parking::Parking,
     query::{self, Query},
     shape::{CatalogService, Check, HealthEntry, Node, Service},
     watch::Topic,
@@ -96,11 +97,17 @@ const PLAIN: &[(&str, Kind)] = &[
 const ASIDE_FROM_THE_BODY: &[&str] =
     &["index", "wait", "hash", "token", "dc", "stale", "consistent", "leader", "cached", "max_stale", "merge-central-config"];
 
+/// What is looked at, which is all that who waits has to know.
+#[derive(Clone, Debug)]
+struct Subject {
+    kind: Kind,
+    name: Box<str>,
+}
+
 /// All that a body depends on, but for the snapshot.
 #[derive(Debug)]
 struct Question {
-    kind: Kind,
-    name: String,
+    subject: Subject,
     states: Vec<Status>,
     params: Params,
     /// Equal questions have equal keys.
@@ -110,18 +117,18 @@ struct Question {
 pub(crate) fn routes() -> Router<App> {
     let mut router = Router::new();
     for &(path, kind) in PLAIN {
-        let handler = async move |State(app): State<App>, stop: Stop, headers: HeaderMap, uri: Uri| {
-            read(app, stop, &headers, &uri, kind, String::new()).await
+        let handler = async move |State(app): State<App>, (stop, parking): (Stop, Parking), headers: HeaderMap, uri: Uri| {
+            read(app, (stop, parking), &headers, &uri, kind, String::new()).await
         };
         router = router.route(path, get(handler));
     }
     for &(path, kind, what) in NAMED {
-        let handler = async move |State(app): State<App>, stop: Stop, headers: HeaderMap, uri: Uri| {
+        let handler = async move |State(app): State<App>, (stop, parking): (Stop, Parking), headers: HeaderMap, uri: Uri| {
             let name = rest(&uri, path)?;
             if name.is_empty() {
                 return Err(ApiError::Missing(what));
             }
-            read(app, stop, &headers, &uri, kind, name).await
+            read(app, (stop, parking), &headers, &uri, kind, name).await
         };
         router = router.route(path, get(handler)).route(&format!("{path}/"), get(handler));
         router = router.route(&format!("{path}/{{*name}}"), get(handler));
@@ -136,7 +143,14 @@ fn rest(uri: &Uri, path: &str) -> Result<String, ApiError> {
     if name.chars().any(char::is_control) { Err(ApiError::PathControl(shown(&name))) } else { Ok(name.into_owned()) }
 }
 
-async fn read(app: App, stop: Stop, headers: &HeaderMap, uri: &Uri, kind: Kind, name: String) -> Result<Response, ApiError> {
+async fn read(
+    app: App,
+    (stop, parking): (Stop, Parking),
+    headers: &HeaderMap,
+    uri: &Uri,
+    kind: Kind,
+    name: String,
+) -> Result<Response, ApiError> {
     let text = uri.query().unwrap_or_default();
     let query = query::parse(text)?;
     consul::check_datacenter(&query, &app.view())?;
@@ -145,17 +159,24 @@ async fn read(app: App, stop: Stop, headers: &HeaderMap, uri: &Uri, kind: Kind, 
     let block = Block::from_query(&query)?;
     let (question, mut filter) = Question::new(kind, name, &query, uri)?;
     let question = Arc::new(question);
-    if let Some(block) = block.filter(|_| kind != Kind::Datacenters) {
+    let waits =
+        |block: &Block| parking != Parking::Over && kind != Kind::Datacenters && !question.subject.is_news(&app, block.index);
+    if let Some(block) = block.filter(waits) {
+        app.state.watches.run(&app.state.handles.reader);
+        let news = news(Place::take(&app)?, app.clone(), question.subject.clone(), block.index);
+        if parking == Parking::Free {
+            return Ok(block.park(news));
+        }
         // Who waits keeps the text alone; it is compiled again for the answer, once for all who ask the same.
         filter = None;
-        wait(&app, &question, block, stop).await?;
+        block.until(stop, news).await;
     }
     let view = app.view();
     let body = body(&app, &view, &question, filter).await;
     let response = body.encoded(headers, HeaderValue::from_static("application/json")).await;
     let response = match kind {
         Kind::Datacenters => response,
-        _ => consul::indexed(response, question.index(&view.snapshot)),
+        _ => consul::indexed(response, question.subject.index(&view.snapshot)),
     };
     let mut response = param::told(response, asked.consistency);
     if asked.cached {
@@ -166,17 +187,10 @@ async fn read(app: App, stop: Stop, headers: &HeaderMap, uri: &Uri, kind: Kind, 
     Ok(response)
 }
 
-/// Waits until the index of the question is beyond the one that the client has seen.
-async fn wait(app: &App, question: &Question, block: Block, stop: Stop) -> Result<(), ApiError> {
-    let reader = &app.state.handles.reader;
-    let is_news = || question.index(&reader.snapshot()) > block.index;
-    if is_news() {
-        return Ok(());
-    }
-    let watches = &app.state.watches;
-    watches.run(reader);
-    let waiting = watches.wait_for(question.topics());
-    block.hold(app, stop, waiting.news(is_news)).await
+/// Waits until the index of what is looked at is beyond the one that the client has seen.
+async fn news(_place: Place, app: App, subject: Subject, seen: u64) {
+    let waiting = app.state.watches.wait_for(subject.topics());
+    waiting.news(|| subject.is_news(&app, seen)).await;
 }
 
 /// The body of a question, made once for all who ask the same of the same snapshot. `filter` is that of the question, if it
@@ -220,27 +234,15 @@ impl Kind {
     }
 }
 
-impl Question {
-    /// With its filter, bound to what the route lists.
-    fn new(kind: Kind, name: String, query: &Query<'_>, uri: &Uri) -> Result<(Self, Option<Filter>), ApiError> {
-        let states = if kind == Kind::HealthState { param::state(&name)?.unwrap_or_default() } else { Vec::new() };
-        let params = Params::from_query(query)?;
-        let filter = params.filter.as_deref().map_or(Ok(None), |text| kind.bind(text))?;
-        let pairs = uri.query().unwrap_or_default().split('&');
-        let of_body = pairs.filter(|pair| !ASIDE_FROM_THE_BODY.contains(&pair.split('=').next().unwrap_or_default()));
-        // Two spellings of one question are two questions, which costs a body and nothing else.
-        let key = of_body.fold(uri.path().to_owned(), |key, pair| key + "&" + pair);
-        Ok((Self { kind, name, states, params, key }, filter))
-    }
-
-    /// Its filter, bound once more. What was bound before is never refused.
-    fn bound(&self) -> Option<Filter> {
-        self.params.filter.as_deref().and_then(|text| self.kind.bind(text).ok().flatten())
+impl Subject {
+    /// Whether the newest index is beyond this one.
+    fn is_news(&self, app: &App, seen: u64) -> bool {
+        self.index(&app.state.handles.reader.snapshot()) > seen
     }
 
     /// The revision at which the answer last changed. What a request leaves out of a list does not matter.
     fn index(&self, snapshot: &Snapshot) -> u64 {
-        let (tables, name) = (snapshot.tables, self.name.as_str());
+        let (tables, name) = (snapshot.tables, &*self.name);
         let index = match self.kind {
             Kind::HealthService | Kind::HealthChecks | Kind::Service if self.is_server() => {
                 snapshot.service_index(name).max(tables.nodes)
@@ -285,14 +287,38 @@ impl Question {
         }
     }
 
+    /// Asked for the service that stands for Consul's servers, which moves with the nodes.
+    fn is_server(&self) -> bool {
+        self.name.eq_ignore_ascii_case(node::CONSUL)
+    }
+}
+
+impl Question {
+    /// With its filter, bound to what the route lists.
+    fn new(kind: Kind, name: String, query: &Query<'_>, uri: &Uri) -> Result<(Self, Option<Filter>), ApiError> {
+        let states = if kind == Kind::HealthState { param::state(&name)?.unwrap_or_default() } else { Vec::new() };
+        let params = Params::from_query(query)?;
+        let filter = params.filter.as_deref().map_or(Ok(None), |text| kind.bind(text))?;
+        let pairs = uri.query().unwrap_or_default().split('&');
+        let of_body = pairs.filter(|pair| !ASIDE_FROM_THE_BODY.contains(&pair.split('=').next().unwrap_or_default()));
+        // Two spellings of one question are two questions, which costs a body and nothing else.
+        let key = of_body.fold(uri.path().to_owned(), |key, pair| key + "&" + pair);
+        Ok((Self { subject: Subject { kind, name: name.into() }, states, params, key }, filter))
+    }
+
+    /// Its filter, bound once more. What was bound before is never refused.
+    fn bound(&self) -> Option<Filter> {
+        self.params.filter.as_deref().and_then(|text| self.subject.kind.bind(text).ok().flatten())
+    }
+
     /// About how many instances, checks and nodes have to be looked at.
     fn size(&self, snapshot: &Snapshot) -> usize {
-        match self.kind {
+        match self.subject.kind {
             Kind::HealthService | Kind::HealthChecks | Kind::Service => {
-                snapshot.service(&self.name).map_or(0, |view| view.instances.len())
+                snapshot.service(&self.subject.name).map_or(0, |view| view.instances.len())
             }
             Kind::HealthNode | Kind::Node | Kind::NodeServices => {
-                snapshot.offers_by_name(&self.name).map(|offers| offers.instances.len() + offers.checks.len()).sum()
+                snapshot.offers_by_name(&self.subject.name).map(|offers| offers.instances.len() + offers.checks.len()).sum()
             }
             Kind::HealthIngress | Kind::GatewayServices | Kind::Datacenters => 0,
             _ => snapshot.offers.values().map(|offers| 1 + offers.instances.len() + offers.checks.len()).sum(),
@@ -301,8 +327,8 @@ impl Question {
 
     fn render(&self, fleet: &Fleet<'_>, distances: &Distances, filter: Option<&Filter>) -> Vec<u8> {
         let list = List { fleet: *fleet, params: &self.params, filter, distances };
-        let name = self.name.as_str();
-        match self.kind {
+        let name = &*self.subject.name;
+        match self.subject.kind {
             Kind::HealthService => list.health(name, false),
             Kind::HealthConnect => list.health(name, true),
             Kind::HealthIngress | Kind::GatewayServices => list.nothing(),
@@ -317,10 +343,5 @@ impl Question {
             Kind::Node => list.node(name),
             Kind::NodeServices => list.node_services(name),
         }
-    }
-
-    /// Asked for the service that stands for Consul's servers, which moves with the nodes.
-    fn is_server(&self) -> bool {
-        self.name.eq_ignore_ascii_case(node::CONSUL)
     }
 }

@@ -4,7 +4,7 @@
 //! ?index=N&wait=5m    the answer comes when the index is no longer N, the time is over, or the agent stops
 //! ```
 //! Waiting requests are counted and bounded ([`crate::Limits::waits`]). A client that goes away frees its place at once,
-//! because the connection then drops the handler.
+//! because the connection then drops the handler, or the wait of a request that was put aside (`parking`).
 
 use std::{
     convert::Infallible,
@@ -28,6 +28,7 @@ use crate::{
     App, View,
     catalog_api::node,
     error::{ApiError, shown},
+    parking,
     query::Query,
 };
 
@@ -62,8 +63,8 @@ pub(crate) struct Block {
     wait: Duration,
 }
 
-/// One of the places for waiting requests.
-struct Place(App);
+/// One of the places for waiting requests, until it is dropped.
+pub(crate) struct Place(App);
 
 impl<S: Sync> FromRequestParts<S> for Stop {
     type Rejection = Infallible;
@@ -102,14 +103,24 @@ impl Block {
     /// Waits until there is news, the time is over, or the agent stops.
     pub(crate) async fn hold(self, app: &App, stop: Stop, news: impl Future<Output = ()>) -> Result<(), ApiError> {
         let place = Place::take(app)?;
+        self.until(stop, news).await;
+        drop(place);
+        Ok(())
+    }
+
+    /// The same by somebody who has a place.
+    pub(crate) async fn until(self, stop: Stop, news: impl Future<Output = ()>) {
         tokio::select! {
             biased;
             () = news => {}
             () = stop.stopped() => {}
             () = tokio::time::sleep(self.wait + jitter(self.wait)) => {}
         }
-        drop(place);
-        Ok(())
+    }
+
+    /// The same for a request that is put aside: it is asked again then. The stop is looked after by its connection.
+    pub(crate) fn park(self, news: impl Future<Output = ()> + Send + 'static) -> Response {
+        parking::parked(tokio::time::timeout(self.wait + jitter(self.wait), news))
     }
 }
 
@@ -131,7 +142,8 @@ fn wait(query: &Query<'_>) -> Result<Duration, ApiError> {
 }
 
 impl Place {
-    fn take(app: &App) -> Result<Self, ApiError> {
+    /// Refused when all are taken.
+    pub(crate) fn take(app: &App) -> Result<Self, ApiError> {
         let before = app.counters().waits.fetch_add(1, Ordering::Relaxed);
         let place = Self(app.clone());
         if before < app.config().limits.waits { Ok(place) } else { Err(ApiError::TooManyWaits) }

@@ -59,6 +59,7 @@ mod metrics;
 mod nodes;
 mod not_available;
 mod operator;
+mod parking;
 mod path;
 pub mod prometheus;
 pub mod query;

@@ -30,10 +30,12 @@ use crate::{
     router,
 };
 
+mod burst;
 mod connection;
 mod guard;
 pub(crate) mod room;
 pub(crate) mod tls;
+mod turns;
 
 /// After a failed accept (no file descriptors, mostly) the next one waits this long instead of spinning.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);

@@ -1,38 +1,36 @@
 //! One connection: requests in, answers out, and an end that the client can understand.
 //!
-//! hyper reads and writes HTTP/1; [`Guard`] holds the client to its deadlines. When a connection ends we close our side
-//! first and read on for a moment, so that the last answer is not lost to a reset while the client still sends.
+//! ```text
+//! idle ──first bytes──► burst (hyper, handlers) ──all answered──► idle
+//!                          ▲          └──a request waits──► put aside ──over──┐
+//!                          └───────────────────────────────the same head──────┘
+//! ```
+//! [`Guard`] holds the client to its deadlines. Who is idle or waits has neither buffers nor handlers: a task and its socket.
+//! When a connection ends we close our side first and read on for a moment, so that the last answer is not lost to a reset
+//! while the client still sends.
 
 use std::{
-    convert::Infallible,
-    future::Future,
-    pin::Pin,
-    sync::{Arc, atomic::Ordering},
-    task::{Context, Poll},
+    future::{pending, poll_fn},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
-use axum::{
-    Router,
-    body::{Body, HttpBody},
-    http::{Request, Response},
-};
-use bytes::Bytes;
-use hyper::{
-    body::{Frame, Incoming, SizeHint},
-    server::conn::http1,
-    service::Service,
-};
-use hyper_util::rt::{TokioIo, TokioTimer};
+use axum::Router;
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
     sync::watch,
     time::timeout,
 };
-use tower::Service as _;
 
-use super::guard::{Guard, Missed, Turns};
-use crate::{App, access::Caller, answer::Streamed, consul::Stop, counters::Refusal};
+use super::{
+    burst::{self, Ended, ToRouter},
+    guard::{Guard, Missed},
+    turns::{Aside, Turns},
+};
+use crate::{App, access::Caller, consul::Stop, counters::Refusal, parking::Wait};
 
 /// How long, and how many bytes, we read on after our last answer.
 const LINGER: (Duration, usize) = (Duration::from_millis(500), 4 << 20);
@@ -54,97 +52,94 @@ pub(super) struct Shared {
     pub(super) stopped: watch::Receiver<()>,
 }
 
-/// Hands hyper's requests to the router.
-struct ToRouter {
-    router: Router,
-    caller: Caller,
-    turns: Turns,
-    stop: Stop,
-}
-
-/// The body of an answer that goes on for long: the turn ends when the body does.
-struct Streaming {
-    body: Body,
-    turns: Turns,
-}
-
-impl HttpBody for Streaming {
-    type Data = Bytes;
-    type Error = axum::Error;
-
-    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
-        Pin::new(&mut self.body).poll_frame(cx)
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
-    }
-}
-
-impl Drop for Streaming {
-    fn drop(&mut self) {
-        self.turns.step();
-    }
-}
-
-impl Service<Request<Incoming>> for ToRouter {
-    type Response = Response<Body>;
-    type Error = Infallible;
-    type Future = Pin<Box<dyn Future<Output = Result<Response<Body>, Infallible>> + Send>>;
-
-    fn call(&self, mut request: Request<Incoming>) -> Self::Future {
-        request.extensions_mut().insert(self.caller);
-        request.extensions_mut().insert(self.stop.clone());
-        self.turns.step();
-        let turns = self.turns.clone();
-        let answer = self.router.clone().call(request);
-        Box::pin(async move {
-            let answer = answer.await?;
-            if answer.extensions().get::<Streamed>().is_some() {
-                return Ok(answer.map(|body| Body::new(Streaming { body, turns })));
-            }
-            turns.step();
-            Ok(answer)
-        })
-    }
-}
-
 /// Serves one connection to its end.
 pub(super) async fn run<IO: AsyncRead + AsyncWrite + Unpin + Send>(io: IO, shared: Shared) {
     let Shared { app, router, caller, mut stopped } = shared;
     let limits = &app.config().limits;
     let turns = Turns::default();
-    let guard = Guard::new(io, limits.clone(), turns.clone());
-    let mut http = http1::Builder::new();
-    // hyper's own deadline, later than both of the guard's, makes it read while it waits. Only so is the guard asked.
-    http.timer(TokioTimer::new()).header_read_timeout(limits.idle + 2 * limits.header_read);
-    http.max_buf_size(limits.header_bytes);
     let stop = Stop(Some(Arc::new(stopped.clone())));
-    let mut connection = http.serve_connection(TokioIo::new(guard), ToRouter { router, caller, turns, stop });
-    let mut stopping = false;
-    let ended = loop {
-        tokio::select! {
-            ended = std::future::poll_fn(|cx| connection.poll_without_shutdown(cx)) => break ended,
-            _ = stopped.changed(), if !stopping => {
-                stopping = true;
-                Pin::new(&mut connection).graceful_shutdown();
+    let mut guard = Guard::new(io, limits, turns.clone());
+    let (mut is_stopping, mut has_waited) = (false, false);
+    let error = loop {
+        if !has_waited && !begins(&mut guard, &mut stopped).await {
+            break None;
+        }
+        let (router, stop, turns) = (router.clone(), stop.clone(), turns.clone());
+        let service = ToRouter { router, caller, turns: turns.clone(), stop, has_waited: AtomicBool::new(has_waited) };
+        // Not in this future itself, which every idle connection keeps.
+        let (back, ended) = Box::pin(burst::run(guard, service, limits, &mut stopped, &mut is_stopping)).await;
+        guard = back;
+        has_waited = match ended {
+            Ended::Over(err) => break err,
+            // Nobody asks any more.
+            Ended::AtRest if is_stopping => break None,
+            Ended::AtRest => false,
+            Ended::Waits(Aside { wait, head }) => {
+                if !is_over(wait, &mut guard, &mut stopped, &mut is_stopping).await {
+                    break None;
+                }
+                turns.step();
+                guard.put_back(head.into());
+                true
+            }
+        };
+    };
+    end(guard, error, &app).await;
+}
+
+/// Waits for the first bytes of a request. `false` when none come.
+async fn begins<IO: AsyncRead + Unpin>(guard: &mut Guard<IO>, stopped: &mut watch::Receiver<()>) -> bool {
+    if guard.has_ahead() {
+        return true;
+    }
+    tokio::select! {
+        biased;
+        has_come = poll_fn(|cx| guard.poll_ahead(cx)) => has_come,
+        _ = stopped.changed() => false,
+    }
+}
+
+/// Waits until a request that was put aside is to be asked again. `false` when the client has gone away.
+async fn is_over<IO: AsyncRead + Unpin>(
+    wait: Wait,
+    guard: &mut Guard<IO>,
+    stopped: &mut watch::Receiver<()>,
+    is_stopping: &mut bool,
+) -> bool {
+    if *is_stopping {
+        return true;
+    }
+    let gone = async {
+        // Once there is a next request, what comes after it is not looked at.
+        while !guard.has_ahead() {
+            if !poll_fn(|cx| guard.poll_ahead(cx)).await {
+                return;
             }
         }
+        pending().await
     };
-    let guard = connection.into_parts().io.into_inner();
-    let refusal = match (guard.missed(), ended) {
+    tokio::select! {
+        biased;
+        _ = wait => true,
+        () = gone => false,
+        _ = stopped.changed() => {
+            *is_stopping = true;
+            true
+        }
+    }
+}
+
+/// Counts why the connection is over, and tells the client where it can be told.
+async fn end<IO: AsyncRead + AsyncWrite + Unpin>(guard: Guard<IO>, error: Option<hyper::Error>, app: &App) {
+    let refusal = match (guard.missed(), error) {
         (Some(Missed::Idle), _) => {
             app.counters().idle_closed.fetch_add(1, Ordering::Relaxed);
             return;
         }
         (Some(Missed::Head), _) => Some(Refusal::HeaderTimeout),
         (Some(Missed::Write), _) => Some(Refusal::WriteStall),
-        (None, Err(err)) if err.is_parse_too_large() => Some(Refusal::HeaderTooLarge),
-        (None, Err(err)) if err.is_parse() => Some(Refusal::Malformed),
+        (None, Some(err)) if err.is_parse_too_large() => Some(Refusal::HeaderTooLarge),
+        (None, Some(err)) if err.is_parse() => Some(Refusal::Malformed),
         (None, _) => None,
     };
     if let Some(refusal) = refusal {

@@ -10,19 +10,21 @@
 use std::{
     io,
     pin::Pin,
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
     task::{Context, Poll, ready},
+    time::Duration,
 };
 
+use bytes::Bytes;
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     time::{Instant, Sleep, sleep_until},
 };
 
+use super::turns::Turns;
 use crate::Limits;
+
+/// Most bytes that are read at once while hyper is not there: most heads are shorter.
+const AHEAD: usize = 1024;
 
 /// A deadline that a client did not keep.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,27 +37,21 @@ pub(super) enum Missed {
     Write,
 }
 
-/// Counts starts and ends of requests: odd while one is being handled.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Turns(Arc<AtomicU64>);
-
-impl Turns {
-    pub(super) fn step(&self) {
-        self.0.fetch_add(1, Ordering::Relaxed);
-    }
-
-    /// The present count, while no request is being handled.
-    fn waiting(&self) -> Option<u64> {
-        let count = self.0.load(Ordering::Relaxed);
-        count.is_multiple_of(2).then_some(count)
-    }
+/// How long a client may take.
+#[derive(Clone, Copy, Debug)]
+struct Deadlines {
+    idle: Duration,
+    header_read: Duration,
+    write_stall: Duration,
 }
 
 /// A socket under deadlines.
 #[derive(Debug)]
 pub(super) struct Guard<IO> {
     io: IO,
-    limits: Limits,
+    /// What was read from the client and not yet taken by hyper.
+    ahead: Bytes,
+    deadlines: Deadlines,
     turns: Turns,
     /// When a byte last moved in either direction.
     moved: Instant,
@@ -69,9 +65,25 @@ pub(super) struct Guard<IO> {
 }
 
 impl<IO> Guard<IO> {
-    pub(super) fn new(io: IO, limits: Limits, turns: Turns) -> Self {
-        let moved = Instant::now();
-        Self { io, limits, turns, moved, head: None, reading: None, writing: None, stalled: None, missed: None }
+    pub(super) fn new(io: IO, limits: &Limits, turns: Turns) -> Self {
+        let (ahead, moved) = (Bytes::new(), Instant::now());
+        let Limits { idle, header_read, write_stall, .. } = *limits;
+        let deadlines = Deadlines { idle, header_read, write_stall };
+        Self { io, ahead, deadlines, turns, moved, head: None, reading: None, writing: None, stalled: None, missed: None }
+    }
+
+    /// Whether something was read that hyper has not taken.
+    pub(super) const fn has_ahead(&self) -> bool {
+        !self.ahead.is_empty()
+    }
+
+    /// Has this read again before everything else.
+    pub(super) fn put_back(&mut self, bytes: Bytes) {
+        if bytes.is_empty() {
+            return;
+        }
+        self.ahead = if self.ahead.is_empty() { bytes } else { [bytes, std::mem::take(&mut self.ahead)].concat().into() };
+        self.note_read();
     }
 
     /// The deadline that was missed, if any.
@@ -92,8 +104,8 @@ impl<IO> Guard<IO> {
     fn poll_read_deadline(&mut self, cx: &mut Context<'_>) -> Poll<Missed> {
         let Some(turn) = self.turns.waiting() else { return Poll::Pending };
         let (missed, deadline) = match self.head {
-            Some((started, at)) if started == turn => (Missed::Head, at + self.limits.header_read),
-            _ => (Missed::Idle, self.moved + self.limits.idle),
+            Some((started, at)) if started == turn => (Missed::Head, at + self.deadlines.header_read),
+            _ => (Missed::Idle, self.moved + self.deadlines.idle),
         };
         ready!(poll_until(&mut self.reading, deadline, cx));
         Poll::Ready(missed)
@@ -105,17 +117,20 @@ impl<IO> Guard<IO> {
             && self.head.is_none_or(|(started, _)| started != turn)
         {
             self.head = Some((turn, self.moved));
+            self.turns.head_begun(turn);
         }
     }
 
     fn after_write<T>(&mut self, written: Poll<io::Result<T>>, cx: &mut Context<'_>) -> Poll<io::Result<T>> {
         if written.is_ready() {
             self.stalled = None;
+            self.turns.set_stalled(false);
             self.moved = Instant::now();
             return written;
         }
         let since = *self.stalled.get_or_insert_with(Instant::now);
-        ready!(poll_until(&mut self.writing, since + self.limits.write_stall, cx));
+        self.turns.set_stalled(true);
+        ready!(poll_until(&mut self.writing, since + self.deadlines.write_stall, cx));
         self.missed = Some(Missed::Write);
         Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
     }
@@ -136,9 +151,27 @@ fn poll_until(timer: &mut Option<Pin<Box<Sleep>>>, deadline: Instant, cx: &mut C
     }
 }
 
+impl<IO: AsyncRead + Unpin> Guard<IO> {
+    /// Reads what comes next, for hyper to take it later. Ready with `false` when nothing comes any more.
+    pub(super) fn poll_ahead(&mut self, cx: &mut Context<'_>) -> Poll<bool> {
+        let mut bytes = [0; AHEAD];
+        let mut buf = ReadBuf::new(&mut bytes);
+        let read = ready!(Pin::new(&mut *self).poll_read(cx, &mut buf));
+        let has_come = read.is_ok() && !buf.filled().is_empty();
+        if has_come {
+            self.ahead = Bytes::copy_from_slice(buf.filled());
+        }
+        Poll::Ready(has_come)
+    }
+}
+
 impl<IO: AsyncRead + Unpin> AsyncRead for Guard<IO> {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
+        if !this.ahead.is_empty() {
+            buf.put_slice(&this.ahead.split_to(this.ahead.len().min(buf.remaining())));
+            return Poll::Ready(Ok(()));
+        }
         let read = Pin::new(&mut this.io).poll_read(cx, buf);
         if read.is_ready() {
             this.note_read();

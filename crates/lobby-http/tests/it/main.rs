@@ -28,6 +28,7 @@ mod metrics;
 mod monitor;
 mod nodes;
 mod not_available;
+mod parked;
 mod prometheus;
 mod registry;
 mod services;

@@ -89,7 +89,7 @@ pub(crate) async fn to_end(stream: &mut (impl AsyncRead + Unpin)) -> String {
 }
 
 /// Reads one answer of known length.
-async fn one_answer(stream: &mut (impl AsyncRead + Unpin)) -> String {
+pub(crate) async fn one_answer(stream: &mut (impl AsyncRead + Unpin)) -> String {
     let mut bytes = Vec::new();
     let read = async {
         loop {

@@ -12,7 +12,7 @@ use super::*;
 fn pipe() -> (DuplexStream, Guard<DuplexStream>, Turns) {
     let (client, server) = duplex(64);
     let turns = Turns::default();
-    (client, Guard::new(server, Limits::default(), turns.clone()), turns)
+    (client, Guard::new(server, &Limits::default(), turns.clone()), turns)
 }
 
 /// The whole seconds until a read fails.
@@ -96,7 +96,7 @@ impl AsyncWrite for Hoard {
 
 #[tokio::test(start_paused = true)]
 async fn what_is_held_back_below_us_has_a_deadline_too() {
-    let mut guard = Guard::new(Hoard, Limits::default(), Turns::default());
+    let mut guard = Guard::new(Hoard, &Limits::default(), Turns::default());
     guard.write_all(b"x").await.unwrap();
     let started = Instant::now();
     assert!(guard.flush().await.is_err());
