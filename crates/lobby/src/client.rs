@@ -19,13 +19,13 @@
 //! memory or is not there. Answers of the Go daemon are read as well; they carry no revision.
 //! Not here: how answers are shown to people (`lobbyctl`), nor the server side (`lobby-http`).
 
-use std::time::Duration;
+use std::{path::Path, time::Duration};
 
 pub use lobby_core::{
     label::{Label, ParseLabelError},
     wire::rest::Packet,
 };
-use reqwest::{Method, Response, StatusCode, Url, header, redirect};
+use reqwest::{ClientBuilder, Method, Response, StatusCode, Url, header, redirect};
 use serde::de::DeserializeOwned;
 
 mod answer;
@@ -38,6 +38,7 @@ mod keys;
 mod member;
 mod registration;
 mod service;
+mod tls;
 mod watch;
 
 pub use self::{
@@ -51,6 +52,7 @@ pub use self::{
     member::{Agent, Coord, EventInfo, GossipInfo, Info, Joined, Member, NotReached, Place},
     registration::{Applied, OwnCheck, OwnInstance, Status},
     service::{Check, Evidence, Instance, Owner, Service, Weights, Why},
+    tls::Tls,
     watch::{Change, Watch},
 };
 
@@ -71,6 +73,8 @@ const BODY_BYTES: usize = 128 << 20;
 pub struct Client {
     http: reqwest::Client,
     base: Url,
+    /// How it is shown to people.
+    shown: String,
     token: Option<header::HeaderValue>,
 }
 
@@ -94,24 +98,48 @@ impl Client {
     /// # Errors
     /// [`ClientError::BadUrl`] if the text is not an `http` or `https` address, or TLS cannot be set up.
     pub fn new(url: &str) -> Result<Self, ClientError> {
+        Self::with_tls(url, Tls::default())
+    }
+
+    /// The same, that trusts whom `tls` says and shows its certificate. For `http` it means nothing.
+    ///
+    /// ```no_run
+    /// # fn demo() -> Result<(), Box<dyn std::error::Error>> {
+    /// use lobby::client::{Client, Tls};
+    ///
+    /// let tls = Tls::default().trusting(&std::fs::read("ca.pem")?)?;
+    /// let tls = tls.showing(&std::fs::read("client.pem")?, &std::fs::read("client.key")?)?;
+    /// let client = Client::with_tls("https://localhost:1313", tls)?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// [`ClientError::BadUrl`] as above; [`ClientError::BadTls`] if what is to be trusted or shown cannot be.
+    pub fn with_tls(url: &str, tls: Tls) -> Result<Self, ClientError> {
         let bad = |why: String| ClientError::BadUrl { url: url.to_owned(), why };
         let base: Url = url.parse().map_err(|err| bad(format!("{err}")))?;
         if !matches!(base.scheme(), "http" | "https") || base.cannot_be_a_base() {
             return Err(bad("expected http://HOST:PORT or https://HOST:PORT".into()));
         }
-        if rustls::crypto::CryptoProvider::get_default().is_none() {
-            // Lost only to another thread that installs one at this moment, which is as good.
-            let _ = rustls::crypto::ring::default_provider().install_default();
-        }
-        // A redirect would carry the token elsewhere; no daemon sends one.
-        let mut http =
-            reqwest::Client::builder().connect_timeout(CONNECT_TIMEOUT).timeout(TIMEOUT).redirect(redirect::Policy::none());
-        if base.scheme() == "http" {
-            // Machines without root certificates can still talk to their own daemon.
-            http = http.tls_certs_only([]);
-        }
-        let http = http.build().map_err(|err| bad(error::innermost(&err)))?;
-        Ok(Self { http, base, token: None })
+        let http = match base.scheme() {
+            "https" => tls.apply(builder()).build().map_err(|err| ClientError::BadTls { why: error::innermost(&err) }),
+            _ => plain().build().map_err(|err| bad(error::innermost(&err))),
+        };
+        Ok(Self { http: http?, shown: base.to_string(), base, token: None })
+    }
+
+    /// A client of the daemon at this unix socket, its SOCKET.
+    ///
+    /// # Errors
+    /// [`ClientError::BadUrl`] if no client can be made. That nobody listens there is found by a request.
+    pub fn at_socket(path: &Path) -> Result<Self, ClientError> {
+        // A `Host` that no daemon refuses.
+        let mut client = Self::new("http://localhost")?;
+        client.shown = format!("unix:{}", path.display());
+        let bad = |err: reqwest::Error| ClientError::BadUrl { url: client.shown.clone(), why: error::innermost(&err) };
+        client.http = plain().unix_socket(path).build().map_err(bad)?;
+        Ok(client)
     }
 
     /// The same client, authenticated with the daemon's TOKEN.
@@ -125,9 +153,9 @@ impl Client {
         Ok(self)
     }
 
-    /// The address of the daemon.
+    /// The address of the daemon, or `unix:` and its socket.
     pub fn url(&self) -> &str {
-        self.base.as_str()
+        &self.shown
     }
 
     /// `GET /`: the whole packet of each server that the filter lets through.
@@ -340,8 +368,23 @@ impl Client {
     }
 
     fn lost(&self, err: reqwest::Error) -> ClientError {
-        ClientError::NotReachable { url: self.base.to_string(), source: Box::new(err.without_url()) }
+        ClientError::NotReachable { url: self.shown.clone(), source: Box::new(err.without_url()) }
     }
+}
+
+/// What all clients have in common.
+fn builder() -> ClientBuilder {
+    if rustls::crypto::CryptoProvider::get_default().is_none() {
+        // Lost only to another thread that installs one at this moment, which is as good.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+    }
+    // A redirect would carry the token elsewhere; no daemon sends one.
+    reqwest::Client::builder().connect_timeout(CONNECT_TIMEOUT).timeout(TIMEOUT).redirect(redirect::Policy::none())
+}
+
+/// Machines without root certificates can still talk to their own daemon.
+fn plain() -> ClientBuilder {
+    builder().tls_certs_only([])
 }
 
 #[cfg(test)]

@@ -52,6 +52,7 @@
 //! | `node` (default) | the node task, sources, storage, services and their checks, hooks, handlers, membership |
 //! | `gossip` (default) | embedded gossip: no other server needed |
 //! | `nats`, `redis` | these brokers as exchanges |
+//! | `probe` | `probe`: one run of a check, as the agent makes it; part of `node` |
 //! | `client` | `client`: the HTTP API of a running lobbyd; needs no other feature |
 
 #[cfg(feature = "client")]
@@ -65,6 +66,8 @@ mod builder;
 mod captured;
 #[cfg(feature = "node")]
 mod external;
+#[cfg(feature = "probe")]
+mod group;
 #[cfg(feature = "node")]
 pub mod handler;
 #[cfg(feature = "node")]
@@ -73,11 +76,11 @@ pub mod hook;
 pub mod membership;
 #[cfg(feature = "node")]
 mod node;
-#[cfg(feature = "node")]
+#[cfg(feature = "probe")]
 pub mod probe;
 #[cfg(feature = "node")]
 pub mod registry;
-#[cfg(feature = "node")]
+#[cfg(feature = "probe")]
 pub mod rlimit;
 #[cfg(feature = "node")]
 mod run;

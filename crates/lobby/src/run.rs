@@ -1,36 +1,25 @@
 //! One run of a command: a process group of its own, a deadline, its output in the log or kept as an answer.
 //!
-//! Hooks and handlers decide what is run and when; both run it here. Secrets of lobbyd are not inherited.
-//! Not here: who counts how it ended, and why it was run (`hook`, `handler`); scripts of checks, which share only how a
-//! command is made and its group killed (`probe::script`).
+//! Hooks and handlers decide what is run and when; both run it here.
+//! Not here: who counts how it ended, and why it was run (`hook`, `handler`); how a command is made and its group killed
+//! (`group`), which scripts of checks share (`probe::script`).
 
-use std::{
-    process::{ExitStatus, Stdio},
-    time::Duration,
-};
+use std::{process::ExitStatus, time::Duration};
 
-use rustix::process::{Pid, Signal, kill_process_group};
 use tokio::{
     io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWriteExt, BufReader},
-    process::{Child, Command},
+    process::Child,
     time::error::Elapsed,
 };
 use tokio_util::sync::CancellationToken;
+
+use crate::group::{DRAIN, Group, command};
 
 #[cfg(test)]
 mod tests;
 
 /// Most bytes of output that reach the log in one run; the rest is read and dropped, so that the command never blocks.
 const OUTPUT_BYTES: u64 = 64 * 1024;
-
-/// How long the output is read after the command's end: what it wrote is in the pipe by then, and a process that it left
-/// behind may hold the pipe for ever.
-pub(crate) const DRAIN: Duration = Duration::from_millis(100);
-
-/// Variables of lobbyd that hold secrets, each also known as `LOBBY_NAME`: a command that needs one is given it by
-/// whoever configures the command.
-const SECRETS: &[&str] =
-    &["TOKEN", "NATS_URL", "NATS_PASSWORD", "NATS_TOKEN", "NATS_NKEY", "REDIS_PASSWORD", "GOSSIP_KEY", "EXCHANGE_KEY"];
 
 /// Who has a command run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -76,35 +65,6 @@ pub(crate) enum End {
     Failed,
     /// It was killed at its deadline.
     TimedOut,
-}
-
-/// The process group of a run: killed whole when dropped, so that a cancelled run leaves nothing behind.
-pub(crate) struct Group(Option<Pid>);
-
-impl Group {
-    /// That of a child that [`command`] made.
-    pub(crate) fn of(child: &Child) -> Self {
-        Self(child.id().and_then(|id| Pid::from_raw(i32::try_from(id).ok()?)))
-    }
-
-    /// Who leads it.
-    pub(crate) fn leader(&self) -> Option<Pid> {
-        self.0
-    }
-
-    /// The command has ended: what it left in its group on purpose may go on.
-    pub(crate) fn release(mut self) {
-        self.0 = None;
-    }
-}
-
-impl Drop for Group {
-    fn drop(&mut self) {
-        if let Some(pid) = self.0 {
-            // The group may have ended by itself.
-            let _ = kill_process_group(pid, Signal::KILL);
-        }
-    }
 }
 
 impl Job<'_> {
@@ -202,17 +162,6 @@ impl Job<'_> {
             End::Failed
         }
     }
-}
-
-/// A command in a process group of its own, with piped input and output and without our secrets.
-pub(crate) fn command(program: &str, arguments: &[String]) -> Command {
-    let mut command = Command::new(program);
-    command.args(arguments).process_group(0).kill_on_drop(true);
-    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    for name in SECRETS {
-        command.env_remove(name).env_remove(format!("LOBBY_{name}"));
-    }
-    command
 }
 
 /// Keeps one byte more than allowed, to show that there was more.

@@ -1,13 +1,15 @@
 //! What can be typed: options, verbs, and the help text.
 //!
 //! The Go tools take long options with one dash; those are rewritten before clap sees them.
-//! Not here: the arguments of the verbs of gossip (`gossip`) and of services (`service`), what a verb does (`cmd/<verb>.rs`).
+//! Not here: where the daemon is (`door`), the arguments of the verbs of gossip (`gossip`) and of services (`service`), what a
+//! verb does (`cmd/<verb>.rs`).
 
-use std::{collections::BTreeSet, ffi::OsString, net::IpAddr};
+use std::{collections::BTreeSet, ffi::OsString};
 
 use clap::{Arg, CommandFactory, FromArgMatches, Parser, Subcommand, value_parser};
-use lobby::client::{Client, ClientError, Label};
+use lobby::client::Label;
 
+pub(crate) mod door;
 pub(crate) mod gossip;
 pub(crate) mod serf;
 pub(crate) mod service;
@@ -75,19 +77,8 @@ const DAEMON_PORT: &str = "daemon_port";
 #[derive(Debug, Parser)]
 #[command(name = "lobbyctl", version, help_template = HELP)]
 pub(crate) struct Cli {
-    /// How to talk to the daemon: http or https
-    #[arg(long, env = "PROTO", default_value = "http", value_parser = ["http", "https"], ignore_case = true, global = true)]
-    proto: String,
-    /// Where the daemon listens
-    #[arg(long, env = "HOST", default_value = "127.0.0.1", global = true)]
-    host: String,
-    /// The daemon's port
-    // Not global: `register` and `run` mean another port by it.
-    #[arg(long, env = "PORT", default_value_t = 1313)]
-    port: u16,
-    /// The daemon's TOKEN; the environment is the safer place for it
-    #[arg(long, env = "TOKEN", hide_env_values = true, default_value = "", hide_default_value = true, global = true)]
-    token: String,
+    #[command(flatten)]
+    pub(crate) door: door::Door,
     /// Print JSON: one value, or one per line for `watch`, `events --watch` and `query`
     #[arg(long, global = true)]
     pub(crate) json: bool,
@@ -250,34 +241,17 @@ pub(crate) enum LabelChange {
     },
 }
 
-impl Cli {
-    /// The client of the daemon that the options name.
-    /// Whether the daemon is on this machine for sure.
-    pub(crate) fn is_here(&self) -> bool {
-        let host = self.host.trim_start_matches('[').trim_end_matches(']');
-        host.eq_ignore_ascii_case("localhost") || host.parse().is_ok_and(|ip: IpAddr| ip.is_loopback())
-    }
-
-    pub(crate) fn client(&self) -> Result<Client, ClientError> {
-        let Self { proto, host, port, token, .. } = self;
-        let bare_ip6 = host.contains(':') && !host.starts_with('[');
-        let host = if bare_ip6 { format!("[{host}]") } else { host.clone() };
-        let client = Client::new(&format!("{}://{host}:{port}", proto.to_lowercase()))?;
-        if token.is_empty() { Ok(client) } else { client.with_token(token) }
-    }
-}
-
 /// Reads what was typed.
 pub(crate) fn parse(args: impl Iterator<Item = OsString>) -> Result<Cli, clap::Error> {
     let matches = Cli::command().mut_subcommands(with_port).try_get_matches_from(double_dashed(args))?;
     let mut cli = Cli::from_arg_matches(&matches)?;
-    let mut below = &matches;
+    let (mut below, mut port) = (&matches, None);
     while let Some((_, verb)) = below.subcommand() {
-        if let Ok(Some(port)) = verb.try_get_one(DAEMON_PORT) {
-            cli.port = *port;
-        }
+        port = verb.try_get_one(DAEMON_PORT).ok().flatten().or(port);
         below = verb;
     }
+    cli.door.prefer_typed(&matches, port.is_some());
+    cli.door.port = port.copied().unwrap_or(cli.door.port);
     Ok(cli)
 }
 
@@ -373,20 +347,12 @@ mod tests {
             ("watch --service web --port 7 -- x --port 9", 7),
         ] {
             let cli = parse(std::iter::once("lobbyctl").chain(line.split(' ')).map(OsString::from)).unwrap();
-            assert_eq!(cli.port, want, "{line}");
+            assert_eq!(cli.door.port, want, "{line}");
             if let Command::Register(service::Register { offer, .. }) | Command::Run(service::Run { offer, .. }) = &cli.command {
                 assert_eq!(offer.port, Some(8080), "{line}");
             }
         }
         let command = Cli::command().mut_subcommands(with_port);
         command.debug_assert();
-    }
-
-    #[test]
-    fn the_address_takes_ipv6() {
-        for (host, want) in [("::1", "http://[::1]:7/"), ("[::1]", "http://[::1]:7/"), ("h", "http://h:7/")] {
-            let cli = Cli::try_parse_from(["lobbyctl", "--host", host, "--port", "7", "--proto", "http", "nodes"]).unwrap();
-            assert_eq!((cli.client().unwrap().url(), cli.is_here()), (want, host != "h"));
-        }
     }
 }

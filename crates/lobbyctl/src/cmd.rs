@@ -39,10 +39,10 @@ mod why;
 /// Runs the verb that was typed.
 pub(crate) async fn run(cli: &Cli, out: Output) -> anyhow::Result<ExitCode> {
     // Not an error before it is used: `keygen` asks no daemon.
-    let client = || cli.client();
+    let client = || cli.door.client();
     let done = match &cli.command {
         // Ends as its program does.
-        Command::Run(run) => return run::run(&client()?, run, cli.is_here()).await,
+        Command::Run(run) => return run::run(&client()?, run).await,
         // Waited for, it succeeds only if all have applied it.
         Command::Drain(drain) => return drain::run(&client()?, drain, out).await,
         Command::Services { selector } => services::run(&client()?, selector.as_deref(), out).await,

@@ -13,7 +13,7 @@ use crate::{cli::service::Offer, failure::usage};
 
 mod check;
 
-pub(crate) use self::check::{Check, Probe};
+pub(crate) use self::check::Check;
 
 /// An instance that can be registered.
 #[derive(Clone, Debug, PartialEq)]

@@ -70,10 +70,14 @@ pub(crate) fn report(err: &anyhow::Error) -> ExitCode {
         return if err.is::<Usage>() { USAGE.into() } else { ExitCode::FAILURE };
     };
     let (status, hint) = match client {
+        // Ours or its own: rustls words both so.
+        ClientError::NotReachable { .. } if client.cause().to_lowercase().contains("certificate") => {
+            (UNAVAILABLE, Some("--ca-cert says whom to trust, --client-cert and --client-key who you are"))
+        }
         ClientError::NotReachable { .. } => {
             (UNAVAILABLE, Some("start it with `lobbyd`, or name another with --host and --port (HOST, PORT)"))
         }
-        ClientError::BadUrl { .. } | ClientError::BadToken => (USAGE, None),
+        ClientError::BadUrl { .. } | ClientError::BadTls { .. } | ClientError::BadToken => (USAGE, None),
         ClientError::Refused { status: 400, .. } => (USAGE, None),
         ClientError::Denied { .. } => (1, Some("if the daemon has a TOKEN, give it with --token or in TOKEN")),
         ClientError::Refused { status: 404, message } if message.starts_with("no route") => {

@@ -19,6 +19,7 @@ mod output;
 mod program;
 mod registrar;
 mod show;
+mod sight;
 
 use crate::{cli::Cli, output::Output};
 

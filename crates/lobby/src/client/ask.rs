@@ -157,6 +157,6 @@ impl Asking {
 
     fn cut_off(&self) -> ClientError {
         let source: Box<dyn Error + Send + Sync> = Box::new(io::Error::from(io::ErrorKind::UnexpectedEof));
-        ClientError::NotReachable { url: self.client.base.to_string(), source }
+        ClientError::NotReachable { url: self.client.shown.clone(), source }
     }
 }

@@ -19,6 +19,12 @@ pub enum ClientError {
         /// What is wrong with it.
         why: String,
     },
+    /// A certificate or a key is none, or they are not of each other. Nothing was sent; fix them.
+    #[error("TLS: {why}")]
+    BadTls {
+        /// What is wrong.
+        why: String,
+    },
     /// The token has characters that a header cannot carry. Nothing was sent; fix the token.
     #[error("the token has characters that cannot be sent")]
     BadToken,
@@ -27,7 +33,7 @@ pub enum ClientError {
     /// again are new ones.
     #[error("no lobbyd answers at {url}")]
     NotReachable {
-        /// The address that was tried.
+        /// The address that was tried, or `unix:` and the socket.
         url: String,
         /// What the network said; its innermost cause is the interesting one.
         #[source]

@@ -48,7 +48,7 @@ impl Client {
         let opening = self.open(Method::POST, self.route(&["v1", "hold"]), definition.to_string().into(), LASTING);
         let mut response = match timeout(TIMEOUT, opening).await {
             Ok(response) => response?,
-            Err(late) => return Err(ClientError::NotReachable { url: self.base.to_string(), source: Box::new(late) }),
+            Err(late) => return Err(ClientError::NotReachable { url: self.shown.clone(), source: Box::new(late) }),
         };
         let lasts = async move { while let Ok(Ok(Some(_))) = timeout(SILENCE, response.chunk()).await {} };
         Ok(Holding { task: tokio::spawn(lasts) })

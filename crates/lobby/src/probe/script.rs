@@ -14,7 +14,7 @@ use lobby_core::check::Status;
 use tokio::{io::AsyncReadExt, net::unix::pipe, process::Child};
 
 use super::{GRACE, Verdict, tail::Tail};
-use crate::run::{DRAIN, Group, command};
+use crate::group::{DRAIN, Group, command};
 
 pub(super) async fn run(args: &[String], timeout: Duration, keep: usize) -> Verdict {
     match carry_out(args, timeout, keep).await {

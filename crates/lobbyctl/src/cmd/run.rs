@@ -1,7 +1,7 @@
 //! `run --name NAME … -- COMMAND`: runs a program and keeps it registered for as long as it runs.
 //!
 //! ```text
-//! start ─► ready? ─► register ─► told to stop ─► drain ─► deregister ─► pass the signal on ─► its exit status is ours
+//! start ─► ready? ─► register, and again if it is lost ─► told to stop ─► drain ─► deregister ─► pass the signal on ─► its exit status is ours
 //! ```
 //! The program comes first: without a daemon it runs all the same. Writes nothing to stdout, which is the program's.
 
@@ -26,8 +26,8 @@ enum End {
     Told(Signal),
 }
 
-pub(crate) async fn run(client: &Client, run: &Run, is_here: bool) -> anyhow::Result<ExitCode> {
-    let mut registrar = Registrar::new(client, run, is_here)?;
+pub(crate) async fn run(client: &Client, run: &Run) -> anyhow::Result<ExitCode> {
+    let mut registrar = Registrar::new(client, run)?;
     let mut signals = Signals::catch()?;
     let mut program = match Program::start(&run.command) {
         Ok(program) => program,
@@ -37,7 +37,7 @@ pub(crate) async fn run(client: &Client, run: &Run, is_here: bool) -> anyhow::Re
         }
     };
     registrar.bind(program.pid());
-    // Kept until the end: it may own the connection that the instance goes with.
+    // Goes on until the end: somebody may take the instance away, and it may own the connection that the instance goes with.
     let mut registering = pin!(registrar.register());
     let status = match offered(&mut program, &mut signals, registering.as_mut()).await {
         End::Ended(status) => status,

@@ -56,15 +56,6 @@ enum Kind {
     Alias(String),
 }
 
-/// What can be asked cheaply from here before anything is registered.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Probe {
-    /// Somebody accepts connections at this address.
-    Tcp(String),
-    /// This address answers a GET of this path, sent with this `Host`, with 2xx.
-    Http { address: String, host: String, path: String },
-}
-
 impl FromStr for Check {
     type Err = String;
 
@@ -108,34 +99,13 @@ impl Check {
         Ok(body.into())
     }
 
-    /// What can be asked from here, if anything can.
-    pub(crate) fn probe(&self, port: Option<u16>) -> Option<Probe> {
-        match &self.kind {
-            Kind::Tcp(at) => Some(Probe::Tcp(self.address(at.as_ref(), port).ok()?)),
-            Kind::HttpPath(path) => {
-                let address = self.address(None, port).ok()?;
-                Some(Probe::Http { host: address.clone(), address, path: path.clone() })
-            }
-            Kind::HttpUrl(url) => {
-                let rest = url.strip_prefix("http://")?;
-                let (host, path) = rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()));
-                let path = path.split('#').next().unwrap_or_default();
-                let path = if path.starts_with('/') { path.to_owned() } else { format!("/{path}") };
-                let has_port = host.rsplit_once(':').is_some_and(|(_, port)| !port.ends_with(']'));
-                let address = if has_port { host.to_owned() } else { format!("{host}:80") };
-                // A password is for the daemon to send.
-                (!host.contains('@')).then(|| Probe::Http { address, host: host.to_owned(), path })
-            }
-            _ => None,
-        }
-    }
-
     /// Whether it says itself how it begins.
     pub(crate) fn has_status(&self) -> bool {
         self.options.iter().any(|(field, _)| *field == "Status")
     }
 
-    const fn is_run(&self) -> bool {
+    /// Whether it is run, and not told or derived.
+    pub(crate) const fn is_run(&self) -> bool {
         !matches!(self.kind, Kind::Ttl(_) | Kind::Alias(_))
     }
 

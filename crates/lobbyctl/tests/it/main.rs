@@ -2,6 +2,7 @@
 //!
 //! The house rules live here because this crate builds in seconds and needs no server.
 
+mod again;
 mod canned;
 mod gossip;
 mod layers;

@@ -2,7 +2,8 @@
 
 use std::{
     io::{BufRead, BufReader, ErrorKind, Lines, Read, Write},
-    net::TcpListener,
+    net::{TcpListener, TcpStream},
+    path::Path,
     process::{Child, ChildStdout, Command, Stdio},
     sync::{
         Mutex,
@@ -24,19 +25,25 @@ use crate::{
 const DEADLINE: Duration = Duration::from_secs(20);
 
 /// A daemon that tells each request when it answers it.
-fn daemon() -> (Canned, Receiver<String>) {
+pub(crate) fn daemon() -> (Canned, Receiver<String>) {
     daemon_that(|_| "200 OK")
 }
 
-/// One that answers so, by the request's line. It has the checks of what was registered last, and does not tell who asks for
-/// them.
-fn daemon_that(status: impl Fn(&str) -> &'static str + Send + Sync + 'static) -> (Canned, Receiver<String>) {
+/// One that answers so, by the request's line. It has the checks of what was registered last, sees our processes, and does not
+/// tell who asks for either.
+pub(crate) fn daemon_that(status: impl Fn(&str) -> &'static str + Send + Sync + 'static) -> (Canned, Receiver<String>) {
     let (sender, receiver) = mpsc::channel();
     let sender = Mutex::new(sender);
     let checks = Mutex::new(Value::Null);
     let daemon = Canned::start(move |request, body| {
         if request.starts_with("GET /v1/agent/checks ") {
             return ("200 OK".into(), checks.lock().unwrap().to_string());
+        }
+        if request.starts_with("GET /v1/agent/service/") {
+            return (status(request).into(), "{}".into());
+        }
+        if let Some(refusal) = watching(body) {
+            return refusal;
         }
         if request.starts_with("PUT /v1/services/") && body.starts_with('{') {
             *checks.lock().unwrap() = own_checks(&serde_json::from_str(body).unwrap());
@@ -46,6 +53,15 @@ fn daemon_that(status: impl Fn(&str) -> &'static str + Send + Sync + 'static) ->
         (status(request).into(), "said the daemon".into())
     });
     (daemon, receiver)
+}
+
+/// What a daemon that sees our processes says when it is asked to watch one that cannot be.
+fn watching(body: &str) -> Option<(String, String)> {
+    let body: Value = serde_json::from_str(body).ok()?;
+    let pid = |idx: usize| body["Checks"][idx]["PID"].as_i64();
+    let first = pid(0).filter(|_| pid(1) == Some(i32::MAX.into()))?;
+    let is_there = Path::new(&format!("/proc/{first}")).exists();
+    Some(("400 Bad Request".into(), format!("PID {first}: {}", if is_there { "a thread" } else { "no such process" })))
 }
 
 /// The checks of a definition as the daemon lists its own.
@@ -65,45 +81,45 @@ fn command(port: u16, options: &[&str], script: &str) -> Command {
     command
 }
 
-struct Running {
-    child: Child,
+pub(crate) struct Running {
+    pub(crate) child: Child,
     lines: Lines<BufReader<ChildStdout>>,
 }
 
 impl Running {
-    fn start(port: u16, options: &[&str], script: &str) -> Self {
+    pub(crate) fn start(port: u16, options: &[&str], script: &str) -> Self {
         let mut child = command(port, options, script).spawn().unwrap();
         let lines = BufReader::new(child.stdout.take().unwrap()).lines();
         Self { child, lines }
     }
 
-    fn line(&mut self) -> String {
+    pub(crate) fn line(&mut self) -> String {
         self.lines.next().unwrap().unwrap()
     }
 
-    fn send(&self, signal: Signal) {
+    pub(crate) fn send(&self, signal: Signal) {
         kill_process(Pid::from_child(&self.child), signal).unwrap();
     }
 
     /// Its exit status and what it wrote to stderr.
-    fn end(mut self) -> (Option<i32>, String) {
+    pub(crate) fn end(mut self) -> (Option<i32>, String) {
         let mut text = String::new();
         self.child.stderr.take().unwrap().read_to_string(&mut text).unwrap();
         (self.child.wait().unwrap().code(), text)
     }
 }
 
-fn next(asked: &Receiver<String>) -> String {
+pub(crate) fn next(asked: &Receiver<String>) -> String {
     asked.recv_timeout(DEADLINE).unwrap()
 }
 
 #[track_caller]
-fn begins(asked: &str, want: &str) {
+pub(crate) fn begins(asked: &str, want: &str) {
     assert_eq!(asked.lines().next(), Some(want));
 }
 
 /// Waits in the background of the script, so that a trap runs at once; who is left behind holds nothing open.
-const WAIT: &str = "sleep 60 >/dev/null 2>&1 & wait $!; kill $!";
+pub(crate) const WAIT: &str = "sleep 60 >/dev/null 2>&1 & wait $!; kill $!";
 
 #[test]
 fn a_program_is_registered_drained_and_deregistered_before_it_is_told_to_stop() {
@@ -180,14 +196,8 @@ fn with_a_port_the_id_has_it() {
     assert_eq!(running.end().0, Some(1));
 }
 
-/// Linux takes 0.0.0.0 for this machine, as lobbyctl does not.
-#[test]
-fn at_another_machine_it_is_registered_while_the_connection_is_open() {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let options = ["--host", "0.0.0.0", "--port", "80"];
-    let mut running = Running::start(listener.local_addr().unwrap().port(), &options, "echo $$; read x");
-    let pid: i32 = running.line().parse().unwrap();
-    let (mut stream, _) = listener.accept().unwrap();
+/// The text of a request with a body of JSON.
+fn request(stream: &mut TcpStream) -> String {
     stream.set_read_timeout(Some(DEADLINE)).unwrap();
     let mut request = Vec::new();
     while !request.ends_with(b"}") {
@@ -196,12 +206,31 @@ fn at_another_machine_it_is_registered_while_the_connection_is_open() {
         assert_ne!(n_bytes, 0);
         request.extend_from_slice(&some[..n_bytes]);
     }
-    let request = String::from_utf8(request).unwrap();
+    String::from_utf8(request).unwrap()
+}
+
+#[test]
+fn where_our_processes_are_not_seen_it_is_registered_while_the_connection_is_open() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let mut running = Running::start(listener.local_addr().unwrap().port(), &["--port", "80"], "echo $$; read x");
+    let pid: i32 = running.line().parse().unwrap();
+    for _ in 0..2 {
+        let (mut stream, _) = listener.accept().unwrap();
+        begins(&request(&mut stream), "PUT /v1/services/web/web-80 HTTP/1.1");
+        let same = "HTTP/1.1 400 Bad Request\r\nContent-Length: 4\r\nConnection: close\r\n\r\nsame";
+        stream.write_all(same.as_bytes()).unwrap();
+    }
+    let (mut stream, _) = listener.accept().unwrap();
+    let request = request(&mut stream);
     begins(&request, "POST /v1/hold HTTP/1.1");
     let body: Value = serde_json::from_str(request.split("\r\n\r\n").nth(1).unwrap()).unwrap();
     let check = serde_json::json!({"CheckID": format!("service:web-80:process:{pid}"), "Name": "process", "Hold": true});
     assert_eq!(body, serde_json::json!({"Name": "web", "ID": "web-80", "Port": 80, "Checks": [check]}));
     stream.write_all(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\n\n\r\n").unwrap();
+    let mut said = BufReader::new(running.child.stderr.take().unwrap());
+    let mut line = String::new();
+    said.read_line(&mut line).unwrap();
+    assert!(line.contains("does not see our processes: web-80 is registered there while our connection to it is open"), "{line}");
     running.send(Signal::KILL);
     // The end of lobbyctl is the end of the connection, and of the registration.
     match stream.read(&mut [0]) {
@@ -209,11 +238,8 @@ fn at_another_machine_it_is_registered_while_the_connection_is_open() {
         // It had not read all of the answer.
         Err(err) => assert_eq!(err.kind(), ErrorKind::ConnectionReset),
     }
-    let mut said = String::new();
     drop(running.child.stdin.take());
-    running.child.stderr.take().unwrap().read_to_string(&mut said).unwrap();
     running.child.wait().unwrap();
-    assert!(said.contains("may be another machine: web-80 is registered there while our connection to it is open"), "{said}");
 }
 
 #[test]

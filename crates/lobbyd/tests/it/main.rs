@@ -21,6 +21,7 @@ mod process;
 mod prometheus;
 mod restart;
 mod rolling;
+mod run;
 mod services;
 mod unit_file;
 mod verbs;

@@ -65,19 +65,3 @@ fn what_is_no_check_is_refused_with_what_would_be_one() {
     assert!(err.contains("--check \"http:/x\"") && err.contains("--port"), "{err}");
     assert!("tcp:h:1".parse::<Check>().unwrap().body(None).is_ok());
 }
-
-#[test]
-fn what_is_asked_before_anything_is_registered() {
-    let probe = |text: &str| text.parse::<Check>().unwrap().probe(Some(8080));
-    let http = |address: &str, host: &str, path: &str| {
-        Some(Probe::Http { address: address.into(), host: host.into(), path: path.into() })
-    };
-    assert_eq!(probe("tcp"), Some(Probe::Tcp("127.0.0.1:8080".into())));
-    assert_eq!(probe("http:/up"), http("127.0.0.1:8080", "127.0.0.1:8080", "/up"));
-    assert_eq!(probe("http://h"), http("h:80", "h", "/"));
-    assert_eq!(probe("http://h:1?q"), http("h:1", "h:1", "/?q"));
-    assert_eq!(probe("http://[::1]/x#y"), http("[::1]:80", "[::1]", "/x"));
-    for text in ["http://u:p@h/", "https://h/", "udp", "ttl:1s", "grpc", "script:x", "alias:x"] {
-        assert_eq!(probe(text), None, "{text}");
-    }
-}
