@@ -14,7 +14,7 @@ use std::{
 use lobby::{LabelsConfig, handler::Handler, hook::Hook, nats, redis};
 use lobby_core::{label::Label, name::Name};
 use lobby_http::Access;
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::Targets;
 
 mod access;
 mod block;
@@ -27,6 +27,8 @@ pub(crate) mod setting;
 mod tests;
 
 use raw::{Origin, Raw};
+
+use crate::log;
 
 /// Why a configuration cannot be used. Exit status 64.
 #[derive(Debug, thiserror::Error)]
@@ -103,7 +105,7 @@ pub(crate) struct Config {
     pub(crate) handlers: Vec<Handler>,
     pub(crate) script_checks: bool,
     pub(crate) services_path: Option<PathBuf>,
-    pub(crate) log: String,
+    pub(crate) log: Targets,
     pub(crate) log_format: LogFormat,
     /// A throw-away agent: temporary folder, free ports where none is given, a name of its own.
     pub(crate) dev: bool,
@@ -127,9 +129,8 @@ impl Config {
         let (own_labels_only, own_services_only) = (is_machines("LABELS_PATH"), is_machines("SERVICES_PATH"));
         warnings.extend(not_built_yet(&raw));
         let read = Read { raw: &raw };
-        if let Err(err) = EnvFilter::try_new(read.text("LOG")) {
-            return Err(read.refuse("LOG", format!("a filter such as info or lobby_http=debug,warn ({err})")));
-        }
+        let log = log::filter(read.text("LOG"))
+            .map_err(|err| read.refuse("LOG", format!("a filter such as info or lobby_http=debug,warn ({err})")))?;
         read.seconds("CLEAN_EVERY")?;
         let (ttl, keep_alive) = (read.positive_seconds("TTL")?, read.positive_seconds("KEEP_ALIVE")?);
         if ttl <= keep_alive {
@@ -156,7 +157,7 @@ impl Config {
             handlers: handler::all(&read)?,
             script_checks: read.truth("ENABLE_SCRIPT_CHECKS")?,
             services_path: read.path("SERVICES_PATH").filter(|_| !own_services_only),
-            log: read.text("LOG").to_owned(),
+            log,
             log_format: match read.text("LOG_FORMAT") {
                 "text" => LogFormat::Text,
                 "json" => LogFormat::Json,

@@ -1,4 +1,5 @@
-//! The log: to stderr, as text for people or as JSON for machines, and to whoever monitors it over HTTP.
+//! The log: to stderr, as text for people or as JSON for machines, and to whoever monitors it over HTTP; and what its filter
+//! may say.
 //!
 //! Monitors have levels of their own, which may be lower than that of stderr. What they want is known to the tracing library
 //! itself: while nobody wants it, an event that stderr does not show costs no more than without them.
@@ -9,7 +10,8 @@ use std::io;
 use lobby_core::port::log::{Form, Level, Log};
 use tracing::{Metadata, Subscriber, level_filters::LevelFilter, subscriber::Interest};
 use tracing_subscriber::{
-    EnvFilter, Layer,
+    Layer,
+    filter::{ParseError, Targets},
     fmt::{self, MakeWriter},
     layer::{Context, Filter, SubscriberExt},
     registry::LookupSpan,
@@ -24,9 +26,17 @@ const QUIET: &str = "async_nats=warn";
 /// What the targets of our own crates begin with.
 const OURS: &str = "lobby";
 
-/// Starts logging. The configuration has checked that the filter is one.
-pub(crate) fn start(filter: &str, format: LogFormat) -> Log {
-    let filter = EnvFilter::new(if filter.contains("async_nats") { filter.into() } else { format!("{filter},{QUIET}") });
+/// Reads a filter: levels, modules and `module=level`, with commas between them.
+pub(crate) fn filter(text: &str) -> Result<Targets, ParseError> {
+    let mut parts: Vec<_> = text.split(',').filter(|part| !part.is_empty()).collect();
+    if !text.contains("async_nats") {
+        parts.push(QUIET);
+    }
+    parts.join(",").parse()
+}
+
+/// Starts logging.
+pub(crate) fn start(filter: Targets, format: LogFormat) -> Log {
     let stderr = fmt::layer().with_writer(io::stderr).with_target(false);
     let stderr = match format {
         LogFormat::Text => stderr.with_ansi(io::IsTerminal::is_terminal(&io::stderr())).boxed(),
@@ -143,7 +153,7 @@ mod tests {
     #[test]
     fn what_nobody_listens_to_is_not_even_made() {
         let log = Log::new(tracing::callsite::rebuild_interest_cache);
-        let quiet = fmt::layer().with_writer(io::sink).with_filter(EnvFilter::new("error"));
+        let quiet = fmt::layer().with_writer(io::sink).with_filter(LevelFilter::ERROR);
         let subscriber = monitored(tracing_subscriber::registry().with(quiet), &log);
         tracing::subscriber::with_default(subscriber, || {
             let is_made = || {
@@ -165,5 +175,32 @@ mod tests {
             drop(info);
             assert_eq!((is_made(), LevelFilter::current()), ([true, false, false, false, false], LevelFilter::ERROR));
         });
+    }
+
+    #[test]
+    fn modules_and_levels_are_picked_and_nats_is_quiet_unless_named() {
+        let cases = [
+            ("info", "lobby", tracing::Level::INFO, true),
+            ("info", "lobby", tracing::Level::DEBUG, false),
+            ("info", "async_nats::connector", tracing::Level::INFO, false),
+            ("info,async_nats=debug", "async_nats::connector", tracing::Level::DEBUG, true),
+            ("lobby_http=debug,warn", "lobby_http::serve", tracing::Level::DEBUG, true),
+            ("lobby_http=debug,warn", "lobby", tracing::Level::INFO, false),
+            // A comma too many says nothing.
+            ("info,", "lobby", tracing::Level::INFO, true),
+            (",,info", "lobby", tracing::Level::INFO, true),
+            ("lobby_gossip", "lobby_gossip::engine", tracing::Level::TRACE, true),
+            ("off", "lobby", tracing::Level::ERROR, false),
+        ];
+        for (text, module, level, want) in cases {
+            assert_eq!(filter(text).unwrap().would_enable(module, &level), want, "{text:?} {module} {level}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_filter_is_refused() {
+        for text in ["a=b=c", "lobby=loud"] {
+            assert!(filter(text).is_err(), "{text:?}");
+        }
     }
 }

@@ -108,7 +108,7 @@ fn kept(errors: Vec<FileError>) -> String {
 
 fn run(config: Config) -> ExitCode {
     let reborn = Reborn::remember();
-    let log = log::start(&config.log, config.log_format);
+    let log = log::start(config.log.clone(), config.log_format);
     for warning in &config.warnings {
         tracing::warn!("{warning}");
     }
