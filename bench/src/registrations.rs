@@ -1,25 +1,21 @@
 //! How many registrations an agent acknowledges in a second, each on disk before, and that nothing piles up.
 //!
 //! Beside it, what the disk does alone: one append and one fdatasync after the other in the same folder. How many
-//! acknowledgements share an fdatasync is counted by strace at the journal's thread: `/metrics` does not say it.
+//! acknowledgements share an fdatasync is what the agent counts of its journal.
 
 use std::{
     fs::{self, File},
     io::Write,
     path::Path,
-    process::Command,
     time::Duration,
 };
 
-use lobby_testkit::{
-    daemon::Daemon,
-    process::{Process, Signal, find},
-};
+use lobby_testkit::daemon::Daemon;
 
 use crate::{
     agents::{self, deregistration, instance, registration},
     client::{Put, put_all},
-    host::{CpuMeter, lobbyd, mib, now},
+    host::{CpuMeter, lobbyd, metric, mib, now},
     times::Times,
 };
 
@@ -45,13 +41,10 @@ pub(crate) fn run(pairs: u32) {
     for connections in CONNECTIONS {
         let disk = disk_alone(&agent.folder().join("data"));
         let n = ACKS * (connections / 4).max(1);
-        let (start, meter) = (now(), CpuMeter::start(&agent.process));
+        let (syncs, start, meter) = (syncs(agent), now(), CpuMeter::start(&agent.process));
         let times = Times::new(put_all(agent, self::pairs(n / 2, *connections), *connections), 0);
         let (rate, cpu) = (times.n() as f64 / start.elapsed().as_secs_f64(), meter.percent());
-        // Apart, because whoever is traced is slower.
-        let mut traced = 0;
-        let syncs = syncs(agent, || traced = put_all(agent, self::pairs(n / 2, *connections), *connections).len());
-        let acks_a_sync = traced as f64 / syncs as f64;
+        let acks_a_sync = times.n() as f64 / (self::syncs(agent) - syncs) as f64;
         let (p50, p99, max) = (times.quantile(0.5), times.quantile(0.99), times.worst());
         println!(
             "| {connections} | {rate:.0} | {:.2} of {disk:.0} | {:.1} | {p50:.1} | {p99:.1} | {max:.1} | {acks_a_sync:.1} | {cpu:.0} % |",
@@ -103,25 +96,9 @@ fn disk_alone(folder: &Path) -> f64 {
     rate
 }
 
-/// How often the journal's threads called fdatasync while `act` ran, as strace counts them.
-fn syncs(agent: &Daemon, act: impl FnOnce()) -> u64 {
-    let tasks = fs::read_dir(format!("/proc/{}/task", agent.process.pid())).expect("a running process").flatten();
-    let is_journal =
-        |task: &fs::DirEntry| fs::read_to_string(task.path().join("comm")).is_ok_and(|name| name.trim() == "lobby-journal");
-    let mut command = Command::new(find("strace"));
-    command.args(["-e", "trace=fdatasync"]);
-    for task in tasks.filter(is_journal) {
-        command.arg("-p").arg(task.file_name());
-    }
-    let mut strace = Process::start("strace", command);
-    strace.wait_for_log(Duration::from_secs(5), "attached");
-    act();
-    strace.signal(Signal::INT);
-    while strace.ended().is_none() {
-        std::thread::yield_now();
-    }
-    let _ = strace.wait(Duration::from_secs(5));
-    strace.log().lines().filter(|line| line.contains("fdatasync(")).count() as u64
+/// Syncs of the registry's journal since the agent's start.
+fn syncs(agent: &Daemon) -> u64 {
+    metric(agent, "lobby_journal_commits_total", &[])
 }
 
 /// Bytes of the registry's journal, a draft of a compaction included.

@@ -11,7 +11,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use crate::{
     check::view::CheckView,
-    coordinate::{Coordinate, DIMENSIONS},
+    coordinate::Coordinate,
     id::{Generation, NodeId, Origin, Version},
     instance::{Id, Instance, Invalid, address, line, validate_tags, word},
     limits,
@@ -21,7 +21,11 @@ use crate::{
     wire::service::{encode_check, encode_instance, encode_tags},
 };
 
+mod place;
 pub mod tags;
+
+pub use place::coordinate;
+use place::coordinate_text;
 
 /// How long it is remembered that a node was removed: longer than any agent that comes back was away, or it brings the node
 /// back.
@@ -144,23 +148,6 @@ pub fn node_data(record: &Record) -> NodeData {
         }
     }
     data
-}
-
-/// Where somebody said that the node is in the space of round trip times.
-pub fn coordinate(record: &Record) -> Option<Coordinate> {
-    let numbers: Result<Vec<f32>, _> = record.meta(meta::COORDINATE)?.split(',').take(NUMBERS + 1).map(str::parse).collect();
-    let numbers: [f32; NUMBERS] = numbers.ok()?.try_into().ok()?;
-    let [a, b, c, d, e, f, g, h, height, adjustment, error] = numbers;
-    Some(Coordinate { vec: [a, b, c, d, e, f, g, h], height, adjustment, error }).filter(Coordinate::is_valid)
-}
-
-/// The numbers of a coordinate, the Euclidean part first.
-const NUMBERS: usize = DIMENSIONS + 3;
-
-fn coordinate_text(place: &Coordinate) -> String {
-    let numbers = place.vec.iter().chain([&place.height, &place.adjustment, &place.error]);
-    // With an exponent even the smallest number is short.
-    numbers.map(|number| format!("{number:e}")).collect::<Vec<_>>().join(",")
 }
 
 fn live(record: &Record) -> BTreeMap<Key, Value> {
@@ -363,5 +350,40 @@ mod tests {
         assert_eq!(field(NodeData { pairs: many, ..NodeData::default() }), "NodeMeta");
         let tagged = [("lan".to_owned(), "::".to_owned())].into();
         assert_eq!(field(NodeData { tagged_addresses: tagged, ..NodeData::default() }), "TaggedAddresses");
+    }
+
+    #[test]
+    fn a_node_written_again_is_all_that_it_says_now_and_keeps_its_services() {
+        let one = write(None, 1, 100, &[node("10.0.0.9"), instance("a"), check("c", "a"), check("d", "a")]).unwrap();
+        let bare = Change::Node(NodeData { address: "10.0.0.8".into(), ..NodeData::default() });
+        let two = write(Some(&one), 2, 200, &[bare, Change::RemoveCheck("c".parse().unwrap())]).unwrap();
+        let want = NodeData { address: "10.0.0.8".into(), ..NodeData::default() };
+        assert_eq!((node_data(&two), two.instances().count(), two.checks().count()), (want, 1, 1));
+        let by = |record: &Record| [1, 2].map(|writer| is_by(record, NodeId::from_bytes([writer; 16])));
+        assert_eq!((by(&one), by(&two)), ([true, false], [false, true]));
+    }
+
+    #[test]
+    fn bounds_and_what_is_judged() {
+        let node = |data: NodeData| next(None, &name(), NodeId::from_bytes([1; 16]), 1, &[Change::Node(data)]).is_ok();
+        let data = || NodeData { address: "10.0.0.9".into(), ..NodeData::default() };
+        let pairs = |n: usize| (0..n).map(|n| (n.to_string(), String::new())).collect();
+        let tagged = |n: usize| (0..n).map(|n| (format!("lan{n}"), "10.0.0.9".into())).collect();
+        let named = |len: usize| [("x".repeat(len), "10.0.0.9".to_owned())].into();
+        let longest = limits::PAIR_KEY_BYTES - meta::TAGGED_ADDRESS.len();
+        for (n, want) in [(0, true), (1, false)] {
+            assert_eq!(node(NodeData { pairs: pairs(limits::PAIRS + n), ..data() }), want);
+            assert_eq!(node(NodeData { tagged_addresses: tagged(limits::TAGGED_ADDRESSES + n), ..data() }), want);
+            assert_eq!(node(NodeData { tagged_addresses: named(longest + n), ..data() }), want);
+            assert_eq!(node(NodeData { consul_id: "x".repeat(limits::PAIR_KEY_BYTES + n), ..data() }), want);
+        }
+        assert!(!node(NodeData { consul_id: "a\nb".into(), ..data() }));
+        let refused = |change| next(None, &name(), NodeId::from_bytes([1; 16]), 1, &[change]).is_err();
+        let (mut bad, mut said) = (instance("a"), check("c", "a"));
+        if let (Change::Instance(bad), Change::Check(said)) = (&mut bad, &mut said) {
+            bad.address = "0.0.0.0".into();
+            said.name = "a\0b".into();
+        }
+        assert!(refused(bad) && refused(said));
     }
 }

@@ -260,6 +260,7 @@ impl ApiError {
                 | Self::NoAnswer
                 | Self::RegistryStuck
                 | Self::Registry(RegistryError::Stopping)
+                | Self::External(ExternalError::Stopping | ExternalError::Stuck)
                 | Self::Command(CommandError::Stopping)
                 | Self::Gossip(GossipError::Stopping | GossipError::Busy(_))
         )

@@ -7,6 +7,7 @@
 //! The daemon validates what is in there; here only as much is looked at as finds the name and the id.
 //! Not here: the grammar of `--check` (`check`).
 
+use lobby::core::instance::Id;
 use serde_json::{Map, Value, json};
 
 use crate::{cli::service::Offer, failure::usage};
@@ -27,6 +28,8 @@ impl Definition {
     /// That of what was typed; `id` unless one was.
     pub(crate) fn typed(name: &str, id: &str, offer: &Offer) -> anyhow::Result<Self> {
         let id = offer.id.as_deref().unwrap_or(id);
+        judge("--name", name)?;
+        judge("--id", id)?;
         let mut body = Map::new();
         body.insert("Name".into(), name.into());
         body.insert("ID".into(), id.into());
@@ -73,6 +76,8 @@ impl Definition {
         let text = |name| field(body, name).and_then(Value::as_str).filter(|text| !text.is_empty());
         let name = text("name").ok_or_else(|| usage("the definition has no name: expected a text in `name`".into()))?;
         let id = text("id").unwrap_or(name);
+        judge("name", name)?;
+        judge("id", id)?;
         Ok(Self { name: name.to_owned(), id: id.to_owned(), body: body.clone() })
     }
 
@@ -84,6 +89,11 @@ impl Definition {
             checks.push(check);
         }
     }
+}
+
+/// Refuses by its name here what the daemon would know as a part of the path.
+fn judge(field: &str, text: &str) -> anyhow::Result<()> {
+    text.parse::<Id>().map(drop).map_err(|err| usage(format!("{field}: {err}")))
 }
 
 /// A field by its name as the daemon finds it: in whatever case, with or without `_`.
@@ -117,6 +127,19 @@ mod tests {
         for text in ["", "{", "name = ", "[]", "[ ]", "port = 1", "{\"name\": 7}", "[1]", "[[services]]\nid = 'x'"] {
             assert!(Definition::of_text(text).is_err(), "{text}");
         }
+    }
+
+    #[test]
+    fn a_name_or_id_that_none_can_have_is_refused_by_its_field() {
+        let long = "x".repeat(257);
+        let typed = |name: &str, id: &str| {
+            let offer = Offer { id: Some(id.into()), ..Offer::default() };
+            Definition::typed(name, name, &offer).unwrap_err().to_string()
+        };
+        assert!(typed("", "a").starts_with("--name: an id must not be empty"), "{}", typed("", "a"));
+        assert!(typed("web", &long).starts_with("--id: an id may have at most 256 bytes"), "{}", typed("web", &long));
+        let file = Definition::of_text(r#"{"name": "web", "id": "a\u0000b"}"#).unwrap_err().to_string();
+        assert!(file.starts_with("id: an id must not contain the control character"), "{file}");
     }
 
     #[test]

@@ -157,6 +157,7 @@ mod tests {
     use crate::{
         id::{Generation, NodeId},
         label::Label,
+        limits,
         time::Moment,
     };
 
@@ -208,6 +209,49 @@ mod tests {
         local.apply(&instance(n + 1, 256)).unwrap();
         assert!(matches!(local.reserve(&changes), Err(SetError::TooLarge { .. })));
         local.reserve(&[instance(n + 1, 255)]).expect("replacing takes no more");
+    }
+
+    #[test]
+    fn room_is_given_to_the_last_byte_and_to_one_only() {
+        let (mut local, n) = full();
+        // Two more tags than `tags`, which have this many bytes more than their least.
+        let sized = |tags: usize, more: usize| {
+            let RecordChange::SetInstance(mut large) = instance(n, tags) else { unreachable!() };
+            let tails = [more.min(350), more.saturating_sub(350)].map(|more| "x".repeat(150 + more));
+            Arc::make_mut(&mut large).tags = large.tags.iter().cloned().chain(tails).collect();
+            [RecordChange::SetInstance(large)]
+        };
+        let tags = (0..250).rev().find(|tags| {
+            let is_taken = local.reserve(&sized(*tags, 0)).is_ok();
+            local.release(&sized(*tags, 0));
+            is_taken
+        });
+        // The largest that is taken leaves nothing.
+        assert!((0..=700).rev().any(|more| local.reserve(&sized(tags.unwrap(), more)).is_ok()));
+        assert_eq!(local.bytes + local.promised, MOST_BYTES);
+        assert!(local.reserve(&[check(1, 0)]).is_err(), "that room is promised");
+    }
+
+    #[test]
+    fn who_asks_twice_for_one_key_gets_the_larger_and_gives_back_all_of_it() {
+        let mut local = record();
+        local.reserve(&[instance(1, 9)]).unwrap();
+        let large = local.promised;
+        local.reserve(&[instance(1, 9)]).unwrap();
+        local.reserve(&[instance(1, 2)]).unwrap();
+        assert_eq!(local.promised, large);
+        local.release(&[instance(1, 2)]);
+        assert_eq!((local.promised, local.claims.len()), (0, 0));
+        local.reserve(&[instance(1, 9), instance(1, 2)]).unwrap();
+        assert_eq!(local.promised, large);
+        local.release(&[instance(1, 9)]);
+        let asked = [0, limits::OUTPUT_BYTES].map(|output| {
+            local.reserve(&[check(1, output)]).unwrap();
+            let promised = local.promised;
+            local.release(&[check(1, output)]);
+            promised
+        });
+        assert_eq!(asked[0], asked[1], "an output gives way");
     }
 
     #[test]

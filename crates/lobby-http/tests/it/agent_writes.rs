@@ -1,6 +1,6 @@
 //! Registering, reporting and maintenance as Consul's clients do it: bodies of real libraries, every status code.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use axum::http::StatusCode;
 use lobby_core::{
@@ -245,9 +245,29 @@ async fn every_refusal_of_the_registry_has_its_status() {
 #[tokio::test(start_paused = true)]
 async fn a_registry_that_does_not_answer_is_not_waited_for_without_end() {
     let served = serve();
-    served.registry.forget_everything();
-    let answer = served.put("/v1/agent/check/pass/a", "").await;
-    assert_eq!((answer.status, answer.header("retry-after")), (StatusCode::GATEWAY_TIMEOUT, "1"), "{}", answer.text());
+    served.registry.pause(Duration::from_secs(3600));
+    for (method, path, body) in [
+        ("PUT", "/v1/agent/service/register", r#"{"Name":"a"}"#),
+        ("PUT", "/v1/services/a/a", r#"{"Name":"a"}"#),
+        ("POST", "/v1/hold", r#"{"Name":"a"}"#),
+        ("PUT", "/v1/agent/check/pass/a", ""),
+    ] {
+        let start = tokio::time::Instant::now();
+        let answer = served.ask(method, path, &[], body).await;
+        assert_eq!(start.elapsed(), Duration::from_secs(30), "{path}");
+        assert_eq!((answer.status, answer.header("retry-after")), (StatusCode::GATEWAY_TIMEOUT, "1"), "{path} {}", answer.text());
+        assert!(answer.text().contains("whether the change was made is not known"), "{path} {}", answer.text());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_registration_waits_for_a_slow_disk() {
+    let served = serve();
+    served.registry.pause(Duration::from_secs(29));
+    let start = tokio::time::Instant::now();
+    let answer = served.put("/v1/agent/service/register", r#"{"Name":"a"}"#).await;
+    assert_eq!((answer.status, answer.text(), start.elapsed()), (StatusCode::OK, "", Duration::from_secs(29)));
+    assert!(served.registry.view().instances.contains_key(&id("a")));
 }
 
 #[tokio::test]

@@ -184,3 +184,14 @@ async fn an_agents_service_takes_tags_if_it_was_registered_so_and_nothing_else()
     done(&served, DEREGISTER, r#"{"Node":"web","ServiceID":"open"}"#).await;
     assert_eq!(tags(list).await, r#"["own"]"#, "the service is its agent's, and comes back with its own tags");
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_disk_that_does_not_answer_is_waited_for_half_a_minute() {
+    let served = serve();
+    let start = tokio::time::Instant::now();
+    let answer = served.put(REGISTER, r#"{"Node":"stuck","Address":"10.1.10.11"}"#).await;
+    assert_eq!(start.elapsed(), std::time::Duration::from_secs(30));
+    assert_eq!((answer.status, answer.header("retry-after")), (StatusCode::GATEWAY_TIMEOUT, "1"), "{}", answer.text());
+    assert_eq!(answer.text(), "the disk does not answer; whether the write counts is not known");
+    done(&served, REGISTER, r#"{"Node":"n1","Address":"10.1.10.11"}"#).await;
+}

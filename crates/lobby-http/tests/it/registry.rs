@@ -2,9 +2,9 @@
 //!
 //! Every command is noted as text. A refusal can be planted, and carrying out never fails by itself but for what is unknown.
 
-use std::sync::{
-    Arc, Mutex,
-    atomic::{AtomicBool, Ordering},
+use std::{
+    sync::{Arc, Mutex},
+    time::Duration,
 };
 
 use lobby_core::{
@@ -46,7 +46,7 @@ pub(crate) struct Registry {
     view: Arc<watch::Sender<Arc<LocalView>>>,
     asked: Arc<Mutex<Vec<String>>>,
     refusal: Arc<Mutex<Option<RegistryError>>>,
-    is_stuck: Arc<AtomicBool>,
+    pause: Arc<Mutex<Duration>>,
     meanwhile: Arc<Mutex<Option<LocalInstance>>>,
 }
 
@@ -61,12 +61,12 @@ impl Registry {
             view: Arc::new(view),
             asked: Arc::default(),
             refusal: Arc::default(),
-            is_stuck: Arc::default(),
+            pause: Arc::default(),
             meanwhile: Arc::default(),
         };
         // Without the handle: it would keep the queue open.
         let (view, asked, refusal) = (registry.view.clone(), registry.asked.clone(), registry.refusal.clone());
-        let (is_stuck, meanwhile) = (registry.is_stuck.clone(), registry.meanwhile.clone());
+        let (pause, meanwhile) = (registry.pause.clone(), registry.meanwhile.clone());
         tokio::spawn(async move {
             while let Some(command) = received.recv().await {
                 asked.lock().unwrap().push(note(&command));
@@ -76,9 +76,9 @@ impl Registry {
                         drop(Arc::make_mut(view).instances.insert(other.instance.id.clone(), Arc::new(other)))
                     });
                 }
-                if is_stuck.load(Ordering::Relaxed) {
-                    std::mem::forget(command);
-                    continue;
+                let pause = *pause.lock().unwrap();
+                if !pause.is_zero() {
+                    tokio::time::sleep(pause).await;
                 }
                 let refusal = refusal.lock().unwrap().clone();
                 carry_out(&view, command, refusal);
@@ -102,9 +102,9 @@ impl Registry {
         *self.meanwhile.lock().unwrap() = Some(LocalInstance { instance: Arc::new(other), source: Source::Api });
     }
 
-    /// From now on nothing is answered.
-    pub(crate) fn forget_everything(&self) {
-        self.is_stuck.store(true, Ordering::Relaxed);
+    /// From now on each answer takes this long.
+    pub(crate) fn pause(&self, pause: Duration) {
+        *self.pause.lock().unwrap() = pause;
     }
 
     pub(crate) fn view(&self) -> Arc<LocalView> {

@@ -12,6 +12,7 @@ use lobby_testkit::eventually_async;
 use super::*;
 use crate::{Lobby, memory::Hub};
 
+mod disk;
 mod tags;
 
 async fn agent(hub: &Hub, name: &str, folder: Option<&Path>) -> Lobby {

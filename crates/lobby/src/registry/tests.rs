@@ -22,6 +22,7 @@ mod alias;
 mod answer;
 mod checks;
 mod files;
+mod flight;
 mod laws;
 mod lost;
 mod process;

@@ -10,6 +10,7 @@ mod consul;
 mod ctl;
 mod cut;
 mod fleet;
+mod full_disk;
 mod go_peer;
 mod hooks;
 mod hostile;

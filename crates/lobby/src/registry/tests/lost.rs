@@ -85,6 +85,20 @@ async fn a_process_that_can_be_watched_again_is_well_and_one_that_has_ended_is_g
     assert!(registry.state.view.instances.is_empty());
 }
 
+#[tokio::test]
+async fn a_process_that_has_ended_takes_its_instance_along_whatever_the_disk_says() {
+    let (lobby, folder) = (agent().await, tempfile::tempdir().unwrap());
+    let journal = Journal::open(&folder.path().join("registry"), Limits::DEFAULT).unwrap().journal;
+    let mut registry = restored(&lobby, entries(unwatchable(), Status::Passing), Some(journal.clone())).await;
+    journal.close().await;
+    let number = registry.state.guards[&id("p")].watch.as_ref().unwrap().0;
+    let now = lobby.clock().moment();
+    registry.ended(End::Process(id("p"), number + 1), now);
+    assert_eq!(registry.state.view.instances.len(), 1, "of another watch");
+    registry.ended(End::Process(id("p"), number), now);
+    assert!(registry.state.view.instances.is_empty());
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_lost_process_is_looked_for_until_it_has_ended() {
     let Ok(watched) = process::open(std::process::id()) else { return };

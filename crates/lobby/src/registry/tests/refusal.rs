@@ -13,7 +13,7 @@ use tokio::sync::{
 use super::*;
 use crate::registry::{
     flight::JOBS,
-    job::{Job, Tell, What},
+    job::{Cause, Job, Tell, What},
     journal::VALUE_BYTES,
     restore::Start,
 };
@@ -181,6 +181,9 @@ async fn more_jobs_than_may_wait_are_refused() {
     let last = taken.pop().unwrap().await.unwrap();
     assert!(matches!(last, Err(RegistryError::TooMany { most: JOBS, .. })), "{last:?}");
     assert!(taken.iter_mut().all(|answered| answered.try_recv() == Err(TryRecvError::Empty)), "all others wait");
+    // What nobody asked for, such as the end of a process, is never lost.
+    registry.take(Job::own(What::Deregister(id("web-1"), Cause::Closed(1))));
+    assert_eq!(registry.flights.len(), JOBS + 1);
 }
 
 #[tokio::test]
