@@ -5,7 +5,7 @@
 //! joined: a node is failed when no exchange holds it alive any more. While an exchange's link is down, nothing
 //! expires because of it. When one exchange loses a node, the others whose link is up are asked first.
 //! A node that restarts, or whose agent alone is gone, stays listed for AGENT_GRACE; one that is known from disk stays
-//! until the first complete picture.
+//! until the first complete picture. When most fall silent at once, their services stay for HOLD_MAX.
 //! Not here: what is shown how (`wire`, outputs), how records travel (exchanges), what changed (`change`).
 
 use std::{
@@ -17,6 +17,7 @@ use std::{
 use imbl::OrdMap;
 
 use crate::{
+    hold::{Hold, Rule},
     id::{ExchangeId, NodeId, Origin, Revision},
     limits,
     name::Name,
@@ -27,6 +28,7 @@ use crate::{
 
 mod external;
 mod grace;
+mod held;
 mod peer;
 mod remembered;
 mod services;
@@ -140,6 +142,7 @@ pub struct Catalog {
     nodes: OrdMap<Origin, Arc<Node>>,
     hosts: OrdMap<Name, Arc<Host>>,
     services: Services,
+    hold: Hold,
     dirty: Dirty,
 }
 
@@ -158,8 +161,9 @@ impl Catalog {
         let info = |spec: ExchangeSpec| LinkInfo {
             liveness: spec.liveness,
             up_since: None,
-            link: Link { name: spec.name, state: LinkState::Connecting, warm: false, given_up: false },
+            link: Link { name: spec.name, state: LinkState::Connecting, warm: false, given_up: false, held: 0 },
         };
+        let links: Vec<_> = exchanges.into_iter().map(info).collect();
         let mut catalog = Self {
             revision,
             incomplete_since: Some(now.moment),
@@ -167,7 +171,8 @@ impl Catalog {
             local: own_node(own.clone()),
             listed,
             grace: AGENT_GRACE,
-            links: exchanges.into_iter().map(info).collect(),
+            hold: Hold::new(Rule::default(), links.len()),
+            links,
             peers: HashMap::new(),
             externals: OrdMap::new(),
             removed_externals: BTreeMap::new(),
@@ -257,7 +262,7 @@ impl Catalog {
     /// When [`Self::handle_deadline`] wants to be called next.
     pub fn next_deadline(&self) -> Option<Moment> {
         let timer = self.timers.keys().next().map(|(at, _)| *at);
-        [timer, self.failed.next_deadline(), self.departed.next_deadline()].into_iter().flatten().min()
+        [timer, self.failed.next_deadline(), self.departed.next_deadline(), self.hold.next_deadline()].into_iter().flatten().min()
     }
 
     /// Does what is due.
@@ -280,6 +285,7 @@ impl Catalog {
                 }
             }
         }
+        self.end_holds(now.moment);
         while let Some(origin) = self.failed.pop_due(now.moment) {
             self.remove(&origin);
         }
@@ -293,6 +299,7 @@ impl Catalog {
 
     /// A snapshot, if anything has changed since the last one.
     pub fn poll_snapshot(&mut self) -> Option<Arc<Snapshot>> {
+        self.judge_silence();
         let dirty = std::mem::replace(&mut self.dirty, Dirty::No);
         if dirty == Dirty::No {
             return None;
@@ -315,7 +322,7 @@ impl Catalog {
             vanished_nodes: self.services.by_node().vanished().clone(),
             tables: self.services.by_node().tables(),
             externals: self.externals.clone(),
-            links: self.links.iter().map(|info| info.link.clone()).collect(),
+            links: (0..).zip(&self.links).map(|(idx, info)| info.link.holding(self.hold.count(ExchangeId(idx)))).collect(),
         }))
     }
 }
@@ -366,5 +373,14 @@ impl Catalog {
 
 fn own_node(record: Arc<Record>) -> Arc<Node> {
     let heard = Arc::new(Heard::default());
-    Arc::new(Node { record, state: NodeState::Alive, presences: Vec::new(), heard, own: true, watched: false, external: false })
+    Arc::new(Node {
+        record,
+        state: NodeState::Alive,
+        presences: Vec::new(),
+        heard,
+        own: true,
+        watched: false,
+        external: false,
+        held: None,
+    })
 }

@@ -17,6 +17,7 @@ pub mod duration;
 pub mod expr;
 pub mod external;
 pub mod filter;
+pub mod hold;
 pub mod id;
 pub mod instance;
 pub mod label;

@@ -247,6 +247,8 @@ pub struct AgentStats {
     pub events_refused: AtomicU64,
     /// Records that came in under our own id but were not made by us.
     pub own_conflicts: AtomicU64,
+    /// Times that an exchange was doubted because most of its nodes fell silent at once.
+    pub holds: AtomicU64,
     /// Labels of files or the environment that broke their rules or were over the limit, at the last reading.
     pub labels_refused: AtomicU64,
     /// Runs of CALLBACK and hooks that ended with status 0.

@@ -40,6 +40,9 @@ pub(crate) struct ExchangeHealth<'a> {
     why: Option<&'a str>,
     warm: bool,
     given_up: bool,
+    /// How many nodes are held because this exchange is doubted.
+    #[serde(skip_serializing_if = "is_zero")]
+    held: usize,
 }
 
 async fn health(Extension(view): Extension<View>, Extension(rights): Extension<Rights>) -> Response {
@@ -59,7 +62,12 @@ pub(crate) fn exchange_health(link: &Link) -> ExchangeHealth<'_> {
         LinkState::Down { why } => Some(&**why),
         LinkState::Connecting | LinkState::Up => None,
     };
-    ExchangeHealth { name: &link.name, state: state(&link.state), why, warm: link.warm, given_up: link.given_up }
+    let Link { name, warm, given_up, held, .. } = link;
+    ExchangeHealth { name, state: state(&link.state), why, warm: *warm, given_up: *given_up, held: *held }
+}
+
+const fn is_zero(count: &usize) -> bool {
+    *count == 0
 }
 
 /// A link's state in answers and metrics.

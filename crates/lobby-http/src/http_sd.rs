@@ -4,7 +4,7 @@
 //! GET /v1/http_sd?service=NAME&tag=T&passing&where=SELECTOR    [{"targets": ["10.0.0.7:80"], "labels": {…}}]
 //! ```
 //! One group for each instance, ordered by service, node and id. Nobody can scrape an instance without a port, nor one of a
-//! failed node: they are left out. Prometheus refuses a whole document for one bad label name or address, so neither gets
+//! failed node that is not held: they are left out. Prometheus refuses a whole document for one bad label name or address, so neither gets
 //! in. While the catalog is not warm an empty answer is 503, because Prometheus keeps its old targets on an error.
 //! Not here: targets made of labels (`prometheus`).
 

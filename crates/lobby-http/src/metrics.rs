@@ -92,6 +92,11 @@ fn links(text: &mut Text, view: &View) {
     for link in &**links {
         family.sample(&[("exchange", &link.name)], u8::from(link.given_up));
     }
+    let mut family =
+        text.family("lobby_hold_nodes", Gauge, "Failed nodes whose services are shown as before, because most failed at once.");
+    for link in &**links {
+        family.sample(&[("exchange", &link.name)], link.held);
+    }
 }
 
 fn exchanges(text: &mut Text, app: &App) {
@@ -145,6 +150,8 @@ fn agent(text: &mut Text, stats: &AgentStats) {
         .value(stats.events_refused.load(Relaxed));
     text.family("lobby_own_conflicts_total", Counter, "Records under our own id that we did not make.")
         .value(stats.own_conflicts.load(Relaxed));
+    text.family("lobby_holds_total", Counter, "Holds started: an exchange was doubted because most of its nodes fell silent.")
+        .value(stats.holds.load(Relaxed));
     text.family("lobby_labels_refused", Gauge, "Labels of files and environment refused at the last reading.")
         .value(stats.labels_refused.load(Relaxed));
     let mut family = text.family("lobby_hook_runs_total", Counter, "Ended runs of CALLBACK and hooks, by result.");

@@ -4,7 +4,8 @@
 //! GET /v1/nodes    [{id, name, state, addresses, generation, version, exchanges, age_ms, labels, …}]
 //! ```
 //! With `?where=SELECTOR` only those it takes. With `?near=NODE` the nearest come first, each with `distance_ms`, the estimated round trip; others in the order of ids.
-//! `id` is null for daemons that tell only their host name. `conflict` marks live nodes that share a name, `drain` those that take nothing new.
+//! `id` is null for daemons that tell only their host name. `conflict` marks live nodes that share a name, `drain` those that take nothing new,
+//! `held` failed ones whose services are shown as before.
 //! The tag holds the second and a hash of all but the ages: much of what is shown here changes without a revision.
 
 use std::{
@@ -56,6 +57,8 @@ struct NodeBody<'a> {
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     external: bool,
     conflict: bool,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    held: bool,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     drain: bool,
     lobbyd: Option<&'a str>,
@@ -141,6 +144,7 @@ fn node_body<'a>(view: &'a View, node: &'a Node, conflict: bool, distances: Opti
         own: node.own,
         external: node.external,
         conflict,
+        held: node.held.is_some(),
         drain: view.snapshot.offers.get(&record.origin).is_some_and(|offers| offers.node.drain),
         lobbyd: record.meta(meta::VERSION),
         datacenter: record.meta(meta::DATACENTER),

@@ -15,7 +15,9 @@ use lobby_core::{
         Presence, Snapshot,
         why::{Evidence, Reason, Why},
     },
+    hold::Held,
     id::Origin,
+    time::Now,
 };
 use serde::Serialize;
 
@@ -37,8 +39,8 @@ struct WhyBody<'a> {
     reason: Option<ReasonBody<'a>>,
     from_label: bool,
     drain: DrainBody,
-    /// Kept by an agent although its evidence says otherwise. No agent does so yet.
-    hold: Option<()>,
+    /// Shown as before by outputs of services, although its node is failed.
+    hold: Option<HoldBody<'a>>,
     owner: OwnerBody<'a>,
     checks: Vec<EvidenceBody<'a>>,
     conflict: Vec<NodeBody<'a>>,
@@ -56,6 +58,15 @@ enum ReasonBody<'a> {
 struct DrainBody {
     instance: bool,
     node: bool,
+}
+
+/// Seconds are Unix time.
+#[derive(Serialize)]
+struct HoldBody<'a> {
+    since: u64,
+    until: u64,
+    exchange: &'a str,
+    reason: String,
 }
 
 #[derive(Serialize)]
@@ -104,7 +115,7 @@ pub(crate) async fn why(Extension(view): Extension<View>, uri: Uri) -> Result<Re
     let found: Vec<_> = wanted.filter_map(|instance| Why::of(snapshot, instance, view.now)).collect();
     match id {
         Some(id) if found.is_empty() => Err(ApiError::NoInstance { service: shown(&name), id: shown(&id) }),
-        _ => Ok(answer::json(&found.iter().map(|why| body(snapshot, why)).collect::<Vec<_>>())),
+        _ => Ok(answer::json(&found.iter().map(|why| body(snapshot, why, view.now)).collect::<Vec<_>>())),
     }
 }
 
@@ -117,7 +128,7 @@ fn names(path: &str) -> Result<(String, Option<String>), ApiError> {
     Ok((parts.next().transpose()?.unwrap_or_default(), parts.next().transpose()?))
 }
 
-fn body<'a>(snapshot: &'a Snapshot, why: &'a Why) -> WhyBody<'a> {
+fn body<'a>(snapshot: &'a Snapshot, why: &'a Why, now: Now) -> WhyBody<'a> {
     let owner = &why.owner;
     let presence = |presence: &Presence| {
         let link = snapshot.links.get(usize::from(presence.exchange.0))?;
@@ -134,7 +145,7 @@ fn body<'a>(snapshot: &'a Snapshot, why: &'a Why) -> WhyBody<'a> {
         reason: why.reason.as_ref().map(reason),
         from_label: why.from_label,
         drain: DrainBody { instance: why.instance_drains, node: why.node_drains },
-        hold: None,
+        hold: why.hold.and_then(|held| hold(snapshot, held, now)),
         owner: OwnerBody {
             id: id(&owner.origin),
             name: owner.name.as_str(),
@@ -146,6 +157,13 @@ fn body<'a>(snapshot: &'a Snapshot, why: &'a Why) -> WhyBody<'a> {
         checks: why.checks.iter().map(evidence).collect(),
         conflict: why.namesakes.iter().map(namesake).collect(),
     }
+}
+
+fn hold(snapshot: &Snapshot, held: Held, now: Now) -> Option<HoldBody<'_>> {
+    let exchange = &*snapshot.links.get(usize::from(held.exchange.0))?.name;
+    let reason = format!("{} of the {} nodes of {exchange} fell silent at once", held.silent, held.of);
+    let since = now.wall.0.saturating_sub(now.moment.since(held.since).as_secs());
+    Some(HoldBody { since, until: since + held.until.since(held.since).as_secs(), exchange, reason })
 }
 
 fn id(origin: &Origin) -> Option<String> {

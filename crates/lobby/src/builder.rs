@@ -8,6 +8,7 @@ use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use lobby_core::{
     catalog::AGENT_GRACE,
+    hold::Rule,
     label::{Label, ParseLabelError},
     name::{Name, ParseNameError},
 };
@@ -46,6 +47,7 @@ pub struct Builder {
     ttl: Duration,
     warm_max: Duration,
     grace: Duration,
+    hold: Rule,
     ways: Vec<Way>,
     hooks: Vec<Hook>,
     handlers: Vec<Handler>,
@@ -104,6 +106,7 @@ impl Default for Builder {
             ttl: TTL,
             warm_max: WARM_MAX,
             grace: AGENT_GRACE,
+            hold: Rule::default(),
             ways: Vec::new(),
             hooks: Vec::new(),
             handlers: Vec::new(),
@@ -172,6 +175,12 @@ impl Builder {
     /// AGENT_GRACE: how long a node stays listed that restarts, or whose agent alone is gone.
     pub fn agent_grace(mut self, grace: Duration) -> Self {
         self.grace = grace;
+        self
+    }
+
+    /// HOLD_*: when most nodes fall silent at once, so that the fault is likelier ours, and how long their services stay.
+    pub fn hold(mut self, rule: Rule) -> Self {
+        self.hold = rule;
         self
     }
 

@@ -2,9 +2,10 @@
 
 use std::{
     io,
-    sync::{Arc, Mutex},
+    sync::{Arc, Mutex, OnceLock},
 };
 
+use tracing::Dispatch;
 use tracing_subscriber::fmt::MakeWriter;
 
 /// The log of this thread from its start to its drop.
@@ -18,6 +19,9 @@ struct Text(Arc<Mutex<Vec<u8>>>);
 
 impl Log {
     pub(crate) fn start() -> Self {
+        // With one subscriber alone, another thread without any that comes to a line first switches it off for all.
+        static SECOND: OnceLock<Dispatch> = OnceLock::new();
+        SECOND.get_or_init(|| Dispatch::new(tracing_subscriber::fmt().with_writer(io::sink).finish()));
         let text = Text::default();
         let subscriber = tracing_subscriber::fmt().with_ansi(false).with_writer(text.clone()).finish();
         Self { text, _guard: tracing::subscriber::set_default(subscriber) }

@@ -28,6 +28,9 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::agent::Stops;
 
+#[cfg(test)]
+mod tests;
+
 /// Most events taken in one turn, so that a flood cannot keep a snapshot from being published.
 const EVENTS_A_TURN: usize = 512;
 
@@ -304,6 +307,7 @@ impl Node {
         let Some(snapshot) = self.catalog.poll_snapshot() else { return };
         let before = self.snapshots.send_replace(snapshot.clone());
         tell_states(&before, &snapshot);
+        tell_holds(&before, &snapshot, &self.stats);
         for (link, _) in snapshot.links.iter().zip(&*before.links).filter(|(now, before)| now.given_up && !before.given_up) {
             tracing::warn!(exchange = %link.name, "not warm within WARM_MAX: the list counts as complete without it");
         }
@@ -319,59 +323,19 @@ fn tell_states(before: &Snapshot, now: &Snapshot) {
     }
 }
 
-fn micros(duration: std::time::Duration) -> u64 {
-    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
+/// Logs and counts where a hold starts, and logs where one is over.
+fn tell_holds(before: &Snapshot, now: &Snapshot, stats: &AgentStats) {
+    for (link, before) in now.links.iter().zip(&*before.links) {
+        if before.held == 0 && link.held > 0 {
+            stats.holds.fetch_add(1, Ordering::Relaxed);
+            let (exchange, nodes) = (&link.name, link.held);
+            tracing::warn!(%exchange, nodes, "most nodes fell silent at once, the fault may be ours: their services are held");
+        } else if before.held > 0 && link.held == 0 {
+            tracing::info!(exchange = %link.name, "the hold is over");
+        }
+    }
 }
 
-#[cfg(test)]
-mod tests {
-    use std::time::Duration;
-
-    use crate::{Lobby, captured, memory::Hub};
-
-    /// An agent whose exchange never gets warm, after its node task has done all it had to do.
-    async fn cold() -> Lobby {
-        let hub = Hub::new();
-        hub.set_up(false);
-        let builder = Lobby::builder().name("cold".parse().unwrap()).warm_max(Duration::from_secs(1)).memory(hub.join());
-        let lobby = builder.start().await.unwrap();
-        lobby.commands().add_labels(vec!["a:1".parse().unwrap()]).await.unwrap();
-        lobby
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn an_exchange_that_is_not_warm_in_time_is_named_in_the_log() {
-        let log = captured::Log::start();
-        let lobby = cold().await;
-        let mut reader = lobby.reader();
-        while !reader.changed().await.unwrap().links[0].given_up {}
-        let n_warnings = || log.text().matches("not warm within WARM_MAX").count();
-        assert_eq!(n_warnings(), 1, "{}", log.text());
-        lobby.leave().await;
-        assert_eq!(n_warnings(), 1, "later snapshots do not say it again");
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn ids_are_logged_as_people_type_them() {
-        let log = captured::Log::start();
-        let hub = Hub::new();
-        let start = async || Lobby::builder().name("twin".parse().unwrap()).memory(hub.join()).start().await.unwrap();
-        let (a, b) = (start().await, start().await);
-        let mut ids = [a.id().to_string(), b.id().to_string()];
-        ids.sort();
-        let mut reader = a.reader();
-        while reader.changed().await.unwrap().node(b.id()).is_none() {}
-        assert!(log.text().contains(&format!("ids={}", ids.join(" "))), "{}", log.text());
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn how_late_a_deadline_was_noticed_is_the_lag() {
-        let lobby = cold().await;
-        let mut reader = lobby.reader();
-        // The machine stands still for ten seconds; the deadline was after one.
-        tokio::time::advance(Duration::from_secs(10)).await;
-        while !reader.changed().await.unwrap().links[0].given_up {}
-        let lag = lobby.stats().longest_lag_us.load(std::sync::atomic::Ordering::Relaxed);
-        assert!((8_900_000..=9_100_000).contains(&lag), "{lag}");
-    }
+fn micros(duration: std::time::Duration) -> u64 {
+    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
 }

@@ -93,6 +93,7 @@ fn agent(config: Config, store: Store) -> anyhow::Result<(Builder, Http)> {
         .ttl(config.ttl)
         .warm_max(config.warm_max)
         .agent_grace(config.agent_grace)
+        .hold(config.hold)
         .script_checks(config.script_checks);
     if let Some(folder) = config.services_path {
         builder = builder.services_path(folder);

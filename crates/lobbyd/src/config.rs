@@ -12,7 +12,7 @@ use std::{
 };
 
 use lobby::{LabelsConfig, handler::Handler, hook::Hook, nats, redis};
-use lobby_core::{label::Label, name::Name};
+use lobby_core::{hold::Rule, label::Label, name::Name};
 use lobby_http::Access;
 use tracing_subscriber::filter::Targets;
 
@@ -20,6 +20,7 @@ mod access;
 mod block;
 mod exchange;
 mod handler;
+mod hold;
 mod hook;
 pub(crate) mod raw;
 pub(crate) mod setting;
@@ -97,6 +98,7 @@ pub(crate) struct Config {
     pub(crate) data_dir: Option<PathBuf>,
     pub(crate) warm_max: Duration,
     pub(crate) agent_grace: Duration,
+    pub(crate) hold: Rule,
     pub(crate) labels: LabelsConfig,
     pub(crate) ttl: Duration,
     pub(crate) drivers: Vec<Driver>,
@@ -149,6 +151,7 @@ impl Config {
             data_dir: read.path("DATA_DIR"),
             warm_max: read.seconds("WARM_MAX")?,
             agent_grace: read.seconds("AGENT_GRACE")?,
+            hold: hold::rule(&read)?,
             labels: labels(&read, own_labels_only, &mut warnings)?,
             ttl,
             drivers: exchange::drivers(&read)?,

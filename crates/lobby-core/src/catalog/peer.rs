@@ -79,6 +79,13 @@ impl Peer {
     }
 }
 
+impl View {
+    /// Whether it is what this exchange makes of the node: that it lives.
+    pub(super) fn is_alive_in(&self, exchange: ExchangeId) -> bool {
+        self.exchange == exchange && self.state.is_held()
+    }
+}
+
 impl Catalog {
     pub(super) fn set_record(&mut self, record: Arc<Record>, now: Now) -> Outcome {
         let origin = record.origin.clone();
@@ -118,6 +125,7 @@ impl Catalog {
         }
         if record.phase == Phase::Restarting {
             self.await_return(&origin, now);
+            self.hold.explained(&origin);
         }
         if let Some(peer) = self.peers.get_mut(&origin) {
             peer.record = Some(record);
@@ -150,6 +158,7 @@ impl Catalog {
             self.arm_expiry(last + ttl, &origin, exchange);
         }
         if changed {
+            self.hold.seen(exchange, &origin);
             self.settle(&origin, now.moment);
         }
         Outcome::Applied
@@ -176,8 +185,10 @@ impl Catalog {
             _ => view.state.is_held() || (was_stale && view.state == NodeState::Failed),
         };
         if !takes {
-            return Outcome::Stale;
+            let explains = state == NodeState::Unattended && self.explain(&origin);
+            return if explains { Outcome::Applied } else { Outcome::Stale };
         }
+        let was_held = view.state.is_held();
         let was_alive = std::mem::replace(&mut view.state, state) == NodeState::Alive;
         if was_alive && liveness == Liveness::Reported {
             // Until this moment it counted as heard of all the time.
@@ -190,6 +201,7 @@ impl Catalog {
                 // It said itself that it would be away.
                 (_, true) => view.state = NodeState::Failed,
                 (NodeState::Unattended, false) => {
+                    self.hold.explained(&origin);
                     view.since = now.moment;
                     // A TTL's timer may come too late. One of an earlier absence does not: it arms itself again.
                     if view.armed.is_none() || liveness != Liveness::Reported {
@@ -197,7 +209,12 @@ impl Catalog {
                     }
                     self.question(&origin, exchange, now.moment);
                 }
-                (_, false) => self.question(&origin, exchange, now.moment),
+                (_, false) => {
+                    if was_held {
+                        self.hold.fell_silent(exchange, origin.clone(), now.moment);
+                    }
+                    self.question(&origin, exchange, now.moment);
+                }
             }
         }
         self.settle(&origin, now.moment);
@@ -228,7 +245,11 @@ impl Catalog {
         if peer.views.iter().any(|view| view.state.is_held() && view.last >= asked) {
             return;
         }
-        // Gossip that holds a member alive was asked too and would have said `Seen`.
+        // Gossip that holds a member alive was asked too and would have said `Seen`. What asked was silence or proof.
+        let silent = self.hold.is_silent(origin);
+        for view in peer.views.iter().filter(|view| silent && view.state.is_held()) {
+            self.hold.fell_silent(view.exchange, origin.clone(), now);
+        }
         peer.lose();
         self.settle(origin, now);
     }
@@ -263,6 +284,7 @@ impl Catalog {
         let ask = view.state.is_held() && !restarting;
         view.state = NodeState::Failed;
         if ask {
+            self.hold.fell_silent(exchange, origin.clone(), now);
             self.question(origin, exchange, now);
         }
         self.settle(origin, now);
@@ -271,6 +293,7 @@ impl Catalog {
     pub(super) fn remove(&mut self, origin: &Origin) -> Outcome {
         let Some(peer) = self.peers.remove(origin) else { return Outcome::Stale };
         self.failed.remove(origin);
+        self.hold.explained(origin);
         self.nodes.remove(origin);
         self.rename(origin, peer.record.as_ref().map(|record| &record.name), None);
         self.touch(Dirty::Aside);

@@ -66,7 +66,7 @@ impl Services {
     /// than before.
     pub(super) fn show(&mut self, node: &Node, given: Option<&Arc<Record>>) -> bool {
         let offers = self.nodes.entry(node.record.origin.clone()).or_insert_with(|| Offers::new(&node.record));
-        let Some(moved) = offers.update(&node.record, !node.state.is_listed(), given) else { return false };
+        let Some(moved) = offers.update(&node.record, node.is_lost(), given) else { return false };
         let instances = moved.instances.iter().map(|(id, (_, new))| (id.clone(), new.clone())).collect();
         self.by_node.show(offers.node(), instances, moved.checks);
         moved.instances.into_values().for_each(|(old, new)| self.note(old, new));

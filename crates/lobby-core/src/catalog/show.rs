@@ -13,6 +13,7 @@ impl Catalog {
     pub(super) fn settle(&mut self, origin: &Origin, now: Moment) {
         let Some(peer) = self.peers.get_mut(origin) else { return };
         if peer.is_held() {
+            self.hold.release(origin);
             peer.restarting = None;
             peer.stale = false;
         }
@@ -24,7 +25,7 @@ impl Catalog {
         self.show(origin);
     }
 
-    fn show(&mut self, origin: &Origin) {
+    pub(super) fn show(&mut self, origin: &Origin) {
         let Some(peer) = self.peers.get(origin) else { return };
         let Some(record) = &peer.record else { return };
         let state = peer.state();
@@ -38,6 +39,7 @@ impl Catalog {
             own: false,
             watched: peer.external || (state == NodeState::Alive && alive.any(|view| reported(view.exchange))),
             external: peer.external,
+            held: self.hold.of(origin).filter(|_| !state.is_listed()),
         });
         let name = record.name.clone();
         let old = self.nodes.insert(origin.clone(), node);

@@ -12,6 +12,7 @@ use imbl::OrdMap;
 
 use super::services::{Names, NodeOffers, ServiceView, Tables, Vanished, lower};
 use crate::{
+    hold::Held,
     id::{ExchangeId, NodeId, Origin, Revision},
     instance::Id,
     label::Label,
@@ -63,6 +64,8 @@ pub struct Link {
     pub warm: bool,
     /// It was not warm after WARM_MAX and no longer counts.
     pub given_up: bool,
+    /// How many nodes are held because it is doubted.
+    pub held: usize,
 }
 
 /// A node as the catalog sees it.
@@ -82,6 +85,8 @@ pub struct Node {
     pub watched: bool,
     /// It has no agent: somebody registered it, and it is there until it is deregistered.
     pub external: bool,
+    /// It is failed, but so are most others at once: services count it as alive meanwhile.
+    pub held: Option<Held>,
 }
 
 /// Whether a node is alive. Ordered from best to worst.
@@ -97,7 +102,7 @@ pub enum NodeState {
     Unattended,
     /// Known from disk alone, while the first complete picture has not arrived. Listed until then.
     Stale,
-    /// Every exchange that knew it has lost it. Not listed; remembered for an hour.
+    /// Every exchange that knew it has lost it. Not listed, held or not; remembered for an hour.
     Failed,
 }
 
@@ -162,7 +167,7 @@ impl PartialEq for Node {
     fn eq(&self, other: &Self) -> bool {
         (Arc::ptr_eq(&self.record, &other.record) || self.record == other.record)
             && (self.state, self.own, self.watched) == (other.state, other.own, other.watched)
-            && self.external == other.external
+            && (self.external, self.held) == (other.external, other.held)
             && self.presences == other.presences
     }
 }
@@ -188,7 +193,19 @@ impl Heard {
     }
 }
 
+impl Link {
+    /// The same with so many nodes held.
+    pub(super) fn holding(&self, held: usize) -> Self {
+        Self { held, ..self.clone() }
+    }
+}
+
 impl Node {
+    /// Whether its services count as those of a failed node: no list shows it, and it is not held either.
+    pub fn is_lost(&self) -> bool {
+        !self.state.is_listed() && self.held.is_none()
+    }
+
     /// Of several nodes of one name those of the highest rank show: agents, then nodes without one, then bare records.
     pub(super) fn rank(&self) -> u8 {
         match (&self.record.origin, self.external) {

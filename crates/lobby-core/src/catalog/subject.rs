@@ -77,9 +77,9 @@ impl Subject for NodeSubject<'_> {
     }
 
     fn status(&self) -> Option<Status> {
-        let offers = self.offers?;
-        let worst = Status::worst(offers.checks.values().map(|check| check.value.status));
-        Some(if offers.node.failed { Status::Critical } else { worst })
+        let worst = Status::worst(self.offers?.checks.values().map(|check| check.value.status));
+        // Of nodes the truth is told, held or not.
+        Some(if !self.node.state.is_listed() { Status::Critical } else { worst })
     }
 }
 

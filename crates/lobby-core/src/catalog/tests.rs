@@ -12,6 +12,7 @@ use crate::{
 mod bounds;
 mod external;
 mod grace;
+mod held;
 mod offers;
 mod services;
 mod subjects;

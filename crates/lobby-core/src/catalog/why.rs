@@ -1,11 +1,12 @@
 //! Why an instance is shown as it is: the evidence, piece by piece, and the verdict that follows from it.
 //!
 //! ```text
-//! failed node > maintenance > critical check > draining > warning check > passing
+//! failed node (held or not) > maintenance > critical check > draining > warning check > passing
 //! ```
 //! The first of these that the evidence shows is the verdict; [`Why::reason`] is the piece that decided. Pure: the outputs
 //! (`/v1/why`) put it into words and bodies.
-//! Not here: flap detection and holds, which only the agent that runs a check knows (`port::registry`).
+//! That a failed node is held changes no verdict: outputs of services show it otherwise, and here stands why.
+//! Not here: flap detection, which only the agent that runs a check knows (`port::registry`).
 
 use std::{sync::Arc, time::Duration};
 
@@ -15,6 +16,7 @@ use crate::{
         Status,
         view::{CheckKind, CheckView},
     },
+    hold::Held,
     id::Origin,
     instance::Instance,
     name::Name,
@@ -56,6 +58,8 @@ pub struct Why {
     pub instance_drains: bool,
     /// It takes nothing new: the word is about all of its node.
     pub node_drains: bool,
+    /// Its node is failed, and outputs of services show it as before all the same.
+    pub hold: Option<Held>,
     /// Who offers it, and who says that this node lives.
     pub owner: Owner,
     /// Its checks and those of its node, the worst first, then by id.
@@ -118,7 +122,7 @@ impl Why {
         checks.sort_by(|a, b| b.verdict.cmp(&a.verdict).then_with(|| a.check.id.cmp(&b.check.id)));
         let worst = checks.first().filter(|worst| worst.verdict > Verdict::Passing);
         let (verdict, reason) = match worst {
-            _ if view.node.failed => (Verdict::Failed, Some(Reason::Node(node.state))),
+            _ if !node.state.is_listed() => (Verdict::Failed, Some(Reason::Node(node.state))),
             Some(worst) if worst.verdict > Verdict::Draining => (worst.verdict, Some(Reason::Check(worst.check.clone()))),
             _ if view.is_draining() => (Verdict::Draining, Some(Reason::Drain)),
             Some(worst) => (worst.verdict, Some(Reason::Check(worst.check.clone()))),
@@ -139,6 +143,7 @@ impl Why {
             from_label: view.from_label,
             instance_drains: view.instance.drain,
             node_drains: view.node.drain,
+            hold: node.held,
             namesakes: namesakes.into_iter().filter(|origin| *origin != owner.origin).collect(),
             owner,
             checks,

@@ -1,7 +1,7 @@
 //! The difference of two snapshots under a filter, and the whole of one, as the text of server-sent events.
 //!
 //! A filter is a window: what comes into it is there, what goes out of it is gone, whatever the reason. Nodes that failed
-//! show no more, nor do their instances.
+//! show no more, nor do their instances; those of a held node do.
 //! All events of one difference but the last carry an id with [`PART`] at its end: a client that is cut off in between knows a
 //! state that there never was, and gets the whole picture when it comes back. After `reset` it has no id, to the same end.
 //! Not here: which difference, and for whom (`hub`).
@@ -81,14 +81,19 @@ pub(super) fn changed(old: &Snapshot, new: &Snapshot) -> BTreeSet<Origin> {
     let offers = old.offers.diff(&new.offers).map(|item| match item {
         DiffItem::Add(origin, _) | DiffItem::Remove(origin, _) | DiffItem::Update { new: (origin, _), .. } => origin.clone(),
     });
-    // Labels are in the records alone.
+    // Labels are in the records alone, and offers tell nothing of a node that is held.
     let records = old.nodes.diff(&new.nodes).filter_map(|item| match item {
-        DiffItem::Update { old: (_, old), new: (_, new) } if Arc::ptr_eq(&old.record, &new.record) => None,
+        DiffItem::Update { old: (_, old), new: (_, new) } if is_shown_like(old, new) => None,
         DiffItem::Add(origin, _) | DiffItem::Remove(origin, _) | DiffItem::Update { new: (origin, _), .. } => {
             Some(origin.clone())
         }
     });
     offers.chain(records).collect()
+}
+
+/// Whether what events tell of the node beside its offers is the same.
+fn is_shown_like(old: &Node, new: &Node) -> bool {
+    Arc::ptr_eq(&old.record, &new.record) && old.state.is_listed() == new.state.is_listed()
 }
 
 /// The events of a difference on these nodes; `None` when there are none.
@@ -134,12 +139,12 @@ impl<'a> Side<'a> {
     }
 
     fn is_failed(&self) -> bool {
-        self.offers.is_some_and(|offers| offers.node.failed)
+        self.offers.is_some() && self.node.is_some_and(|node| !node.state.is_listed())
     }
 
     fn member(&self, filter: &Filter) -> Option<MemberBody<'a>> {
         let (offers, node) = (self.offers?, self.node?);
-        let is_member = !offers.node.failed && offers.node.external.is_none();
+        let is_member = !self.is_failed() && offers.node.external.is_none();
         (is_member && filter.takes_node(self.snapshot, node)).then(|| MemberBody::new(node, offers))
     }
 

@@ -1,6 +1,6 @@
 //! What is offered: services in short, and the instances of one with all that judges them.
 //!
-//! Instances of failed nodes are shown too, as critical. Not here: who is left out of a proxy (outputs), Consul's shapes.
+//! Instances of failed nodes are shown too, as critical; those of held nodes as they were. Not here: who is left out of a proxy (outputs), Consul's shapes.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -49,6 +49,7 @@ struct InstanceBody<'a> {
     node: &'a str,
     node_id: Option<String>,
     node_failed: bool,
+    node_held: bool,
     address: &'a str,
     port: u16,
     tags: &'a [String],
@@ -171,6 +172,7 @@ fn instance_body<'a>(view: &View, candidate: &InstanceSubject<'a>) -> InstanceBo
         node: node.name.as_str(),
         node_id: node.origin.node_id().map(|id| id.to_string()),
         node_failed: node.failed,
+        node_held: candidate.node.is_some_and(|node| node.held.is_some()),
         address: address(of),
         port: instance.port,
         tags: &instance.tags,

@@ -94,6 +94,7 @@ fn node() -> Value {
     }));
     // These are there only where they say something.
     node["properties"]["external"] = json!({ "type": "boolean", "description": "it has no agent" });
+    node["properties"]["held"] = json!({ "type": "boolean", "description": "failed, but its services are shown as before" });
     node["properties"]["drain"] = json!({ "type": "boolean", "description": "it takes nothing new" });
     node["properties"]["distance_ms"] = json!({ "type": ["number", "null"], "description": "the round trip, with near" });
     node
@@ -106,6 +107,8 @@ fn why() -> Value {
     let kind = json!({ "type": "string", "enum": ["node", "check", "drain"] });
     let reason = json!({ "kind": kind, "state": state(), "id": text(), "output": text() });
     let exchange = whole(json!({ "node": state(), "link": { "type": "object" } }));
+    let mut hold = whole(json!({ "since": count(), "until": count(), "exchange": text(), "reason": text() }));
+    hold["type"] = json!(["object", "null"]);
     whole(json!({
         "service": text(),
         "id": text(),
@@ -113,7 +116,7 @@ fn why() -> Value {
         "reason": { "type": ["object", "null"], "properties": reason, "required": ["kind"] },
         "from_label": flag(),
         "drain": whole(json!({ "instance": flag(), "node": flag() })),
-        "hold": { "type": "null" },
+        "hold": hold,
         "owner": whole(json!({
             "id": perhaps("null for a Go daemon"),
             "name": text(),
@@ -157,6 +160,7 @@ fn instance() -> Value {
         "node": { "type": "string" },
         "node_id": { "type": ["string", "null"] },
         "node_failed": { "type": "boolean" },
+        "node_held": { "type": "boolean", "description": "failed, but its services are shown as before" },
         "address": { "type": "string", "description": "its own, else that of its node" },
         "port": port(),
         "tags": texts(),

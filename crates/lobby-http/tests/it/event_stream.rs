@@ -69,7 +69,7 @@ pub(crate) fn served(mut fleet: Fleet) -> (Served, Fleet) {
 }
 
 impl Served {
-    fn show(&self, mut fleet: Fleet) -> Fleet {
+    pub(crate) fn show(&self, mut fleet: Fleet) -> Fleet {
         self.snapshots.send_replace(fleet.snapshot());
         fleet
     }
@@ -127,7 +127,7 @@ pub(crate) fn event(text: &str) -> Event {
     event
 }
 
-fn names(events: &[Event]) -> Vec<&str> {
+pub(crate) fn names(events: &[Event]) -> Vec<&str> {
     events.iter().map(|event| event.name.as_str()).collect()
 }
 

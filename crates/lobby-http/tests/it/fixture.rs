@@ -170,6 +170,12 @@ impl Fleet {
         self.event(GOSSIP, PeerEvent::Gone(Origin::Node(NodeId::from_bytes([id; 16])), Gone::Failed))
     }
 
+    /// After this time without any news.
+    pub(crate) fn after(mut self, time: Duration) -> Self {
+        self.catalog.handle_deadline(Now { moment: NOW.moment + time, wall: NOW.wall });
+        self
+    }
+
     /// After our last record, the one that says goodbye or that we are back in a moment.
     pub(crate) fn ended(mut self, restarts: bool) -> Self {
         match restarts {

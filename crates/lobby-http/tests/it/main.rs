@@ -19,6 +19,7 @@ mod external;
 mod fixture;
 mod gossip;
 mod health;
+mod held;
 mod hold;
 mod http_sd;
 mod keys;

@@ -114,6 +114,7 @@ async fn the_instances_of_a_service() {
           },
           "node": "a",
           "node_failed": false,
+          "node_held": false,
           "node_id": "02020202020202020202020202020202",
           "port": 80,
           "service": "web",
@@ -365,5 +366,5 @@ async fn the_description_is_whole_and_true() {
     let mut required: Vec<String> = serde_json::from_value(node["required"].clone()).unwrap();
     required.sort();
     assert_eq!(required, keys(&served.get("/v1/nodes").await.json()[0]), "the others are there only where they say something");
-    assert_eq!(keys(&node["properties"]).len(), required.len() + 3);
+    assert_eq!(keys(&node["properties"]).len(), required.len() + 4);
 }

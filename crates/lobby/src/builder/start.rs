@@ -159,7 +159,7 @@ impl Builder {
     ) -> Catalog {
         let specs = ways.iter().map(|way| way.spec(self.ttl));
         let catalog = Catalog::new(store.first_revision, specs, own, self.listed, self.warm_max, clock.now());
-        let mut catalog = catalog.with_grace(self.grace);
+        let mut catalog = catalog.with_grace(self.grace).with_hold(self.hold);
         if let Some(path) = store.catalog_path() {
             catalog.restore(store::catalog::load(path, clock.now()).await, clock.now());
         }

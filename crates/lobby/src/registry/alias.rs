@@ -149,9 +149,7 @@ impl State {
         match node {
             None if !snapshot.warm => None,
             None => Some((Status::Critical, format!("there is no node {name:?}"))),
-            Some(node) if !node.state.is_listed() => {
-                Some((Status::Critical, format!("the node {name:?} is {}", node.state.as_str())))
-            }
+            Some(node) if node.is_lost() => Some((Status::Critical, format!("the node {name:?} is {}", node.state.as_str()))),
             Some(node) => Some(judge_record(&node.record, &target)),
         }
     }

@@ -92,7 +92,7 @@ pub(crate) const GROUPS: &[(&str, &str)] = &[
     ("events", "Event handlers"),
     ("prometheus", "Prometheus"),
     ("log", "Log"),
-    ("hold", "Hold (later)"),
+    ("hold", "Hold"),
     ("dns", "DNS (later)"),
 ];
 
@@ -339,9 +339,21 @@ pub(crate) const SETTINGS: &[Setting] = &[
     plain("NODE_EXPORTER_PORT", "prometheus.node_exporter_port", "PORT", "9100", "Port of targets whose labels name none."),
     plain("LOG", "log.filter", "FILTER", "info", "What is logged: error, warn, info, debug, trace, or a filter by module."),
     plain("LOG_FORMAT", "log.format", "NAME", "text", "text or json."),
-    later("HOLD_THRESHOLD", "hold.threshold", "PERCENT", "50", "Share of nodes that must fall silent at once for a hold."),
-    later("HOLD_WINDOW", "hold.window", "SECONDS", "10", "Within what time."),
-    later("HOLD_MAX", "hold.max", "SECONDS", "60", "How long a hold lasts at most."),
+    plain(
+        "HOLD_THRESHOLD",
+        "hold.threshold",
+        "PERCENT",
+        "50",
+        "When more than this share of the nodes of an exchange, and at least three, fall silent at once, their services stay for a while; off never.",
+    ),
+    plain(
+        "HOLD_WINDOW",
+        "hold.window",
+        "SECONDS",
+        "10",
+        "Within what time; half a second for each node of a large gossip fleet.",
+    ),
+    plain("HOLD_MAX", "hold.max", "SECONDS", "60", "How long a node is held at most."),
     later("DNS_ADDR", "dns.addr", "IP:PORT", "127.0.0.1:8600", "Address of DNS, or off."),
     later("DNS_DOMAINS", "dns.domains", "LIST", "lobby,consul", "Domains that are answered."),
     later("DNS_FORWARD", "dns.forward", "LIST", "", "Servers for all other names."),

@@ -116,6 +116,12 @@ fn refusals_name_the_setting_its_value_and_what_is_accepted() {
         (&[("ENABLE_SCRIPT_CHECKS", "perhaps")], &["ENABLE_SCRIPT_CHECKS", "perhaps", "true or false"]),
         (&[("SOCKET", "/run/lobby.sock:9z")], &["SOCKET", "octal"]),
         (&[("AGENT_GRACE", "soon")], &["AGENT_GRACE", "soon", "seconds"]),
+        (&[("HOLD_THRESHOLD", "half")], &["HOLD_THRESHOLD", "half", "1 to 100", "off"]),
+        (&[("HOLD_THRESHOLD", "0")], &["HOLD_THRESHOLD", "\"0\"", "1 to 100"]),
+        (&[("HOLD_THRESHOLD", "101")], &["HOLD_THRESHOLD", "101", "1 to 100"]),
+        (&[("HOLD_WINDOW", "0.9")], &["HOLD_WINDOW", "0.9", "1 to 3600"]),
+        (&[("HOLD_MAX", "3601")], &["HOLD_MAX", "3601", "1 to 3600"]),
+        (&[("HOLD_MAX", "NaN")], &["HOLD_MAX", "NaN", "1 to 3600"]),
         (&[("GOSSIP_BEACON", "10.0.0.1:1315")], &["GOSSIP_BEACON", "10.0.0.1:1315", "multicast"]),
         (&[("GOSSIP_BEACON", "[fe80::1]:1315")], &["GOSSIP_BEACON", "[fe80::1]:1315", "multicast"]),
         (&[("GOSSIP_BEACON", "239.255.13.14")], &["GOSSIP_BEACON", "239.255.13.14", "a port"]),
@@ -133,6 +139,17 @@ fn refusals_name_the_setting_its_value_and_what_is_accepted() {
 fn a_refused_secret_is_not_shown() {
     let message = refused(&[("GOSSIP_KEY", "supersecret")]);
     assert!(!message.contains("supersecret"), "{message}");
+}
+
+#[test]
+fn when_silence_is_not_believed() {
+    let default = config(&[]);
+    assert_eq!(default.hold, lobby_core::hold::Rule::default());
+    for (threshold, want) in [("off", 100), ("100", 100), ("1", 1)] {
+        let config = config(&[("HOLD_THRESHOLD", threshold), ("HOLD_WINDOW", "2.5"), ("HOLD_MAX", "3600")]);
+        assert_eq!((config.hold.threshold, config.warnings.len()), (want, 0));
+        assert_eq!((config.hold.window.as_millis(), config.hold.max.as_secs()), (2_500, 3600));
+    }
 }
 
 #[test]

@@ -162,6 +162,8 @@ fn a_dead_process_a_dead_host_and_a_stopped_process_are_told_apart() {
 
     hosts.agents[4].register("web");
     hosts.all_pass(&["web"]);
+    hosts.agents[8].register("db");
+    eventually(LATER, || expect(hosts.agents[4].passing("db")? == ["db"], "db").map_err(str::to_owned));
     hosts.bridge.unplug(4);
     for observer in (0..AGENTS).filter(|idx| *idx != 4) {
         eventually(LATER, || {
@@ -173,6 +175,13 @@ fn a_dead_process_a_dead_host_and_a_stopped_process_are_told_apart() {
     }
     let others = (0..AGENTS).filter(|idx| *idx != 4);
     others.for_each(|observer| assert_eq!(hosts.agents[observer].passing("web"), Ok(Vec::new()), "{observer}"));
+    // The host that hears nobody knows that it may be its own fault: everybody is failed, and their services stay.
+    eventually(LATER, || {
+        let nodes = hosts.agents[4].nodes()?;
+        let is_held = |node: &&Value| node["state"] == "failed" && node["held"] == true;
+        expect(nodes.iter().filter(is_held).count() == AGENTS - 1, format!("{nodes:?}"))
+    });
+    assert_eq!(hosts.agents[4].passing("db"), Ok(vec!["db".to_owned()]));
     hosts.bridge.plug(4);
     hosts.all_see(LATER, |_, _| "alive");
     hosts.all_pass(&["web"]);

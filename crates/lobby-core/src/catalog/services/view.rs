@@ -47,7 +47,7 @@ pub struct InstanceView {
     pub instance: Arc<Instance>,
     /// Its own checks, sorted by id.
     pub checks: Arc<[Arc<CheckView>]>,
-    /// The worst of its checks and those of its node; critical when its node is failed.
+    /// The worst of its checks and those of its node; critical when its node is failed and not held.
     pub status: Status,
     /// Labels made it, so that nobody can deregister it.
     pub from_label: bool,
@@ -60,7 +60,7 @@ pub struct InstanceNode {
     pub origin: Origin,
     /// Its name.
     pub name: Name,
-    /// No exchange holds it alive any more: only what shows the dead too shows its instances.
+    /// No exchange holds it alive any more, and it is not held: only what shows the dead too shows its instances.
     pub failed: bool,
     /// Its addresses, a comma list, best first.
     pub addresses: Option<Arc<str>>,

@@ -1,5 +1,7 @@
 //! Aliases say what others say: here, by label, on other nodes, and of each other.
 
+use lobby_core::hold::Rule;
+
 use super::*;
 use crate::memory::Hub;
 
@@ -115,4 +117,19 @@ async fn an_alias_follows_an_instance_and_all_of_another_node() {
     is(&a, "web", Status::Passing).await;
     b.leave().await;
     is(&a, "node", Status::Critical).await;
+}
+
+#[tokio::test]
+async fn an_alias_of_a_held_node_stays_as_it_was() {
+    let (hub, rule) = (Hub::new(), Rule { max: SECOND, ..Rule::default() });
+    let a = builder().hold(rule).memory(hub.join()).start().await.unwrap();
+    let start = async |name: &str| Lobby::builder().name(name.parse().unwrap()).memory(hub.join()).start().await.unwrap();
+    let others = [start("b").await, start("c").await, start("d").await];
+    set_check(&a, check("node", None, alias(None, Some("b")))).await.unwrap();
+    is(&a, "node", Status::Passing).await;
+    let clock = a.clock();
+    let cut = clock.moment();
+    hub.split(others.iter().map(|lobby| (lobby.id(), 1)));
+    is(&a, "node", Status::Critical).await;
+    assert!(clock.moment().since(cut) >= SECOND, "as long as the hold lasts");
 }
