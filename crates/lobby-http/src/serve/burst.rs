@@ -136,18 +136,19 @@ fn may_wait(request: &Request<Incoming>) -> bool {
     matches!(*request.method(), Method::GET | Method::HEAD) && request.uri().query().is_some_and(|query| query.contains("index="))
 }
 
-/// The head of a request as it could have been sent, with no blanks that need not be.
+/// The head of a request as it could have been sent, with no blanks that need not be and the shorter of the line ends that
+/// hyper takes: it is no longer than it was, and so within the bound again.
 fn head(request: &Request<Incoming>) -> Box<[u8]> {
     let mut head = Vec::with_capacity(256);
     // Writing to memory does not fail.
-    let _ = write!(head, "{} {} {:?}\r\n", request.method(), request.uri(), request.version());
+    let _ = writeln!(head, "{} {} {:?}", request.method(), request.uri(), request.version());
     for (name, value) in request.headers() {
         head.extend_from_slice(name.as_str().as_bytes());
         head.push(b':');
         head.extend_from_slice(value.as_bytes());
-        head.extend_from_slice(b"\r\n");
+        head.push(b'\n');
     }
-    head.extend_from_slice(b"\r\n");
+    head.push(b'\n');
     head.into_boxed_slice()
 }
 
@@ -178,8 +179,17 @@ pub(super) async fn run<IO: AsyncRead + AsyncWrite + Unpin + Send>(
     };
     let parts = connection.into_parts();
     let mut guard = parts.io.into_inner();
-    guard.put_back(parts.read_buf);
+    // A copy, for hyper's buffer is larger by far.
+    guard.put_back(Bytes::copy_from_slice(without_empty_lines(&parts.read_buf)));
     (guard, ended)
+}
+
+/// Some clients send an empty line behind their request, which is not the beginning of another.
+fn without_empty_lines(mut bytes: &[u8]) -> &[u8] {
+    while let Some(rest) = bytes.strip_prefix(b"\r\n") {
+        bytes = rest;
+    }
+    bytes
 }
 
 fn poll<IO: AsyncRead + AsyncWrite + Unpin + Send>(

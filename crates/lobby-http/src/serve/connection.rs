@@ -10,7 +10,7 @@
 //! while the client still sends.
 
 use std::{
-    future::{pending, poll_fn},
+    future::poll_fn,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -22,6 +22,7 @@ use axum::Router;
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
     sync::watch,
+    task::yield_now,
     time::timeout,
 };
 
@@ -73,7 +74,13 @@ pub(super) async fn run<IO: AsyncRead + AsyncWrite + Unpin + Send>(io: IO, share
             Ended::Over(err) => break err,
             // Nobody asks any more.
             Ended::AtRest if is_stopping => break None,
-            Ended::AtRest => false,
+            Ended::AtRest => {
+                // Who asks much at once lets others in between.
+                if guard.has_ahead() {
+                    yield_now().await;
+                }
+                false
+            }
             Ended::Waits(Aside { wait, head }) => {
                 if !is_over(wait, &mut guard, &mut stopped, &mut is_stopping).await {
                     break None;
@@ -109,15 +116,8 @@ async fn is_over<IO: AsyncRead + Unpin>(
     if *is_stopping {
         return true;
     }
-    let gone = async {
-        // Once there is a next request, what comes after it is not looked at.
-        while !guard.has_ahead() {
-            if !poll_fn(|cx| guard.poll_ahead(cx)).await {
-                return;
-            }
-        }
-        pending().await
-    };
+    // Only the beginning of what the client sends already is read, and whether it goes behind that is not seen.
+    let gone = async { while poll_fn(|cx| guard.poll_ahead(cx)).await {} };
     tokio::select! {
         biased;
         _ = wait => true,

@@ -23,7 +23,7 @@ use tokio::{
 use super::turns::Turns;
 use crate::Limits;
 
-/// Most bytes that are read at once while hyper is not there: most heads are shorter.
+/// Most bytes that are read while hyper is not there: most heads are shorter.
 const AHEAD: usize = 1024;
 
 /// A deadline that a client did not keep.
@@ -61,6 +61,8 @@ pub(super) struct Guard<IO> {
     writing: Option<Pin<Box<Sleep>>>,
     /// Since when the client has taken nothing although there was something for it.
     stalled: Option<Instant>,
+    /// The client says no more, which is not told while it has yet to take something.
+    has_ended: bool,
     missed: Option<Missed>,
 }
 
@@ -69,7 +71,8 @@ impl<IO> Guard<IO> {
         let (ahead, moved) = (Bytes::new(), Instant::now());
         let Limits { idle, header_read, write_stall, .. } = *limits;
         let deadlines = Deadlines { idle, header_read, write_stall };
-        Self { io, ahead, deadlines, turns, moved, head: None, reading: None, writing: None, stalled: None, missed: None }
+        let (head, reading, writing, stalled, missed) = (None, None, None, None, None);
+        Self { io, ahead, deadlines, turns, moved, head, reading, writing, stalled, has_ended: false, missed }
     }
 
     /// Whether something was read that hyper has not taken.
@@ -126,6 +129,9 @@ impl<IO> Guard<IO> {
             self.stalled = None;
             self.turns.set_stalled(false);
             self.moved = Instant::now();
+            if std::mem::take(&mut self.has_ended) {
+                cx.waker().wake_by_ref();
+            }
             return written;
         }
         let since = *self.stalled.get_or_insert_with(Instant::now);
@@ -152,16 +158,37 @@ fn poll_until(timer: &mut Option<Pin<Box<Sleep>>>, deadline: Instant, cx: &mut C
 }
 
 impl<IO: AsyncRead + Unpin> Guard<IO> {
-    /// Reads what comes next, for hyper to take it later. Ready with `false` when nothing comes any more.
+    /// Reads what comes next, for hyper to take it later. Ready with `false` when nothing comes any more. Never ready
+    /// while there is as much as is read ahead.
     pub(super) fn poll_ahead(&mut self, cx: &mut Context<'_>) -> Poll<bool> {
+        let room = AHEAD.saturating_sub(self.ahead.len());
+        if room == 0 {
+            return Poll::Pending;
+        }
         let mut bytes = [0; AHEAD];
-        let mut buf = ReadBuf::new(&mut bytes);
-        let read = ready!(Pin::new(&mut *self).poll_read(cx, &mut buf));
+        let mut buf = ReadBuf::new(&mut bytes[..room]);
+        let read = ready!(self.poll_read_on(cx, &mut buf));
         let has_come = read.is_ok() && !buf.filled().is_empty();
         if has_come {
-            self.ahead = Bytes::copy_from_slice(buf.filled());
+            self.ahead = [&self.ahead, buf.filled()].concat().into();
         }
         Poll::Ready(has_come)
+    }
+
+    /// Reads what has not been read before. At the end hyper would give up an answer, of which there is more to take.
+    fn poll_read_on(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let before = buf.filled().len();
+        let read = Pin::new(&mut self.io).poll_read(cx, buf);
+        if matches!(read, Poll::Ready(Ok(()))) && buf.filled().len() == before && self.is_stalled() {
+            self.has_ended = true;
+            return Poll::Pending;
+        }
+        if read.is_ready() {
+            self.note_read();
+            return read;
+        }
+        self.missed = Some(ready!(self.poll_read_deadline(cx)));
+        Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
     }
 }
 
@@ -172,13 +199,7 @@ impl<IO: AsyncRead + Unpin> AsyncRead for Guard<IO> {
             buf.put_slice(&this.ahead.split_to(this.ahead.len().min(buf.remaining())));
             return Poll::Ready(Ok(()));
         }
-        let read = Pin::new(&mut this.io).poll_read(cx, buf);
-        if read.is_ready() {
-            this.note_read();
-            return read;
-        }
-        this.missed = Some(ready!(this.poll_read_deadline(cx)));
-        Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
+        this.poll_read_on(cx, buf)
     }
 }
 

@@ -11,6 +11,7 @@ mod blocking;
 mod catalog;
 mod consul_form;
 mod coordinate;
+mod cut;
 mod doors;
 mod event_law;
 mod event_stream;

@@ -3,23 +3,24 @@
 use std::time::Duration;
 
 use lobby_core::{check::Status, local::LocalRecord};
-use lobby_http::Limits;
+use lobby_http::{Access, Config, Limits};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
+    task::yield_now,
     time::timeout,
 };
 
 use crate::{
     catalog::{check, instance},
-    fixture::Fleet,
+    fixture::{Fleet, config},
     sockets::{PATIENCE, Running, ask, limited, one_answer, start_on, to_end},
 };
 
-const PATH: &str = "/v1/health/service/alpha";
+pub(crate) const PATH: &str = "/v1/health/service/alpha";
 
 /// A server over one node with a service, and the fleet that it shows.
-async fn start(limits: Limits) -> (Running, Fleet) {
+pub(crate) async fn start(limits: Limits) -> (Running, Fleet) {
     let mut fleet = written(Fleet::cold(&[], false).warmed(), 1);
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let addr = listener.local_addr().unwrap();
@@ -191,4 +192,69 @@ async fn a_body_is_never_taken_for_a_request() {
     let mut stream = send(&running, &format!("{outer}{inner}{last}")).await;
     let text = timeout(PATIENCE, to_end(&mut stream)).await.unwrap();
     assert_eq!(statuses(&text), ["200 OK", "404 Not Found"], "{text}");
+}
+
+#[tokio::test]
+async fn a_client_that_goes_with_more_behind_its_request_frees_its_place() {
+    let (running, _fleet) = start(Limits::default()).await;
+    let next = next(&running).await;
+    let text = format!("GET {PATH}?{next} HTTP/1.1\r\nHost: localhost\r\n\r\n");
+    // In one piece with it, and after it.
+    let first = send(&running, &format!("{text}GET /v1/health HT")).await;
+    let mut second = send(&running, &text).await;
+    running.eventually("lobby_http_waits", "2").await;
+    second.write_all(b"GET /v1/health HTTP/1.1\r\nHost: localhost\r\n\r\n").await.unwrap();
+    drop((first, second));
+    running.eventually("lobby_http_waits", "0").await;
+    running.eventually("lobby_http_connections", "0").await;
+}
+
+#[tokio::test]
+async fn the_longest_head_is_asked_again() {
+    let (running, fleet) = start(Limits::default()).await;
+    let next = next(&running).await;
+    // Its lines end as short as they may.
+    let mut text = format!("GET {PATH}?{next} HTTP/1.1\nHost:localhost\n");
+    for n in 0..80 {
+        text += &format!("X-{n}:{}\n", "y".repeat(190));
+    }
+    text += &format!("X:{}\n\n", "y".repeat((16 << 10) - 5 - text.len()));
+    let mut stream = send(&running, &text).await;
+    running.eventually("lobby_http_waits", "1").await;
+    running.served.snapshots.send_replace(written(fleet, 2).snapshot());
+    let answer = one_answer(&mut stream).await;
+    assert!(answer.contains("\"Port\":2"), "{answer}");
+}
+
+#[tokio::test]
+async fn who_may_no_longer_read_is_told_so_after_the_wait() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("tokens.toml");
+    let write = |secret: &str| std::fs::write(&path, format!("[[token]]\nname = \"reader\"\nsecret = \"{secret}\"\n")).unwrap();
+    write("reader-s3cret");
+    let access = Access::read(Some(path.clone()), None).unwrap();
+    let mut fleet = written(Fleet::cold(&[], false).warmed(), 1);
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let addr = listener.local_addr().unwrap();
+    let config = Config { access: access.clone(), ..config() };
+    let running = start_on(listener, addr, Fleet::cold(&[], false).serve(config));
+    running.served.snapshots.send_replace(fleet.snapshot());
+    let mut stream = running.connect().await;
+    let token = "token=reader-s3cret";
+    let answer = ask(&mut stream, &format!("{PATH}?{token}")).await;
+    let index = header(&answer, "x-consul-index");
+    let text = format!("GET {PATH}?index={index}&wait=10m&{token} HTTP/1.1\r\nHost: localhost\r\n\r\n");
+    stream.write_all(text.as_bytes()).await.unwrap();
+    let waits = async {
+        let headers = [("x-consul-token", "reader-s3cret")];
+        while !running.served.ask("GET", "/metrics", &headers, "").await.text().contains("\nlobby_http_waits 1\n") {
+            yield_now().await;
+        }
+    };
+    timeout(PATIENCE, waits).await.expect("it waits in time");
+    write("another-s3cret");
+    access.reload().unwrap();
+    running.served.snapshots.send_replace(written(fleet, 2).snapshot());
+    let answer = one_answer(&mut stream).await;
+    assert!(answer.starts_with("HTTP/1.1 403 ") && !answer.contains("Port"), "{answer}");
 }

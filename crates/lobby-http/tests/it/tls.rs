@@ -9,13 +9,14 @@ use rustls::{
     pki_types::{CertificateDer, PrivateKeyDer, ServerName, pem::PemObject},
 };
 use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
+    io::{AsyncReadExt, AsyncWriteExt, copy_bidirectional, duplex},
     net::{TcpListener, TcpStream},
     time::timeout,
 };
 use tokio_rustls::{TlsConnector, client::TlsStream};
 
 use crate::{
+    cut::{dialogue, statuses},
     fixture::config,
     sockets::{PATIENCE, Running, SHORT, ask, large_fleet, limited, start, start_on, to_end},
 };
@@ -290,4 +291,31 @@ async fn noise_does_no_harm_to_tls() {
     }
     running.eventually("lobby_http_connections", "0").await;
     assert!(is_answered(&running, client(&ca, None, &[])).await);
+}
+
+#[tokio::test]
+async fn what_is_decrypted_is_not_lost_between_requests() {
+    let ca = Ca::new();
+    let running = serve(access(files(&ca)), Limits::default()).await;
+    let text = dialogue();
+    let name = ServerName::try_from("localhost").unwrap();
+    // All requests in one record, and in many; the records whole, and in pieces of a few bytes.
+    for (record, piece) in [(text.len(), 1 << 16), (text.len(), 3), (50, 1 << 16), (50, 700), (3, 5)] {
+        let ((near, mut far), mut wire) = (duplex(piece), running.connect().await);
+        wire.set_nodelay(true).unwrap();
+        let wire = tokio::spawn(async move { copy_bidirectional(&mut far, &mut wire).await });
+        let stream = TlsConnector::from(Arc::new(client(&ca, None, &[]))).connect(name.clone(), near).await.unwrap();
+        let (mut reader, mut writer) = tokio::io::split(stream);
+        let reading = tokio::spawn(async move { to_end(&mut reader).await });
+        for record in text.as_bytes().chunks(record) {
+            // The other end closes before it has read all.
+            let _ = writer.write_all(record).await;
+            let _ = writer.flush().await;
+        }
+        let answers: Vec<_> = reading.await.unwrap().lines().map(str::to_owned).collect();
+        assert_eq!(statuses(&answers).len(), 12, "records of {record}, pieces of {piece}: {answers:?}");
+        drop(writer);
+        let _ = timeout(PATIENCE, wire).await.unwrap();
+    }
+    running.eventually("lobby_http_connections", "0").await;
 }

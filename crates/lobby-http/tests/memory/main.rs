@@ -95,8 +95,14 @@ fn used() -> usize {
     stats.bytes_allocated - stats.bytes_deallocated
 }
 
-fn ask(mut client: &TcpStream, path: &str) {
-    write!(client, "GET {path} HTTP/1.1\r\nHost: 127.0.0.1:1313\r\nContent-Length: 0\r\n\r\n").unwrap();
+fn ask(client: &TcpStream, path: &str) {
+    ask_and(client, path, "");
+}
+
+/// Asks, and sends this behind it in one piece.
+fn ask_and(mut client: &TcpStream, path: &str, behind: &str) {
+    let text = format!("GET {path} HTTP/1.1\r\nHost: 127.0.0.1:1313\r\nContent-Length: 0\r\n\r\n{behind}");
+    client.write_all(text.as_bytes()).unwrap();
 }
 
 /// The next answer, which has a length.
@@ -173,4 +179,10 @@ async fn a_waiting_request_costs_its_head_and_what_it_waits_for() {
         assert!(rest <= idle + SLACK, "{} bytes are left of a request in round {round}", (rest - idle) / CLIENTS);
     }
     assert!(full > idle, "what waits was counted");
+    for client in &clients {
+        ask_and(client, &format!("{PATH}?passing&index={index}&wait=10m"), "GET");
+    }
+    blocked(&metrics, CLIENTS).await;
+    let each = used().saturating_sub(idle) / CLIENTS;
+    assert!(each <= WAIT + SLACK / CLIENTS, "{each} bytes a request with the first bytes of the next one");
 }
