@@ -14,7 +14,9 @@
 //! bench kill [ROUNDS]      how long until nobody lists a program that was killed: 31 agents
 //! bench ttl                heartbeats that stop, in real time: two minutes
 //! bench rolling            agents restart one after the other under services and watches
+//! bench render [CHANGES]   50 templates over 1 000 services that change: processor time per change, in this process
 //! bench start [ROUNDS]     an agent is killed and started again under services and watches
+//! bench templates [PAIRS]  templates read and run, beside Go's text/template
 //! ```
 //! Each prints a table and fails (by a panic with the daemons' logs) when what it promises does not hold. `$LOBBYD` names
 //! the program to measure; without it the release build of this repository is built first.
@@ -34,11 +36,13 @@ mod list;
 mod nats;
 mod random;
 mod registrations;
+mod render;
 mod rolling;
 mod senders;
 mod serf;
 mod services;
 mod soak;
+mod templates;
 mod times;
 mod ttl;
 mod watch;
@@ -46,7 +50,8 @@ mod watchers;
 
 const USAGE: &str =
     "usage: bench list [ROUNDS] | senders [SECONDS] | flood [COUNT] | soak [SECONDS] | death [ROUNDS] | serf [AGENTS]
-       | services [ROUNDS] | watchers [N] | registrations [PAIRS] | checks [N] | kill [ROUNDS] | ttl | rolling | start [ROUNDS]";
+       | services [ROUNDS] | watchers [N] | registrations [PAIRS] | checks [N] | kill [ROUNDS] | ttl | rolling | start [ROUNDS]
+       | render [CHANGES] | templates [PAIRS]";
 
 fn main() -> ExitCode {
     let args: Vec<_> = env::args().skip(1).collect();
@@ -66,7 +71,10 @@ fn main() -> ExitCode {
         Some("kill") => number(20).map(kill::run),
         Some("ttl") => number(0).map(|_| ttl::run()),
         Some("rolling") => number(0).map(|_| rolling::run()),
+        Some("render") => number(200).map(render::run),
         Some("start") => number(5).map(rolling::start),
+        Some("templates") => number(5).map(templates::run),
+        Some("templates-own") => Some(templates::own(&args[1..])),
         _ => None,
     };
     match run {

@@ -35,10 +35,29 @@ const EXPRESSIONS: &[&str] = &[
     "Port != 80 and Native == true and Tags is not empty and Meta.a is empty",
     r#"label=zone:eu and (service=web or not status=critical) and label^="a b" or label:zone and tag!=v2"#,
 ];
+const RENDER_CONFIGS: &[&str] = &[
+    "consul = \"a:1\"\nwait { min = \"5s\" max = 10000000000 }\ntemplate {\n  contents = <<-EOF\n    {{ key \"a\" }} ${b}\n    EOF\n  destination = \"\\u00e9\\x41\"\n  perms = 0600 # why\n}\n",
+    "{\"template\": [{\"source\": \"a\", \"destination\": \"{{.Name}}\", \"for_each\": {\"node\": \"x\"}, \"command\": [\"a\", \"b\"]}], \"token\": null}",
+    "exec \"x\" y { command = \"${a \"b\"}\" splay = 1.5e3, env { custom = [\"A=1\", <<B\nc\nB\n,] } } /* end */ // !",
+    "rate = 5\n[consul.retry]\nattempts = 0\n[[template]]\nsource = 'a'\ndestination = 'b'\nperms = 0o600\n",
+];
 const PROMETHEUS: &[&str] = &[
     "node\nprometheus:node\nservice:smtp",
     "node\nprometheus:node:host:10.0.0.1\nprometheus:node:host:2a03::1\nprometheus:node:port:9101\nprometheus:node:k-1:v:w",
     "x\nprometheus:x:port:-\nprometheus:x:host:[2a03::1]:80\nprometheus:x:host:a/b",
+];
+const TEMPLATES: &[&str] = &[
+    "a {{- /* { */ -}} { {{- /**/}}{{$x := index .A.B \"k\\x41\" | print 'c' `r` (len $).C}}{{$x = nil}}{{template \"n\" $x.D}}\n",
+    "{{range $i, $e := f 3 -1.5e3 0x1p-2 1+2i 0b1_0 07}}{{if true}}{{break}}{{else if false}}{{.if}}{{else}}b{{end}}{{else}}c{{end}}",
+    "{{define \"n\"}}{{with . -}} {{.}} {{- else with f}}{{end}}{{end}}{{block \"m\" .}}{{range .}}{{continue}}{{end}}{{end}}",
+    "<<1 | print>> {{ [.-] [if .A- b [end -]",
+];
+/// Templates that run, and their data behind a zero.
+const RUNS: &[&str] = &[
+    "{{range $k, $v := .}}{{$k}}={{printf \"%#v|%+q|%x|% d|%08.3f|%U|%T\" $v $v $v $v $v $v $v}}{{else}}none{{end}}\0\u{48}\x02\0\0\0\0\0\0\x01\0\x06\x03abc\x04?\0\0\0\0\0\0\0\x39",
+    "{{define \"T\"}}{{if gt . 0}}{{run \"T\" (len (slice \"abc\" .))}}{{end}}{{end}}{{template \"T\" 2}}{{$x := 1}}{{range count 99}}{{$x = wrap $x $x}}{{end}}{{index $x 0 1}}",
+    "{{with .a}}{{index . 0 | print | html | js | urlquery}}{{else}}{{eq .b 1 2.5 \"c\" nil | not | or false}}{{le 1 -1}}{{end}}\0\u{18}\x27\x06\x01<",
+    "{{range count 3}}{{if .}}{{continue}}{{end}}{{break}}{{end}}{{printf \"%[2]*[1]d %.*f%%\" 1 9 3 1e300 | call .}}{{block \"b\" $.x.y}}{{.}}{{end}}",
 ];
 const BARE: &[&str] = &[
     r#"{"discovery":{"hostname":"smtp.example.com","labels":["service:smtp","a\tb"],"last_check":1630612478},"message":"hi"}"#,
@@ -63,6 +82,15 @@ fn main() -> io::Result<()> {
     }
     for (idx, text) in PROMETHEUS.iter().enumerate() {
         write("prometheus_labels", &idx.to_string(), text)?;
+    }
+    for (idx, text) in TEMPLATES.iter().enumerate() {
+        write("template_parse", &idx.to_string(), text)?;
+    }
+    for (idx, text) in RENDER_CONFIGS.iter().enumerate() {
+        write("render_config", &idx.to_string(), text)?;
+    }
+    for (idx, run) in RUNS.iter().enumerate() {
+        write("template_run", &idx.to_string(), run)?;
     }
     gossip()
 }

@@ -16,8 +16,10 @@ const EDGES: &[(&str, &[&str])] = &[
     ("lobby-exchange", &["lobby-core", "lobby-gossip"]),
     ("lobby", &["lobby-core", "lobby-exchange"]),
     ("lobby-http", &["lobby-core"]),
-    ("lobbyctl", &["lobby", "lobby-core"]),
-    ("lobbyd", &["lobby", "lobby-core", "lobby-exchange", "lobby-gossip", "lobby-http"]),
+    ("lobby-template", &[]),
+    ("lobby-render", &["lobby-core", "lobby-template"]),
+    ("lobbyctl", &["lobby", "lobby-core", "lobby-render"]),
+    ("lobbyd", &["lobby", "lobby-core", "lobby-exchange", "lobby-gossip", "lobby-http", "lobby-render"]),
     ("lobby-testkit", &[]),
 ];
 
@@ -34,7 +36,7 @@ const CONFINED: &[(&str, &[&str])] = &[
     ("hyper", &["lobby-http"]),
     ("notify", &["lobby"]),
     ("redis", &["lobby-exchange"]),
-    ("regex", &["lobby-core"]),
+    ("regex", &["lobby-core", "lobby-render"]),
     ("reqwest", &["lobby"]),
     ("socket2", &["lobby-exchange"]),
 ];
