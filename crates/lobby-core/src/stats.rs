@@ -270,3 +270,24 @@ pub struct AgentStats {
     /// The catalog could not be written to disk.
     pub catalog_saves_failed: AtomicU64,
 }
+
+/// What the files that follow the catalog have come to, since the start of the process.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct TemplateCounts {
+    /// Templates in use, now.
+    pub templates: u64,
+    /// Those of them that wait for an answer, now.
+    pub waiting: u64,
+    /// Evaluations of templates.
+    pub evaluations: u64,
+    /// Files that were put in place.
+    pub writes: u64,
+    /// Commands that were run.
+    pub commands: u64,
+    /// Templates, files, checks and commands that failed.
+    pub failures: u64,
+    /// Files that were put back because their command failed.
+    pub roll_backs: u64,
+    /// Renderings that waited because of the cap.
+    pub delayed: u64,
+}

@@ -43,6 +43,7 @@ async fn main() {
         externals: ExternalHandle::none(),
         agent: Arc::new(AgentStats::default()),
         exchanges: Vec::new(),
+        templates: None,
         log: None,
         clock: Arc::new(now),
     };

@@ -29,7 +29,7 @@ use axum::{Router, middleware};
 use lobby_core::{
     catalog::Snapshot,
     port::{CatalogReader, Commands, external::ExternalHandle, gossip::GossipHandle, log::Log, registry::RegistryHandle},
-    stats::{AgentStats, Stats},
+    stats::{AgentStats, Stats, TemplateCounts},
     time::Now,
 };
 use tokio::sync::Semaphore;
@@ -51,6 +51,7 @@ mod filter;
 mod health;
 mod hold;
 mod http_sd;
+mod inside;
 mod keys;
 mod leader;
 mod limits;
@@ -78,6 +79,7 @@ mod why;
 mod writer;
 
 pub use access::{Access, Caller, Door, FileError};
+pub use inside::{Answered, Inside, InsideError};
 pub use limits::Limits;
 pub use serve::{Listener, serve, tls::TlsFiles};
 
@@ -121,11 +123,16 @@ pub struct Handles {
     pub agent: Arc<AgentStats>,
     /// What each exchange counts, by its name.
     pub exchanges: Vec<(Arc<str>, Arc<Stats>)>,
+    /// Tells what files that follow the catalog have come to; `None`: there are none.
+    pub templates: Option<TemplateReader>,
     /// The log of the process, for monitors; `None`: it cannot be listened to.
     pub log: Option<Log>,
     /// Both clocks.
     pub clock: Arc<dyn Fn() -> Now + Send + Sync>,
 }
+
+/// Reads what the files that follow the catalog have come to.
+pub type TemplateReader = Arc<dyn Fn() -> TemplateCounts + Send + Sync>;
 
 /// The HTTP side of one agent. Cheap to clone; all listeners and the router share one.
 #[derive(Clone)]

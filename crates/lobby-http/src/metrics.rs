@@ -25,6 +25,7 @@ use crate::{App, View, health};
 
 mod process;
 mod registry;
+mod template;
 mod text;
 
 use text::{Kind::Counter, Kind::Gauge, Text};
@@ -43,6 +44,9 @@ pub(crate) async fn metrics(State(app): State<App>, Extension(view): Extension<V
     text.family("lobby_user_events_total", Counter, "User events for this node that were taken in.")
         .value(app.state.handles.gossip.events().n_seen);
     registry::write(&mut text, &app.state.handles.registry);
+    if let Some(templates) = &app.state.handles.templates {
+        template::write(&mut text, &templates());
+    }
     http(&mut text, &app);
     process::write(&mut text);
     let content_type = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");

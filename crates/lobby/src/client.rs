@@ -36,6 +36,7 @@ mod follow;
 mod hold;
 mod keys;
 mod member;
+mod raw;
 mod registration;
 mod service;
 mod tls;
@@ -50,6 +51,7 @@ pub use self::{
     hold::Holding,
     keys::{KeyCount, KeyOutcome, Keys, NodeKeys, NodeName, Refusal},
     member::{Agent, Coord, EventInfo, GossipInfo, Info, Joined, Member, NotReached, Place},
+    raw::Raw,
     registration::{Applied, OwnCheck, OwnInstance, Status},
     service::{Check, Evidence, Instance, Owner, Service, Weights, Why},
     tls::Tls,
@@ -76,6 +78,8 @@ pub struct Client {
     /// How it is shown to people.
     shown: String,
     token: Option<header::HeaderValue>,
+    /// Instead of the token's, where Consul's form of that goes along.
+    authorization: Option<header::HeaderValue>,
 }
 
 /// Which servers a list shows. A label with a comma in it cannot be asked for: the comma separates labels.
@@ -126,7 +130,7 @@ impl Client {
             "https" => tls.apply(builder()).build().map_err(|err| ClientError::BadTls { why: error::innermost(&err) }),
             _ => plain().build().map_err(|err| bad(error::innermost(&err))),
         };
-        Ok(Self { http: http?, shown: base.to_string(), base, token: None })
+        Ok(Self { http: http?, shown: base.to_string(), base, token: None, authorization: None })
     }
 
     /// A client of the daemon at this unix socket, its SOCKET.

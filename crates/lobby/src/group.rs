@@ -16,6 +16,11 @@ pub(crate) const DRAIN: Duration = Duration::from_millis(100);
 const SECRETS: &[&str] =
     &["TOKEN", "NATS_URL", "NATS_PASSWORD", "NATS_TOKEN", "NATS_NKEY", "REDIS_PASSWORD", "GOSSIP_KEY", "EXCHANGE_KEY"];
 
+/// The names of all variables that commands must not inherit.
+pub fn secret_variables() -> impl Iterator<Item = String> {
+    SECRETS.iter().flat_map(|name| [(*name).to_owned(), format!("LOBBY_{name}")])
+}
+
 /// The process group of a run: killed whole when dropped, so that a cancelled run leaves nothing behind.
 pub(crate) struct Group(Option<Pid>);
 
@@ -50,8 +55,8 @@ pub(crate) fn command(program: &str, arguments: &[String]) -> Command {
     let mut command = Command::new(program);
     command.args(arguments).process_group(0).kill_on_drop(true);
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    for name in SECRETS {
-        command.env_remove(name).env_remove(format!("LOBBY_{name}"));
+    for name in secret_variables() {
+        command.env_remove(name);
     }
     command
 }

@@ -101,6 +101,8 @@ mod way;
 pub use agent::{AgentError, ExchangeInfo, Lobby};
 #[cfg(feature = "node")]
 pub use builder::{Builder, StartError};
+#[cfg(feature = "probe")]
+pub use group::secret_variables;
 pub use lobby_core as core;
 #[cfg(feature = "gossip")]
 pub use lobby_exchange::gossip;

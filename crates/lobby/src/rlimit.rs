@@ -20,6 +20,11 @@ pub fn current() -> Option<u64> {
     getrlimit(Resource::Nofile).current
 }
 
+/// The same as for the commands of this crate, for a child of that process id that somebody else started.
+pub fn restore(child: u32) {
+    restore_for(i32::try_from(child).ok().and_then(Pid::from_raw));
+}
+
 /// Gives a child the limit that we were started with: some programs loop over every possible descriptor.
 pub(crate) fn restore_for(child: Option<Pid>) {
     if let (Some(child), Some(before)) = (child, BEFORE.get()) {

@@ -46,6 +46,11 @@ The daemon's own server:
   labels add LABEL…             add labels at run time
   labels del LABEL…             delete labels that were added at run time
 
+Files:
+  template -template SRC:DST[:CMD]
+                                keeps files in step with the fleet and runs commands, with
+                                consul-template's flags: template -h
+
 Gossip:
   members                       members with state, round trip, version, age
   event NAME [PAYLOAD]          tell everybody that something happens
@@ -205,6 +210,8 @@ pub(crate) enum Command {
     Leave,
     /// Print a new key for GOSSIP_KEY or EXCHANGE_KEY; asks no daemon
     Keygen,
+    /// Keep files in step with the fleet and run commands; `lobbyctl template -h` shows consul-template's flags
+    Template,
 }
 
 /// Which servers.
@@ -253,6 +260,15 @@ pub(crate) fn parse(args: impl Iterator<Item = OsString>) -> Result<Cli, clap::E
     cli.door.prefer_typed(&matches, port.is_some());
     cli.door.port = port.copied().unwrap_or(cli.door.port);
     Ok(cli)
+}
+
+/// What stands before the verb `template`, and the words behind it, which have a grammar of their own. None: another verb.
+pub(crate) fn template(args: &[OsString]) -> Option<(Cli, &[OsString])> {
+    let mut places = args.iter().enumerate().filter(|(_, arg)| *arg == "template").map(|(at, _)| at + 1);
+    places.find_map(|end| {
+        let cli = parse(args[..end].iter().cloned()).ok()?;
+        matches!(cli.command, Command::Template).then(|| (cli, &args[end..]))
+    })
 }
 
 /// Lets the daemon's port stand behind a verb too, unless the verb has one of its own.
@@ -332,6 +348,21 @@ mod tests {
         ] {
             let args = double_dashed(std::iter::once("lobbyctl").chain(line.split(' ')).map(OsString::from));
             Cli::try_parse_from(args).unwrap_or_else(|err| panic!("{line}: {err}"));
+        }
+    }
+
+    #[test]
+    fn the_words_of_template_are_its_own() {
+        let split = |line: &str| {
+            let args: Vec<_> = std::iter::once("lobbyctl").chain(line.split(' ')).map(OsString::from).collect();
+            template(&args).map(|(cli, words)| (cli.door.port, words.join(" ".as_ref()).into_string().unwrap()))
+        };
+        let words = "-template a:b -port 8 -json --nonsense -wait=1s -h template x";
+        assert_eq!(split(&format!("--port 7 template {words}")), Some((7, words.into())));
+        assert_eq!(split("-host template -port=7 template -once"), Some((7, "-once".into())));
+        assert_eq!(split("--port 7 template"), Some((7, String::new())));
+        for other in ["resolve template", "run --name web -- template -once", "--host template nodes", "help template"] {
+            assert_eq!(split(other), None, "{other}");
         }
     }
 

@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use crate::{
     cli::{Cli, Command},
+    failure::usage,
     output::Output,
 };
 
@@ -33,6 +34,7 @@ mod run;
 mod service;
 mod services;
 mod status;
+pub(crate) mod template;
 mod watch;
 mod why;
 
@@ -75,6 +77,8 @@ pub(crate) async fn run(cli: &Cli, out: Output) -> anyhow::Result<ExitCode> {
         Command::Reload => reload::run(&client()?, out).await,
         Command::Leave => leave::run(&client()?, out).await,
         Command::Keygen => keygen::run(out),
+        // `cli::template` finds it before.
+        Command::Template => Err(usage("template has flags of its own: lobbyctl template -h".into())),
     };
     done.map(|()| ExitCode::SUCCESS)
 }

@@ -6,7 +6,7 @@
 //! ```
 //! Everything that goes over HTTP is `lobby::client`; here is only what people and scripts see.
 
-use std::process::ExitCode;
+use std::{ffi::OsString, path::Path, process::ExitCode};
 
 mod cli;
 mod cmd;
@@ -20,11 +20,20 @@ mod program;
 mod registrar;
 mod show;
 mod sight;
+mod template;
 
 use crate::{cli::Cli, output::Output};
 
 fn main() -> ExitCode {
-    let cli = match cli::parse(std::env::args_os()) {
+    let args: Vec<_> = std::env::args_os().collect();
+    if is_consul_template(args.first()) {
+        let door = cli::parse(["lobbyctl", "template"].map(OsString::from).into_iter()).map(|cli| cli.door);
+        return cmd::template::run("consul-template", door, args.into_iter().skip(1));
+    }
+    if let Some((cli, words)) = cli::template(&args) {
+        return cmd::template::run("lobbyctl template", Ok(cli.door), words.iter().cloned());
+    }
+    let cli = match cli::parse(args.into_iter()) {
         Ok(cli) => cli,
         Err(err) => {
             // Nothing is left to tell if even this cannot be printed.
@@ -43,6 +52,11 @@ fn main() -> ExitCode {
         Ok(status) => status,
         Err(err) => failure::report(&err),
     }
+}
+
+/// Whether we are called through a link with the name of the program that `template` stands in for.
+fn is_consul_template(name: Option<&OsString>) -> bool {
+    name.and_then(|name| Path::new(name).file_name()).is_some_and(|name| name == "consul-template")
 }
 
 fn run(cli: Cli) -> anyhow::Result<ExitCode> {

@@ -1,7 +1,7 @@
 //! Wires the parts together, runs them until a signal, and stops them in order.
 //!
-//! Order of a start: data folder, HTTP listeners, agent (its exchanges bind their addresses), ready line. Order of a
-//! stop: goodbye on every exchange while the API still answers, then the API.
+//! Order of a start: data folder, HTTP listeners, agent (its exchanges bind their addresses), templates, ready line. Order of a
+//! stop: templates, so that no file follows our own end; goodbye on every exchange while the API still answers; the API.
 
 use std::{
     io::{ErrorKind, IsTerminal, Write},
@@ -18,13 +18,17 @@ use lobby_core::{
     port::{Commands, log::Log},
 };
 use lobby_http::{App, Handles, Limits, Listener};
-use tokio::net::{TcpListener, TcpSocket, UnixListener};
+use tokio::{
+    net::{TcpListener, TcpSocket, UnixListener},
+    sync::watch,
+};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    config::{Config, Driver, Http},
+    config::{Config, Driver, Http, template::Templates},
     data_dir,
     signal::{Asked, Signals},
+    template::{self, Counts},
 };
 
 /// Descriptors that are not HTTP connections: gossip, brokers, files, commands.
@@ -35,7 +39,7 @@ const SPARE_DESCRIPTORS: usize = 256;
 const BACKLOG: u32 = 4096;
 
 /// Runs the daemon to its end.
-pub(crate) async fn run(config: Config, log: Log) -> anyhow::Result<()> {
+pub(crate) async fn run(config: Config, templates: watch::Receiver<Templates>, log: Log) -> anyhow::Result<()> {
     let mut signals = Signals::listen().context("listening to signals")?;
     let data = data_dir::open(config.data_dir.as_deref(), config.dev).await?;
     let (builder, http) = agent(config, data.store)?;
@@ -45,7 +49,19 @@ pub(crate) async fn run(config: Config, log: Log) -> anyhow::Result<()> {
     let local = |listener: &TcpListener| listener.local_addr().context("reading the address of the API");
     let api = Api { https: http.access.is_https(), http: local(&tcp)?, consul: consul.as_ref().map(local).transpose()? };
     let stop_http = CancellationToken::new();
-    let app = http_app(http, &lobby, log);
+    let counts = Arc::new(Counts::default());
+    let handles = handles(&lobby, log, counts.clone());
+    let renderer = template::start(
+        templates,
+        template::Agent {
+            cluster: http.cluster.clone(),
+            handles: Handles { log: None, ..handles.clone() },
+            node: lobby.id().to_string(),
+            around: template::surroundings(api.https, api.http),
+            counts,
+        },
+    );
+    let app = http_app(http, handles);
     let listeners = [Some(Listener::Tcp(tcp)), consul.map(Listener::Tcp), unix.map(Listener::Unix)];
     let serve = |listener| tokio::spawn(lobby_http::serve(listener, app.clone(), stop_http.clone().cancelled_owned()));
     let servers: Vec<_> = listeners.into_iter().flatten().map(serve).collect();
@@ -65,6 +81,7 @@ pub(crate) async fn run(config: Config, log: Log) -> anyhow::Result<()> {
         // Without systemd there is nobody to tell.
         let _ = sd_notify::notify(&[sd_notify::NotifyState::Stopping]);
     }
+    renderer.stop().await;
     app.stopping();
     match asked {
         Ok(Asked::Restart) => lobby.restart().await,
@@ -185,9 +202,10 @@ fn bind_unix(path: &Path, mode: u32) -> std::io::Result<UnixListener> {
     Ok(listener)
 }
 
-fn http_app(http: Http, lobby: &Lobby, log: Log) -> App {
+/// What the API reaches.
+fn handles(lobby: &Lobby, log: Log, counts: Arc<Counts>) -> Handles {
     let clock = lobby.clock();
-    let handles = Handles {
+    Handles {
         reader: lobby.reader(),
         commands: lobby.commands(),
         gossip: lobby.gossip(),
@@ -196,8 +214,12 @@ fn http_app(http: Http, lobby: &Lobby, log: Log) -> App {
         agent: lobby.stats(),
         exchanges: lobby.exchanges().iter().map(|exchange| (exchange.name.into(), exchange.stats.clone())).collect(),
         clock: Arc::new(move || clock.now()),
+        templates: Some(Arc::new(move || counts.read())),
         log: Some(log),
-    };
+    }
+}
+
+fn http_app(http: Http, handles: Handles) -> App {
     let mut limits = Limits::default();
     if let Some(descriptors) = lobby::rlimit::current() {
         let room = usize::try_from(descriptors).unwrap_or(usize::MAX).saturating_sub(SPARE_DESCRIPTORS);
@@ -273,7 +295,7 @@ fn what_to_try(name: &str, api: &Api, gossip: Option<SocketAddr>) {
 
 async fn reload(commands: Commands) {
     match commands.reload().await {
-        Ok(()) => tracing::info!("labels were read again, and tokens and certificates where they are set"),
+        Ok(()) => tracing::info!("labels were read again, and templates, tokens and certificates where they are set"),
         Err(err) => tracing::warn!("cannot reload: {err}"),
     }
 }

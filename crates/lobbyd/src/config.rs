@@ -24,10 +24,12 @@ mod hold;
 mod hook;
 pub(crate) mod raw;
 pub(crate) mod setting;
+pub(crate) mod template;
 #[cfg(test)]
 mod tests;
 
 use raw::{Origin, Raw};
+use template::Templates;
 
 use crate::log;
 
@@ -105,6 +107,7 @@ pub(crate) struct Config {
     pub(crate) http: Http,
     pub(crate) hooks: Vec<Hook>,
     pub(crate) handlers: Vec<Handler>,
+    pub(crate) templates: Templates,
     pub(crate) script_checks: bool,
     pub(crate) services_path: Option<PathBuf>,
     pub(crate) log: Targets,
@@ -144,6 +147,7 @@ impl Config {
         for table in &raw.hooks {
             hooks.push(hook::from_table(table)?);
         }
+        let templates = template::all(&read, &mut warnings)?;
         Ok(Self {
             hostname: read.optional("HOSTNAME", "a name of at most 128 bytes without blanks")?,
             register: read.truth("REGISTER")?,
@@ -158,6 +162,7 @@ impl Config {
             http,
             hooks,
             handlers: handler::all(&read)?,
+            templates,
             script_checks: read.truth("ENABLE_SCRIPT_CHECKS")?,
             services_path: read.path("SERVICES_PATH").filter(|_| !own_services_only),
             log,

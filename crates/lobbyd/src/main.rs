@@ -13,13 +13,14 @@ mod data_dir;
 mod log;
 mod reborn;
 mod signal;
+mod template;
 
 use cli::{Cli, Mode};
-use config::{Config, ConfigError, raw::Raw};
+use config::{Config, ConfigError, raw::Raw, template::Templates};
 use lobby::AgentError;
-use lobby_core::label::Label;
 use lobby_http::FileError;
 use reborn::Reborn;
+use tokio::sync::watch;
 
 const BAD_CONFIGURATION: u8 = 64;
 
@@ -45,13 +46,20 @@ fn main() -> ExitCode {
     let mode = cli.mode;
     let printed = (mode == Mode::Print).then(|| raw.print());
     let started_with = raw.clone();
+    let (wanted, templates) = watch::channel(Templates::default());
     let config = match Config::from_raw(raw, cli.dev) {
         Ok(mut config) => {
             let access = config.http.access.clone();
+            wanted.send_replace(config.templates.clone());
             config.labels.read_fixed = Some(Arc::new(move || {
-                let reloaded = access.reload();
-                let labels = reread_labels(&cli, &started_with).map_err(|err| err.to_string());
-                reloaded.map_err(kept).and(labels)
+                let reloaded = access.reload().map_err(kept);
+                let read = reread(&cli, &started_with).map_err(|err| err.to_string()).and_then(|read| {
+                    read.templates.check().map_err(|why| format!("{why}; the templates of before stay in use"))?;
+                    // Even if nothing has changed here: the texts of templates are read again.
+                    wanted.send_replace(read.templates);
+                    Ok((read.labels.fixed, read.labels.refused_fixed))
+                });
+                reloaded.and(read)
             }));
             config
         }
@@ -61,9 +69,13 @@ fn main() -> ExitCode {
         Mode::Print => say(&printed.unwrap_or_default()),
         Mode::Check => {
             config.warnings.iter().for_each(|warning| eprintln!("lobbyd: warning: {warning}"));
+            if let Err(why) = config.templates.check() {
+                eprintln!("lobbyd: {why}");
+                return ExitCode::from(BAD_CONFIGURATION);
+            }
             say("the configuration is good\n");
         }
-        Mode::Run => return run(config),
+        Mode::Run => return run(config, templates),
     }
     ExitCode::SUCCESS
 }
@@ -85,11 +97,11 @@ fn read_configuration(cli: &Cli) -> Result<Raw, ConfigError> {
     Ok(raw)
 }
 
-/// The configured labels as they are now, and how many more are refused. Everything else that has changed is named: it needs a restart.
-fn reread_labels(cli: &Cli, started_with: &Raw) -> Result<(Vec<Label>, usize), ConfigError> {
+/// The configuration as it is now. What has changed beside labels and templates is named: it needs a restart.
+fn reread(cli: &Cli, started_with: &Raw) -> Result<Config, ConfigError> {
     let raw = read_configuration(cli)?;
     let mut changed = raw.differences(started_with);
-    changed.retain(|name| *name != "LABELS");
+    changed.retain(|name| *name != "LABELS" && *name != "template" && !name.starts_with("TEMPLATE_"));
     let config = Config::from_raw(raw, cli.dev)?;
     if !changed.is_empty() {
         tracing::warn!("changed, but in use only after a restart: {}", changed.join(", "));
@@ -97,7 +109,7 @@ fn reread_labels(cli: &Cli, started_with: &Raw) -> Result<(Vec<Label>, usize), C
     for warning in &config.warnings {
         tracing::warn!("{warning}");
     }
-    Ok((config.labels.fixed, config.labels.refused_fixed))
+    Ok(config)
 }
 
 /// Files of access that are bad now: what they held before stays in use. Good ones among them are in use already.
@@ -106,7 +118,7 @@ fn kept(errors: Vec<FileError>) -> String {
     format!("{}; what was read before stays in use", errors.join("; "))
 }
 
-fn run(config: Config) -> ExitCode {
+fn run(config: Config, templates: watch::Receiver<Templates>) -> ExitCode {
     let reborn = Reborn::remember();
     let log = log::start(config.log.clone(), config.log_format);
     for warning in &config.warnings {
@@ -116,7 +128,7 @@ fn run(config: Config) -> ExitCode {
     rustls::crypto::ring::default_provider().install_default().expect("no other provider was installed before");
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().thread_name("lobbyd").build();
     let result = runtime.map_err(anyhow::Error::from).and_then(|runtime| {
-        let result = runtime.block_on(app::run(config, log));
+        let result = runtime.block_on(app::run(config, templates, log));
         // Blocking file work may be stuck on a dead disk; the stop does not wait for it.
         runtime.shutdown_background();
         result

@@ -9,7 +9,7 @@ pub(crate) enum Asked {
     Leave,
     /// SIGUSR2: tell everybody that we are back in a moment, and end.
     Restart,
-    /// SIGHUP: read labels, tokens and certificates again.
+    /// SIGHUP: read labels, templates, tokens and certificates again.
     Reload,
 }
 

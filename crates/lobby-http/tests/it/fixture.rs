@@ -28,7 +28,7 @@ use lobby_core::{
         log::Log,
     },
     record::{Entry, Key, Record, Stamp, meta},
-    stats::{AgentStats, Stats},
+    stats::{AgentStats, Stats, TemplateCounts},
     time::{Moment, Now, WallSecond},
 };
 use lobby_http::{App, Caller, Config, Door, Handles, router};
@@ -54,6 +54,8 @@ pub(crate) struct Fleet {
 /// The app over a fleet.
 pub(crate) struct Served {
     pub(crate) app: App,
+    /// What the app reaches.
+    pub(crate) handles: Handles,
     pub(crate) router: Router,
     pub(crate) snapshots: watch::Sender<Arc<Snapshot>>,
     pub(crate) commands: Arc<Mutex<Vec<String>>>,
@@ -231,11 +233,12 @@ impl Fleet {
             gossip,
             agent: agent.clone(),
             exchanges: vec![("gossip".into(), Arc::default()), ("nats".into(), nats_stats.clone())],
+            templates: Some(Arc::new(|| TemplateCounts { templates: 3, writes: 2, ..TemplateCounts::default() })),
             log: Some(log.clone()),
             clock: Arc::new(move || *now.lock().unwrap()),
         };
-        let app = App::new(config, handles);
-        Served { router: router(app.clone()), app, snapshots, commands, clock, nats_stats, agent, registry, log }
+        let app = App::new(config, handles.clone());
+        Served { router: router(app.clone()), app, handles, snapshots, commands, clock, nats_stats, agent, registry, log }
     }
 }
 

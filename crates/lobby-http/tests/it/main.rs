@@ -23,6 +23,7 @@ mod health;
 mod held;
 mod hold;
 mod http_sd;
+mod inside;
 mod keys;
 mod lists;
 mod members;

@@ -41,6 +41,8 @@ const LINES: &[&str] = &[
     "lobby_handler_dropped_total{what=\"query\"} 3",
     "lobby_catalog_saves_failed_total 4",
     "lobby_user_events_total 1",
+    "lobby_templates 3",
+    "lobby_template_writes_total 2",
     "lobby_http_requests_total{route=\"list\",status=\"2xx\"} 1",
     "lobby_http_requests_total{route=\"list\",status=\"4xx\"} 1",
     "lobby_http_requests_total{route=\"other\",status=\"4xx\"} 1",

@@ -71,6 +71,7 @@ async fn start() -> Running {
         externals: ExternalHandle::none(),
         agent: Arc::new(AgentStats::default()),
         exchanges: Vec::new(),
+        templates: None,
         log: None,
         clock: Arc::new(|| NOW),
     };

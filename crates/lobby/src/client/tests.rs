@@ -8,6 +8,7 @@ use std::{
 
 use super::*;
 
+mod raw;
 mod services;
 
 /// Answers one request with `head` and `body`; joins to the request's text.

@@ -12,6 +12,8 @@ pub struct Tls {
     /// Trusted, and nobody else.
     authorities: Vec<Certificate>,
     identity: Option<Identity>,
+    /// Certificates are not looked at.
+    is_blind: bool,
 }
 
 impl Tls {
@@ -25,6 +27,14 @@ impl Tls {
             [] => Err(ClientError::BadTls { why: "no certificate in PEM found".into() }),
             _ => Ok(self),
         }
+    }
+
+    /// Believes whoever answers: the connection is secret, but nobody knows from whom. For agents whose certificates are of no
+    /// known authority; better is to trust that authority.
+    #[must_use]
+    pub fn trusting_anybody(mut self) -> Self {
+        self.is_blind = true;
+        self
     }
 
     /// Shows this certificate, with those between it and its authority, to a daemon that asks for one. Both are PEM.
@@ -41,6 +51,9 @@ impl Tls {
     pub(super) fn apply(self, mut http: ClientBuilder) -> ClientBuilder {
         if !self.authorities.is_empty() {
             http = http.tls_certs_only(self.authorities);
+        }
+        if self.is_blind {
+            http = http.tls_danger_accept_invalid_certs(true);
         }
         match self.identity {
             Some(identity) => http.identity(identity),

@@ -69,6 +69,11 @@ impl Door {
         Ok(if self.token.is_empty() { client } else { client.with_token(&self.token)? })
     }
 
+    /// The daemon's TOKEN, if there is one.
+    pub(crate) fn token(&self) -> Option<&str> {
+        Some(&*self.token).filter(|token| !token.is_empty())
+    }
+
     fn at_address(&self) -> anyhow::Result<Client> {
         let Self { proto, host, port, .. } = self;
         let bare_ip6 = host.contains(':') && !host.starts_with('[');

@@ -11,5 +11,6 @@ mod program;
 mod query;
 mod run;
 mod services;
+mod template;
 mod tidy;
 mod watch;

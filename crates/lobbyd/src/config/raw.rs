@@ -37,6 +37,10 @@ pub(crate) struct Raw {
     pub(crate) hooks: Vec<Table>,
     /// Its `[[handler]]` blocks.
     pub(crate) handlers: Vec<Table>,
+    /// Its `[[template]]` blocks.
+    pub(crate) templates: Vec<Table>,
+    /// The file, for messages about its blocks.
+    pub(crate) file: String,
     /// Things worth a warning.
     pub(crate) warnings: Vec<String>,
 }
@@ -63,12 +67,13 @@ impl Raw {
         if self.value("NATS_URL").0.is_empty() { "gossip" } else { "nats" }
     }
 
-    /// The settings whose values differ, hooks and handlers among them.
+    /// The settings whose values differ, hooks, handlers and templates among them.
     pub(crate) fn differences(&self, other: &Self) -> Vec<&'static str> {
         let differs = |setting: &&Setting| self.value(setting.name).0 != other.value(setting.name).0;
         let hooks = (self.hooks != other.hooks).then_some("hook");
         let handlers = (self.handlers != other.handlers).then_some("handler");
-        SETTINGS.iter().filter(differs).map(|setting| setting.name).chain(hooks).chain(handlers).collect()
+        let templates = (self.templates != other.templates).then_some("template");
+        SETTINGS.iter().filter(differs).map(|setting| setting.name).chain(hooks).chain(handlers).chain(templates).collect()
     }
 
     /// Reads the file's text.
@@ -79,10 +84,12 @@ impl Raw {
             let line = err.span().map_or(1, |span| text[..span.start].lines().count().max(1));
             ConfigError::File { file: file(), why: format!("line {line}: {}", err.message()) }
         })?;
+        self.file = file();
         for (group, value) in table {
             let blocks = match group.as_str() {
                 "hook" => Some(&mut self.hooks),
                 "handler" => Some(&mut self.handlers),
+                "template" => Some(&mut self.templates),
                 _ => None,
             };
             if let Some(blocks) = blocks {
@@ -90,7 +97,7 @@ impl Raw {
                 *blocks = tables(value).ok_or_else(|| ConfigError::File { file: file(), why: why() })?;
                 continue;
             }
-            let known: Vec<_> = GROUPS.iter().map(|(group, _)| *group).chain(["hook", "handler"]).collect();
+            let known: Vec<_> = GROUPS.iter().map(|(group, _)| *group).chain(["hook", "handler", "template"]).collect();
             if !known.contains(&group.as_str()) {
                 // A key without its table is the likelier mistake when its name is a known one.
                 let key = SETTINGS.iter().find(|setting| setting.key() == group).map(|setting| setting.path.to_owned());
@@ -163,8 +170,11 @@ impl Raw {
             }
             text.push('\n');
         }
-        for (name, blocks) in [("hook", &self.hooks), ("handler", &self.handlers)] {
-            blocks.iter().for_each(|block| text.push_str(&format!("[[{name}]]\n{block}\n")));
+        for (name, blocks) in [("hook", &self.hooks), ("handler", &self.handlers), ("template", &self.templates)] {
+            if !blocks.is_empty() {
+                let blocks = blocks.iter().cloned().map(Value::Table).collect();
+                text.push_str(&Table::from_iter([(name.to_owned(), Value::Array(blocks))]).to_string());
+            }
         }
         text
     }

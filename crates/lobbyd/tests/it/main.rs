@@ -24,5 +24,6 @@ mod restart;
 mod rolling;
 mod run;
 mod services;
+mod templates;
 mod unit_file;
 mod verbs;

@@ -41,6 +41,8 @@ fn readme_environment() -> Vec<(String, String)> {
 fn the_unit_of_the_readme_runs_as_a_user_without_a_home() {
     let environment = readme_environment();
     assert_eq!(environment.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>(), ["NATS_URL", "LABELS"]);
+    // Servers that commands of templates have started go on while the daemon restarts.
+    assert!(include_str!("../../../../README.md").lines().any(|line| line == "KillMode=process"));
     let server = nats::start("");
     let folder = TempDir::new().unwrap();
     let address = SocketAddr::from(([127, 0, 0, 1], port::free()));

@@ -1,0 +1,5 @@
+#!/bin/bash
+
+echo "DEBUG: restarting haproxy"
+
+haproxy -f ./advanced.cfg -p ./haproxy.pid -D -st $(cat ./haproxy.pid)

@@ -1,0 +1,3 @@
+{{range service .Name -}}
+{{.Address}}:{{.Port}}
+{{end -}}
