@@ -20,6 +20,7 @@ use std::{
         fs::{DirBuilderExt, MetadataExt},
     },
     path::{Path, PathBuf, absolute},
+    time::Duration,
 };
 
 use rustix::process::geteuid;
@@ -115,11 +116,15 @@ impl Place {
     }
 
     /// Removes what a crash left; what a living process has is an error.
+    #[expect(clippy::disallowed_methods, reason = "a lock tells nobody when it is free, and this is a thread that may wait")]
     pub(super) fn sweep(&self) -> Result<(), ApplyError> {
         let new = self.beside("new");
         if fs::symlink_metadata(&new).is_ok_and(|there| there.is_file()) {
             let left = File::open(&new).map_err(ApplyError::io("open", &new))?;
-            if let Err(fs::TryLockError::WouldBlock) = left.try_lock() {
+            let is_taken = || matches!(left.try_lock(), Err(fs::TryLockError::WouldBlock));
+            // A process that is just being started has our files, too, until it becomes another program.
+            let patience = std::iter::repeat_n(Duration::from_millis(10), 20);
+            if is_taken() && patience.inspect(|pause| std::thread::sleep(*pause)).all(|_| is_taken()) {
                 return Err(ApplyError::Taken(self.file.clone()));
             }
         }

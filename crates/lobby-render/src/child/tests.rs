@@ -45,7 +45,7 @@ impl Story {
 
 /// Lives until it is told to end; says so of each signal it knows.
 const SERVER: &str =
-    "trap 'echo hup >> STORY' HUP; trap 'echo usr1 >> STORY' USR1; trap 'echo term >> STORY; kill $!; exit 7' TERM
+    "trap 'echo hup >> STORY' USR2; trap 'echo usr1 >> STORY' USR1; trap 'echo term >> STORY; kill $!; exit 7' TERM
     echo start >> STORY; while :; do sleep 1000 & wait $!; kill $!; done";
 
 fn start(settings: ExecSettings) -> Child {
@@ -55,7 +55,7 @@ fn start(settings: ExecSettings) -> Child {
 #[tokio::test]
 async fn a_reload_signal_tells_it_of_a_change() {
     let story = Story::new();
-    let mut child = start(ExecSettings { reload_signal: Some(Signal::HUP.as_raw()), ..story.settings(SERVER) });
+    let mut child = start(ExecSettings { reload_signal: Some(Signal::USR2.as_raw()), ..story.settings(SERVER) });
     story.told("start").await;
     let id = child.id();
     assert_eq!(child.reload(0).await.unwrap(), Told::Signalled);

@@ -60,7 +60,8 @@ async fn a_dry_run_shows_what_differs_and_does_nothing() {
     assert_eq!(shown, [(stage.path("new"), "new".into()), (PathBuf::new(), "to nowhere".into())]);
 }
 
-const TELLS: &str = "echo $$ > FOLDER/pid; trap 'echo hup >> FOLDER/told' HUP; trap 'echo usr1 >> FOLDER/told' USR1; \
+/// Not HUP: below nohup a shell cannot take it.
+const TELLS: &str = "echo $$ > FOLDER/pid; trap 'echo hup >> FOLDER/told' USR2; trap 'echo usr1 >> FOLDER/told' USR1; \
                      trap 'echo end >> FOLDER/told; exit 3' TERM; cat FOLDER/a FOLDER/b >> FOLDER/told; \
                      while :; do sleep 0.01; done";
 
@@ -69,7 +70,7 @@ async fn a_program_starts_after_all_files_and_is_told_by_a_signal() {
     let mut stage = Stage::new();
     stage.template("{{key \"a\"}}", "a");
     stage.template("{{key \"b\"}}\n", "b");
-    stage.exec(TELLS).reload_signal = Some(1);
+    stage.exec(TELLS).reload_signal = Some(12);
     let run = stage.start();
     // Before there is a program, a signal is for nobody.
     run.orders.send(Order::Signal(10)).await.unwrap();
