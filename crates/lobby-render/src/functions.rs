@@ -9,12 +9,14 @@ mod grouping;
 mod json;
 mod lists;
 mod math;
+mod merge;
 mod number;
 mod owner;
 mod regex;
 mod scratch;
 mod sockaddr;
 mod source;
+mod spew;
 mod sprig;
 mod strings;
 mod time;
@@ -88,6 +90,14 @@ impl Pass {
 
 /// All functions, for one evaluation.
 pub fn funcs(pass: &Arc<Pass>) -> Funcs {
+    let allowed = |(name, func): Named| match pass.denied.take(name) {
+        true => (name, Func::variadic([], lobby_template::Type::Any, |_| Err("function is disabled".into()))),
+        false => (name, func),
+    };
+    named(pass).into_iter().map(allowed).collect()
+}
+
+fn named(pass: &Arc<Pass>) -> Vec<Named> {
     let mut all = Vec::new();
     all.extend(source::funcs(pass));
     all.extend(environment::funcs(pass));
@@ -105,14 +115,12 @@ pub fn funcs(pass: &Arc<Pass>) -> Funcs {
     all.extend(toml::funcs());
     all.extend(sockaddr::funcs());
     all.extend(sprig::funcs());
+    all.extend(spew::funcs());
     all.extend(time::funcs(pass));
     all.extend(act::funcs(pass));
-    all.into_iter()
-        .map(|(name, func)| match pass.denied.take(name) {
-            true => (name, Func::variadic([], lobby_template::Type::Any, |_| Err("function is disabled".into()))),
-            false => (name, func),
-        })
-        .collect()
+    let others = sprig::others(&all);
+    all.extend(others);
+    all
 }
 
 /// A named function.
@@ -124,5 +132,29 @@ fn text(args: &[Value], index: usize) -> Result<String, CallError> {
         Some(Value::Str(text)) => Ok(text.to_text().into_owned()),
         Some(other) => Err(CallError(format!("expected a string; got {}", lobby_template::format::value(other)))),
         None => Ok(String::new()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_name_is_there_once_and_every_other_name_is_that_of_a_function() {
+        let pass = Pass::new(Data::default(), Arc::default(), SystemTime::UNIX_EPOCH);
+        let names: Vec<_> = named(&Arc::new(pass)).into_iter().map(|(name, _)| name).collect();
+        let unique: std::collections::BTreeSet<_> = names.iter().collect();
+        assert_eq!(unique.len(), names.len());
+        for (other, name) in sprig::OTHER_NAMES {
+            assert!(unique.contains(other) && unique.contains(name), "{other} is {name}");
+        }
+    }
+
+    #[test]
+    fn all_that_sprig_has_without_clock_chance_and_environment_is_known() {
+        let names = include_str!("../tests/fixtures/sprig_names.txt");
+        let funcs = funcs(&Arc::new(Pass::new(Data::default(), Arc::default(), SystemTime::UNIX_EPOCH)));
+        let missing: Vec<_> = names.lines().filter(|name| funcs.get(&format!("sprig_{name}")).is_none()).collect();
+        assert!(names.lines().count() > 190 && missing.is_empty(), "{missing:?}");
     }
 }

@@ -324,7 +324,8 @@ impl Items {
             Value::Nil => Self::Numbers { numbers: 0..0, next: 0, of: Value::int },
             Value::List(list) => Self::List { list: list.clone(), next: 0 },
             Value::Map(map) => {
-                let pairs = map.entries.iter().map(|(key, value)| (key.to_value(&map.key), value.clone()));
+                let pairs = map.entries();
+                let pairs = pairs.iter().map(|(key, value)| (key.to_value(&map.key), value.clone()));
                 Self::Pairs { pairs: pairs.collect::<Vec<_>>().into_iter(), boxed: map.holds_anything() }
             }
             Value::Range(numbers) => Self::Numbers { numbers: numbers.clone(), next: 0, of: Value::int64 },

@@ -99,7 +99,7 @@ pub fn write_value(out: &mut Out, value: &Value) {
         Value::Complex(real, imaginary) => out.extend_from_slice(number::complex(*real, *imaginary).as_bytes()),
         Value::Str(text) => out.extend_from_slice(text.as_bytes()),
         Value::List(list) => between(out, b"[", b"]", &list.items, write_value),
-        Value::Map(map) => between(out, b"map[", b"]", &map.entries, |out, (key, value)| {
+        Value::Map(map) => between(out, b"map[", b"]", map.entries().iter(), |out, (key, value)| {
             write_value(out, &key.to_value(&map.key));
             out.push(b':');
             write_value(out, value);

@@ -18,9 +18,9 @@
 //! ```
 //!
 //! What differs from Go's: numbers can be ranged over and there is `{{else with}}` (as in newer Go than the 1.19 that the
-//! tests ask), `=` in a range sets the variables that it names (the same), a nil list or map is just an empty one, `len` of
-//! no value says so in other words, and where Go prints addresses of pointers we print what they point to, a constant for
-//! `%p`, the type of a function and the bounds of a channel.
+//! tests ask), `=` in a range sets the variables that it names (the same), a nil list or map is just an empty one, no map can
+//! be put into itself, `len` of no value says so in other words, and where Go prints addresses of pointers we print what they
+//! point to, a constant for `%p`, the type of a function and the bounds of a channel.
 //!
 //! Knows nothing of Lobby, nor of consul-template's functions: those are `lobby-render`.
 

@@ -3,6 +3,7 @@
 
 mod bytes;
 mod kind;
+mod map;
 
 use std::collections::BTreeMap;
 use std::fmt::Debug;
@@ -11,6 +12,7 @@ use std::sync::Arc;
 
 pub use bytes::Str;
 pub use kind::{Type, Width};
+pub use map::{Entries, Map};
 
 use crate::func::Func;
 
@@ -51,17 +53,6 @@ pub struct List {
     pub element: Type,
     /// The items.
     pub items: Vec<Value>,
-}
-
-/// A Go map. Iteration is in the order of its keys, as text/template has it.
-#[derive(Debug, Clone)]
-pub struct Map {
-    /// The type of the keys.
-    pub key: Type,
-    /// The type of the values: what a missing key gives is its zero value.
-    pub element: Type,
-    /// The entries.
-    pub entries: BTreeMap<Key, Value>,
 }
 
 /// A key of a map. All keys of one map are of one kind; the order between kinds is only there to be total.
@@ -127,7 +118,7 @@ impl Value {
 
     /// A map with keys of the type `key` and values of the type `element`.
     pub fn map(key: Type, element: Type, entries: BTreeMap<Key, Value>) -> Self {
-        Self::Map(Arc::new(Map { key, element, entries }))
+        Self::Map(Arc::new(Map::new(key, element, entries)))
     }
 
     /// A `map[string]string`.
@@ -153,7 +144,7 @@ impl Value {
             Self::Complex(real, imaginary) => *real != 0.0 || *imaginary != 0.0,
             Self::Str(value) => !value.is_empty(),
             Self::List(list) => !list.items.is_empty(),
-            Self::Map(map) => !map.entries.is_empty(),
+            Self::Map(map) => !map.is_empty(),
             Self::Object(_) | Self::Func(_) | Self::Range(_) => true,
         }
     }
@@ -191,41 +182,15 @@ impl Drop for List {
     }
 }
 
-impl Drop for Map {
-    fn drop(&mut self) {
-        take_apart(std::mem::take(&mut self.entries).into_values().collect());
-    }
-}
-
 fn take_apart(mut open: Vec<Value>) {
     while let Some(value) = open.pop() {
         match value {
             Value::List(list) => {
                 open.extend(Arc::into_inner(list).into_iter().flat_map(|mut list| std::mem::take(&mut list.items)))
             }
-            Value::Map(map) => {
-                let entries = Arc::into_inner(map).map(|mut map| std::mem::take(&mut map.entries));
-                open.extend(entries.into_iter().flat_map(BTreeMap::into_values));
-            }
+            Value::Map(map) => open.extend(Arc::into_inner(map).into_iter().flat_map(|mut map| map.take_values())),
             _ => {}
         }
-    }
-}
-
-impl Map {
-    /// Whether its values may be of any type.
-    pub fn holds_anything(&self) -> bool {
-        self.element == Type::Any
-    }
-
-    /// What stands under `key`; `None` if nothing does.
-    pub fn get(&self, key: &Key) -> Option<&Value> {
-        self.entries.get(key)
-    }
-
-    /// What stands under a key that is a string, if these are the keys that the map has.
-    pub fn get_str(&self, key: &str) -> Option<&Value> {
-        self.entries.get(&Key::Str(key.into()))
     }
 }
 
@@ -305,12 +270,5 @@ mod tests {
         let deep = |wrap: fn(Value) -> Value| drop((0..1_000_000).fold(Value::Nil, |value, _| wrap(value)));
         deep(|value| Value::list(Type::Any, vec![value]));
         deep(|value| Value::any_map([("k", value)]));
-    }
-
-    #[test]
-    fn keys_are_in_the_order_of_their_numbers() {
-        let entries = [(10, "x"), (2, "y")].map(|(key, value)| (Key::Int(key), Value::from(value)));
-        let map = Map { key: Type::INT, element: Type::Str, entries: entries.into() };
-        assert_eq!(map.entries.keys().collect::<Vec<_>>(), [&Key::Int(2), &Key::Int(10)]);
     }
 }

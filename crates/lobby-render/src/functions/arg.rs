@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use lobby_template::format::{self, Out};
-use lobby_template::value::{Key, Map};
+use lobby_template::value::{Entries, Key, Map};
 use lobby_template::{CallError, Func, Type, Value};
 
 /// Most items that a function puts into one list or map: ten times the instances of the largest fleets.
@@ -67,6 +67,28 @@ pub(super) fn items(args: &[Value], index: usize) -> Result<&[Value], CallError>
     }
 }
 
+/// The signature of a map that a function changes: Go takes no other one.
+pub(super) fn changeable() -> Type {
+    Type::Any.string_map()
+}
+
+/// An argument that is [`changeable`].
+pub(super) fn open(args: &[Value], index: usize) -> Result<&Arc<Map>, CallError> {
+    match any(args, index) {
+        Value::Map(map) if map.can_change() => Ok(map),
+        Value::Nil => Err("assignment to entry in nil map".into()),
+        other => Err(wrong("map[string]interface {}", other)),
+    }
+}
+
+/// Changes an entry of a map, if that gets neither too large nor too deep.
+pub(super) fn put(map: &Map, key: Key, value: Value) -> Result<(), CallError> {
+    if map.get(&key).is_none() {
+        countable(map.len() + 1)?;
+    }
+    map.insert(key, shallow(value)?)
+}
+
 /// An argument that is a map with strings as keys; None for nil.
 pub(super) fn map(args: &[Value], index: usize) -> Result<Option<&Map>, CallError> {
     match any(args, index) {
@@ -77,8 +99,8 @@ pub(super) fn map(args: &[Value], index: usize) -> Result<Option<&Map>, CallErro
 }
 
 /// The entries of an argument that is a map with strings as keys; nil has none.
-pub(super) fn entries(args: &[Value], index: usize) -> Result<Cow<'_, BTreeMap<Key, Value>>, CallError> {
-    Ok(map(args, index)?.map_or_else(Cow::default, |map| Cow::Borrowed(&map.entries)))
+pub(super) fn entries(args: &[Value], index: usize) -> Result<Entries<'_>, CallError> {
+    Ok(map(args, index)?.map_or_else(Entries::default, Map::entries))
 }
 
 /// Go's words for an argument of another type.
@@ -163,8 +185,8 @@ pub(super) fn shallow(value: Value) -> Given {
 /// How deep lists and maps nest; None: deeper than `most`. What is shared is walked once, or a small value could take for ever.
 fn depth(value: &Value, most: u32, seen: &mut HashMap<*const (), u32>) -> Option<u32> {
     let (place, is_shared) = match value {
-        Value::List(list) if holds_containers(&list.element) => (Arc::as_ptr(list).cast(), Arc::strong_count(list) > 1),
-        Value::Map(map) if holds_containers(&map.element) => (Arc::as_ptr(map).cast(), Arc::strong_count(map) > 1),
+        Value::List(list) if list.element.holds_others() => (Arc::as_ptr(list).cast(), Arc::strong_count(list) > 1),
+        Value::Map(map) if map.element.holds_others() => (Arc::as_ptr(map).cast(), Arc::strong_count(map) > 1),
         Value::List(_) | Value::Map(_) => return Some(1),
         _ => return Some(0),
     };
@@ -173,7 +195,7 @@ fn depth(value: &Value, most: u32, seen: &mut HashMap<*const (), u32>) -> Option
     let depth_here = match (known, value) {
         (Some(known), _) => known,
         (None, Value::List(list)) => deepest(list.items.iter(), below, seen)? + 1,
-        (None, Value::Map(map)) => deepest(map.entries.values(), below, seen)? + 1,
+        (None, Value::Map(map)) => deepest(map.entries().values(), below, seen)? + 1,
         (None, _) => 0,
     };
     if is_shared {
@@ -190,6 +212,26 @@ fn deepest<'v>(values: impl Iterator<Item = &'v Value>, most: u32, seen: &mut Ha
     Some(deepest)
 }
 
-fn holds_containers(element: &Type) -> bool {
-    matches!(element, Type::Any | Type::List(_) | Type::Map(_))
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_map_grows_to_its_bound_and_what_it_has_still_changes() {
+        let key = |number: usize| Key::Str(number.to_string().into());
+        let full = (0..MAX_ITEMS - 1).map(|number| (key(number), Value::Nil));
+        let map = Map::new(Type::Str, Type::Any, full.collect());
+        put(&map, key(MAX_ITEMS), Value::Nil).unwrap();
+        assert_eq!(put(&map, Key::Str("one more".into()), Value::Nil), Err(CallError(format!("more than {MAX_ITEMS} items"))));
+        put(&map, key(0), true.into()).unwrap();
+        assert_eq!((map.len(), map.get_str("0").is_some_and(|value| value.truth())), (MAX_ITEMS, true));
+    }
+
+    #[test]
+    fn what_is_put_into_a_map_is_not_deep() {
+        let nested = |depth: u32| (0..depth).fold(Value::Nil, |value, _| Value::list(Type::Any, vec![value]));
+        let map = Map::new(Type::Str, Type::Any, BTreeMap::new());
+        put(&map, Key::Str("a".into()), nested(MAX_DEPTH)).unwrap();
+        assert!(put(&map, Key::Str("b".into()), nested(MAX_DEPTH + 1)).is_err());
+    }
 }

@@ -31,11 +31,9 @@ pub(super) fn funcs() -> Vec<Named> {
         ("sha256Hex", of(&ONE, |_, args| Ok(hex(&Sha256::digest(bytes(args, 0)?)).into()))),
         ("md5sum", of(&ONE, |_, args| Ok(hex(&Md5::digest(bytes(args, 0)?)).into()))),
         ("hmacSHA256Hex", of(&[Type::Str, Type::Str], |_, args| hmac_sha256(args))),
-        ("sprig_b64enc", of(&ONE, |room, args| encode(&PLAIN, room, args))),
         // sprig gives the error as the answer.
         ("sprig_b64dec", of(&ONE, |_, args| Ok(decode(&PLAIN, args).unwrap_or_else(|err| err.0.into())))),
         ("sprig_sha1sum", of(&ONE, |_, args| Ok(hex(&Sha1::digest(bytes(args, 0)?)).into()))),
-        ("sprig_sha256sum", of(&ONE, |_, args| Ok(hex(&Sha256::digest(bytes(args, 0)?)).into()))),
         ("sprig_sha512sum", of(&ONE, |_, args| Ok(hex(&Sha512::digest(bytes(args, 0)?)).into()))),
     ]
 }

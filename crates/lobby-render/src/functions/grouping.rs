@@ -1,4 +1,4 @@
-//! Functions that group instances and keys, and that nest and merge maps. Decides what is a group's name.
+//! Functions that group instances and keys, and that nest maps. Decides what is a group's name.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -9,10 +9,10 @@ use lobby_template::{CallError, Str, Type, Value};
 
 use super::Named;
 use super::arg::{self, Given, any, entries, of, printf, text, type_name, wrapped};
+use super::merge::{self, Wins};
 
 pub(super) fn funcs() -> Vec<Named> {
     const ONE: [Type; 1] = [Type::Any];
-    const TWO: [Type; 2] = [Type::Any, Type::Any];
     vec![
         ("byTag", of(&ONE, |_, args| by_tag(args))),
         ("byPort", of(&ONE, |_, args| by_port(args))),
@@ -20,16 +20,12 @@ pub(super) fn funcs() -> Vec<Named> {
         ("byKey", of(&ONE, |_, args| by_key(args))),
         ("explode", of(&ONE, |_, args| explode(args).map_err(wrapped("explode")))),
         ("explodeMap", of(&ONE, |_, args| explode_map(args).map_err(wrapped("explodeMap")))),
-        ("mergeMap", of(&TWO, |_, args| Ok(merged(&as_map(args, 0)?, &as_map(args, 1)?, Wins::First)))),
-        ("mergeMapWithOverride", of(&TWO, |_, args| Ok(merged(&as_map(args, 0)?, &as_map(args, 1)?, Wins::Second)))),
+        ("mergeMap", of(&merge::of_two(), |_, args| merge::all(args, Wins::First))),
+        ("mergeMapWithOverride", of(&merge::of_two(), |_, args| merge::all(args, Wins::Second))),
     ]
 }
 
 type Entries = BTreeMap<Key, Value>;
-
-fn as_map(args: &[Value], index: usize) -> Result<Value, CallError> {
-    Ok(Value::map(Type::Str, Type::Any, entries(args, index)?.into_owned()))
-}
 
 /// The objects of an argument that is a list of them; nil is one without any.
 fn objects<'v>(name: &str, args: &'v [Value], index: usize) -> Result<Vec<&'v Arc<dyn Object>>, CallError> {
@@ -189,7 +185,7 @@ fn explode(args: &[Value]) -> Given {
 
 fn explode_map(args: &[Value]) -> Given {
     let mut tree = BTreeMap::new();
-    for (key, value) in &*entries(args, 0)? {
+    for (key, value) in entries(args, 0)?.iter() {
         if let Key::Str(key) = key {
             insert(&mut tree, &key.to_text(), value.clone())?;
         }
@@ -232,7 +228,8 @@ fn opened(tree: &mut Tree) {
             Key::Str(key) => key.clone(),
             _ => "".into(),
         };
-        *tree = Tree::Branch(map.entries.iter().map(|(key, value)| (text(key), Tree::Leaf(value.clone()))).collect());
+        let branch = map.entries().iter().map(|(key, value)| (text(key), Tree::Leaf(value.clone()))).collect();
+        *tree = Tree::Branch(branch);
     }
 }
 
@@ -241,29 +238,4 @@ fn nested(tree: BTreeMap<Str, Tree>) -> Value {
         Tree::Leaf(value) => (key, value),
         Tree::Branch(branch) => (key, nested(branch)),
     }))
-}
-
-/// Which value stays where both maps have one.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Wins {
-    /// The first map's, unless it is empty.
-    First,
-    /// The second map's, unless it is empty.
-    Second,
-}
-
-/// Both maps in one, and so the maps in them.
-pub(super) fn merged(one: &Value, two: &Value, wins: Wins) -> Value {
-    match (one, two) {
-        (Value::Map(first), Value::Map(second)) => {
-            let mut entries = first.entries.clone();
-            for (key, value) in &second.entries {
-                let value = entries.get(key).map_or_else(|| value.clone(), |old| merged(old, value, wins));
-                entries.insert(key.clone(), value);
-            }
-            Value::map(first.key.clone(), first.element.clone(), entries)
-        }
-        _ if wins == Wins::First && one.truth() || !two.truth() => one.clone(),
-        _ => two.clone(),
-    }
 }

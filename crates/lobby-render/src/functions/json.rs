@@ -35,7 +35,6 @@ pub(super) fn funcs() -> Vec<Named> {
         ("sprig_toPrettyJson", of(&ONE, |room, args| print(room, args, PRETTY).or_else(empty))),
         ("sprig_mustToPrettyJson", of(&ONE, |room, args| print(room, args, PRETTY))),
         ("sprig_toRawJson", of(&ONE, |room, args| print(room, args, RAW))),
-        ("sprig_mustToRawJson", of(&ONE, |room, args| print(room, args, RAW))),
     ]
 }
 

@@ -1,6 +1,9 @@
 //! Regular expressions as Go has them. Decides how Go's syntax is said in Rust's (`\d`, `\w`, `\s` and `\b` know ASCII alone,
 //! a `[` in a class is itself), how large a pattern may become, and what `$1x` means: the group that is called `1x`.
 
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, PoisonError};
+
 use lobby_template::format::Out;
 use lobby_template::{CallError, Type, Value};
 use regex::{Captures, Regex, RegexBuilder};
@@ -21,30 +24,61 @@ pub(super) fn funcs() -> Vec<Named> {
     vec![
         ("regexMatch", of(&TWO, |_, args| Ok(pattern(&text(args, 0)?)?.is_match(&text(args, 1)?).into()))),
         ("regexReplaceAll", of(&THREE, |room, args| replace(room, args, [0, 1, 2]))),
-        ("sprig_regexMatch", of(&TWO, |_, args| Ok(pattern(&text(args, 0)?)?.is_match(&text(args, 1)?).into()))),
-        ("sprig_mustRegexMatch", of(&TWO, |_, args| Ok(pattern(&text(args, 0)?)?.is_match(&text(args, 1)?).into()))),
         ("sprig_regexFind", of(&TWO, |_, args| find(args))),
-        ("sprig_mustRegexFind", of(&TWO, |_, args| find(args))),
         ("sprig_regexFindAll", of(&COUNTED, |_, args| find_all(args))),
-        ("sprig_mustRegexFindAll", of(&COUNTED, |_, args| find_all(args))),
         // sprig has the text before what replaces.
         ("sprig_regexReplaceAll", of(&THREE, |room, args| replace(room, args, [0, 2, 1]))),
-        ("sprig_mustRegexReplaceAll", of(&THREE, |room, args| replace(room, args, [0, 2, 1]))),
         ("sprig_regexReplaceAllLiteral", of(&THREE, replace_literally)),
         ("sprig_regexSplit", of(&COUNTED, |_, args| split(args))),
-        ("sprig_mustRegexSplit", of(&COUNTED, |_, args| split(args))),
         ("sprig_regexQuoteMeta", of(&[Type::Str], |_, args| Ok(quoted(&text(args, 0)?).into()))),
     ]
 }
 
+/// Patterns that are kept compiled: more than a template has. With their tables, 32 MiB at most.
+const KEPT: usize = 64;
+
+/// Longer ones are compiled anew each time.
+const KEPT_BYTES: usize = 1024;
+
+/// Go's patterns with what they were compiled to, shared so that their tables stay warm; the last one was used last.
+static COMPILED: Mutex<VecDeque<(Box<str>, Arc<Regex>)>> = Mutex::new(VecDeque::new());
+
 /// Go's pattern, compiled.
-pub(super) fn pattern(go: &str) -> Result<Regex, CallError> {
+pub(super) fn pattern(go: &str) -> Result<Arc<Regex>, CallError> {
+    if go.len() > KEPT_BYTES {
+        return compiled(go).map(Arc::new);
+    }
+    let lock = || COMPILED.lock().unwrap_or_else(PoisonError::into_inner);
+    let known = {
+        let mut kept = lock();
+        let place = kept.iter().position(|(known, _)| **known == *go);
+        place.and_then(|place| kept.remove(place))
+    };
+    // Compiled without the lock: that may take milliseconds.
+    let (go, regex) = match known {
+        Some(known) => known,
+        None => (go.into(), Arc::new(compiled(go)?)),
+    };
+    let mut kept = lock();
+    if kept.len() == KEPT {
+        kept.pop_front();
+    }
+    kept.push_back((go, regex.clone()));
+    Ok(regex)
+}
+
+fn compiled(go: &str) -> Result<Regex, CallError> {
     let mut builder = RegexBuilder::new(&translated(go));
     builder.size_limit(AUTOMATON_BYTES).dfa_size_limit(AUTOMATON_BYTES).nest_limit(NESTING);
     builder.build().map_err(|err| {
         // The library draws pictures of several lines; the last one says what is wrong.
         let why = err.to_string();
         let why = why.lines().last().unwrap_or_default().trim_start_matches("error: ");
+        let why = match why {
+            "unclosed group" => "missing closing )",
+            "unopened group" => "unexpected )",
+            why => why,
+        };
         CallError(format!("error parsing regexp: {why}: `{go}`"))
     })
 }
@@ -258,4 +292,20 @@ fn quoted(text: &str) -> String {
         quoted.push(c);
     }
     quoted
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn compiled_patterns_are_kept_up_to_a_bound() {
+        for number in 0..3 * KEPT {
+            assert!(pattern(&format!("^kept{number}$")).unwrap().is_match(&format!("kept{number}")));
+        }
+        let kept = |go: &str| COMPILED.lock().unwrap().iter().any(|(known, _)| **known == *go);
+        assert!(pattern(&"x".repeat(KEPT_BYTES + 1)).is_ok() && !kept(&"x".repeat(KEPT_BYTES + 1)));
+        assert!(pattern("(").is_err() && !kept("("));
+        assert!(COMPILED.lock().unwrap().len() <= KEPT);
+    }
 }

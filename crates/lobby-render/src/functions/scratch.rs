@@ -1,25 +1,32 @@
 //! `scratch`: what a template keeps while it is evaluated. Decides its methods; it is new for each evaluation.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use lobby_template::value::{Key, Object};
 use lobby_template::{CallError, Func, Str, Type, Value};
 
-use super::arg::shallow;
+use super::arg::{put, shallow};
 use super::{Named, text};
 
 /// Most keys, of all maps in it together: far more than people write, far less than memory.
 const MAX_KEYS: usize = 100_000;
 
-/// Named values.
-#[derive(Debug, Default)]
-struct Scratch(Mutex<Values>);
+/// The values as templates reach them. A value may hold this again, so it does not hold the values: they go with the evaluation.
+#[derive(Debug)]
+struct Scratch(Weak<Mutex<Values>>);
 
 #[derive(Debug, Default)]
 struct Values {
-    named: BTreeMap<String, Value>,
-    /// Names, and keys of the maps among the values.
+    named: BTreeMap<String, Kept>,
+    /// Of all together.
+    keys: usize,
+}
+
+#[derive(Debug)]
+struct Kept {
+    value: Value,
+    /// What it took when it was set: its name, and the keys of a map.
     keys: usize,
 }
 
@@ -27,8 +34,13 @@ struct Values {
 type Method = fn(&mut Values, &[Value]) -> Result<Value, CallError>;
 
 pub(super) fn funcs() -> Vec<Named> {
-    let scratch = Arc::new(Scratch::default());
-    vec![("scratch", Func::new([], move |_| Ok(scratch.clone().into())))]
+    let values = Arc::new(Mutex::default());
+    let scratch = Arc::new(Scratch(Arc::downgrade(&values)));
+    let get = move |_: &[Value]| {
+        let _ = &values;
+        Ok(scratch.clone().into())
+    };
+    vec![("scratch", Func::new([], get))]
 }
 
 impl Object for Scratch {
@@ -47,7 +59,7 @@ impl Object for Scratch {
     fn method(self: Arc<Self>, name: &str) -> Option<Func> {
         let (params, method): (&[Type], Method) = match name {
             "Key" => (&[Type::Str], |values, args| Ok(values.named.contains_key(&text(args, 0)?).into())),
-            "Get" => (&[Type::Str], |values, args| Ok(values.named.get(&text(args, 0)?).cloned().unwrap_or_default())),
+            "Get" => (&[Type::Str], |values, args| Ok(values.get(&text(args, 0)?).cloned().unwrap_or_default())),
             "Set" => (&[Type::Str, Type::Any], |values, args| set(values, args, true)),
             "SetX" => (&[Type::Str, Type::Any], |values, args| set(values, args, false)),
             "MapSet" => (&[Type::Str, Type::Str, Type::Any], |values, args| map_set(values, args, true)),
@@ -55,7 +67,10 @@ impl Object for Scratch {
             "MapValues" => (&[Type::Str], map_values),
             _ => return None,
         };
-        Some(Func::new(params, move |args| method(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner), args)))
+        Some(Func::new(params, move |args| {
+            let values = self.0.upgrade().ok_or("scratch: the evaluation has ended")?;
+            method(&mut values.lock().unwrap_or_else(PoisonError::into_inner), args)
+        }))
     }
 }
 
@@ -63,68 +78,68 @@ impl Object for Scratch {
 const NOTHING: &str = "";
 
 impl Values {
-    fn take(&mut self, name: &str) -> Option<Value> {
-        let value = self.named.remove(name)?;
-        self.keys -= keys(&value);
-        Some(value)
+    fn get(&self, name: &str) -> Option<&Value> {
+        self.named.get(name).map(|kept| &kept.value)
     }
 
-    /// Under a name that is free.
     fn put(&mut self, name: String, value: Value) -> Result<(), CallError> {
-        if self.keys + keys(&value) > MAX_KEYS {
+        let keys = match &value {
+            Value::Map(map) => 1 + map.len(),
+            _ => 1,
+        };
+        let others = self.keys - self.named.get(&name).map_or(0, |kept| kept.keys);
+        self.keys = others;
+        if others + keys > MAX_KEYS {
+            self.named.remove(&name);
             return Err(CallError(format!("scratch: more than {MAX_KEYS} keys")));
         }
-        self.keys += keys(&value);
-        self.named.insert(name, value);
+        self.keys += keys;
+        self.named.insert(name, Kept { value, keys });
         Ok(())
-    }
-}
-
-/// How many keys a value takes, with its name.
-fn keys(value: &Value) -> usize {
-    match value {
-        Value::Map(map) => 1 + map.entries.len(),
-        _ => 1,
     }
 }
 
 fn set(values: &mut Values, args: &[Value], replace: bool) -> Result<Value, CallError> {
     let key = text(args, 0)?;
-    let value = shallow(args.get(1).cloned().unwrap_or_default())?;
     if replace || !values.named.contains_key(&key) {
-        values.take(&key);
-        values.put(key, value)?;
+        values.put(key, shallow(args.get(1).cloned().unwrap_or_default())?)?;
     }
     Ok(NOTHING.into())
 }
 
+/// Changes the map itself, which others may hold too.
 fn map_set(values: &mut Values, args: &[Value], replace: bool) -> Result<Value, CallError> {
     let (name, key) = (text(args, 0)?, Key::Str(Str::from(text(args, 1)?)));
-    let value = shallow(args.get(2).cloned().unwrap_or_default())?;
-    // Taken out, so that it is not copied to be changed.
-    let mut map = match values.take(&name) {
-        None => BTreeMap::new(),
-        Some(Value::Map(map)) => {
-            Arc::try_unwrap(map).map_or_else(|map| map.entries.clone(), |mut map| std::mem::take(&mut map.entries))
-        }
-        Some(other) => {
-            values.put(name.clone(), other)?;
-            return Err(CallError(format!("scratch: \"{name}\" is not a map")));
-        }
-    };
-    if replace || !map.contains_key(&key) {
-        map.insert(key, value);
+    if !values.named.contains_key(&name) {
+        values.put(name.clone(), Value::any_map::<&str>([]))?;
     }
-    values.put(name, Value::map(Type::Str, Type::Any, map))?;
+    let is_full = values.keys >= MAX_KEYS;
+    let Some(Kept { value: Value::Map(map), keys }) = values.named.get_mut(&name).filter(|kept| is_map(&kept.value)) else {
+        return Err(CallError(format!("scratch: \"{name}\" is not a map")));
+    };
+    let is_new = map.get(&key).is_none();
+    if is_new && is_full {
+        return Err(CallError(format!("scratch: more than {MAX_KEYS} keys")));
+    }
+    if replace || is_new {
+        put(map, key, args.get(2).cloned().unwrap_or_default())?;
+        *keys += usize::from(is_new);
+        values.keys += usize::from(is_new);
+    }
     Ok(NOTHING.into())
+}
+
+/// Whether it is one that can change.
+fn is_map(value: &Value) -> bool {
+    matches!(value, Value::Map(map) if map.can_change())
 }
 
 /// The values of a map in the order of its keys.
 fn map_values(values: &mut Values, args: &[Value]) -> Result<Value, CallError> {
     let name = text(args, 0)?;
-    match values.named.get(&name) {
+    match values.get(&name) {
         None => Ok(Value::list(Type::Any, Vec::new())),
-        Some(Value::Map(map)) => Ok(Value::list(Type::Any, map.entries.values().cloned().collect())),
+        Some(Value::Map(map)) => Ok(Value::list(Type::Any, map.entries().values().cloned().collect())),
         Some(_) => Err(CallError(format!("scratch: \"{name}\" is not a map"))),
     }
 }

@@ -29,11 +29,11 @@ type Entries<'v> = Vec<(String, Cow<'v, Value>)>;
 fn table<'v>(value: &'v Value) -> Result<Option<Entries<'v>>, CallError> {
     Ok(Some(match value {
         Value::Map(map) => {
-            let entry = |(key, value): (&Key, &'v Value)| match key {
-                Key::Str(key) => Ok((key.to_text().into_owned(), Cow::Borrowed(value))),
+            let entry = |(key, value): (&Key, &Value)| match key {
+                Key::Str(key) => Ok((key.to_text().into_owned(), Cow::Owned(value.clone()))),
                 _ => Err(CallError::from("toml: cannot encode a map with non-string key type")),
             };
-            map.entries.iter().map(entry).collect::<Result<_, _>>()?
+            map.entries().iter().map(entry).collect::<Result<_, _>>()?
         }
         Value::Object(object) => object.fields().into_iter().map(|(name, value)| (name.to_owned(), Cow::Owned(value))).collect(),
         _ => return Ok(None),

@@ -128,9 +128,9 @@ impl<'t> Reader<'t> {
         for map in maps {
             let Value::Map(map) = map else { return Err("yaml: map merge requires map or sequence of maps as the value".into()) };
             // Each merge copies: a few aliases of large maps would be many entries.
-            self.count += map.entries.len();
+            self.count += map.len();
             countable(self.count)?;
-            for (key, value) in &map.entries {
+            for (key, value) in map.entries().iter() {
                 entries.entry(key.clone()).or_insert_with(|| value.clone());
             }
         }

@@ -33,6 +33,13 @@ fn what_needs_another_product_says_which() {
         assert!(error.contains(product), "{error}");
     }
     assert_eq!(render("{{if false}}{{secret \"a\"}}{{end}}x", []), "x");
+    for (call, why) in
+        [("sprig_genCA \"a\" 1", "no secrets"), ("sprig_randInt 1 2", "leave no chance"), ("sprig_ago 1", "timestamp")]
+    {
+        let error = error(&format!("{{{{{call}}}}}"), []);
+        assert!(error.contains(why), "{error}");
+    }
+    assert_eq!(render("{{spew_dump 1}}{{spew_printf \"%v\" 1}}x", []), "x");
 }
 
 /// Whether `file` may read a path; then it is asked for.

@@ -206,6 +206,12 @@ fn nothing_grows_beyond_the_room_that_there_is() {
         r#"{{toYAML (sprig_until 900)}}"#,
         r#"{{toTOML (sprig_dict "a" (sprig_until 900))}}"#,
         r#"{{sprig_nindent 600 "a\nb"}}"#,
+        r#"{{sprig_b32enc (sprig_repeat 900 "a")}}"#,
+        r#"{{sprig_wrapWith 1 "----" (sprig_repeat 900 "a")}}"#,
+        r#"{{sprig_snakecase (sprig_repeat 450 "aB")}}"#,
+        r#"{{sprig_urlJoin (sprig_dict "path" (sprig_repeat 900 "?"))}}"#,
+        r#"{{spew_sdump (sprig_until 900)}}"#,
+        r#"{{spew_sprintf "%#v" (sprig_until 900)}}"#,
         r#"{{sprig_toString (sprig_until 900)}}"#,
         r#"{{sprig_quote (sprig_until 900)}}"#,
     ];
@@ -229,7 +235,7 @@ fn values_that_share_their_parts_do_not_explode() {
     }
     let deep = "{{$l := sprig_list 1}}{{range loop 100000}}{{$l = sprig_list $l}}{{end}}";
     assert_eq!(evaluate(deep), "error calling sprig_list: nested deeper than 128");
-    let deep = r#"{{$l := sprig_dict "a" 1}}{{range loop 100000}}{{$l = sprig_set $l "a" $l}}{{end}}"#;
-    assert_eq!(evaluate(deep), "error calling sprig_set: nested deeper than 128");
+    let deep = r#"{{$l := sprig_dict "a" 1}}{{range loop 100000}}{{$l = sprig_dict "a" $l}}{{end}}"#;
+    assert_eq!(evaluate(deep), "error calling sprig_dict: nested deeper than 128");
     assert!(evaluate(r#"{{parseJSON (sprig_repeat 100000 "[")}}"#).contains("recursion limit exceeded"));
 }

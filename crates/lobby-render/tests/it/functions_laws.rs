@@ -72,6 +72,37 @@ proptest! {
         evaluate(&format!("{{{{sockaddr {text}}}}}"));
         evaluate(&format!("{{{{sprig_semverCompare {text} \"1.2.3\"}}}}"));
         evaluate(&format!("{{{{sprig_urlParse {text}}}}}{{{{sprig_clean {text}}}}}{{{{toTitle {text}}}}}"));
+        evaluate(&format!("{{{{sprig_urlJoin (sprig_dict \"path\" {text} \"userinfo\" {text} \"fragment\" {text})}}}}"));
+        evaluate(&format!("{{{{sprig_b32dec {text}}}}}{{{{sprig_camelcase {text}}}}}{{{{sprig_durationRound {text}}}}}"));
+        evaluate(&format!("{{{{spew_sprintf {text} {text} 1 (sprig_list {text})}}}}{{{{spew_sdump {text}}}}}"));
+    }
+
+    #[test]
+    fn what_makes_other_words_keeps_the_letters(text in "[a-zA-Z0-9 _.-]{0,40}") {
+        let letters = |text: &str| text.chars().filter(char::is_ascii_alphanumeric).collect::<String>().to_lowercase();
+        for name in ["camelcase", "snakecase", "kebabcase", "swapcase", "shuffle", "wrap 5", "wrapWith 5 \"\\n\""] {
+            let made = evaluate(&format!("{{{{sprig_{name} {}}}}}", quoted(&text)));
+            let sorted = |text: &str| { let mut all: Vec<char> = letters(text).chars().collect(); all.sort_unstable(); all };
+            prop_assert_eq!(sorted(&made), sorted(&text), "{}", name);
+        }
+        let swapped = evaluate(&format!("{{{{sprig_swapcase (sprig_swapcase {})}}}}", quoted(&text)));
+        prop_assert_eq!(swapped, text);
+    }
+
+    #[test]
+    fn a_url_that_was_joined_is_parsed_alike(path in "/[a-z%?# é/]{0,20}", fragment in "[a-z%?# é]{0,10}") {
+        let (path_of, fragment_of) = (quoted(&path), quoted(&fragment));
+        let template = format!("sprig_urlJoin (sprig_dict \"scheme\" \"http\" \"host\" \"h\" \"path\" {path_of} \"fragment\" {fragment_of})");
+        let parsed = evaluate(&format!("{{{{with sprig_urlParse ({template})}}}}{{{{.path}}}}\t{{{{.fragment}}}}{{{{end}}}}"));
+        prop_assert_eq!(parsed, format!("{path}\t{fragment}"));
+    }
+
+    #[test]
+    fn decimals_add_as_integers_do(one in -1_000_000_i64..1_000_000, two in -1_000_000_i64..1_000_000) {
+        let of = |name: &str| evaluate(&format!("{{{{printf \"%.2f\" ({name} {}e-2 {}e-2)}}}}", one, two));
+        let shown = |cents: i64| format!("{}{}.{:02}", if cents < 0 { "-" } else { "" }, cents.abs() / 100, cents.abs() % 100);
+        prop_assert_eq!(of("sprig_addf"), shown(one + two));
+        prop_assert_eq!(of("sprig_subf"), shown(one - two));
     }
 
     #[test]

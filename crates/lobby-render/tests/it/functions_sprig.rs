@@ -100,7 +100,10 @@ fn maps() {
         r#"{{sprig_get $d "a"}} {{sprig_get $d "x"}} {{sprig_hasKey $d "b"}} {{sprig_keys $d}} {{sprig_values $d}}"#,
         "1  true [a b] [1 map[c:2]]",
     );
-    map(r#"{{sprig_set $d "z" 3}} {{sprig_unset $d "a"}} {{$d}}"#, "map[a:1 b:map[c:2] z:3] map[b:map[c:2]] map[a:1 b:map[c:2]]");
+    map(
+        r#"{{sprig_set $d "z" 3}} {{sprig_unset $d "a"}} {{$d}}"#,
+        "map[a:1 b:map[c:2] z:3] map[b:map[c:2] z:3] map[b:map[c:2] z:3]",
+    );
     map(r#"{{sprig_pick $d "a" "x"}} {{sprig_omit $d "a"}}"#, "map[a:1] map[b:map[c:2]]");
     map(r#"{{sprig_merge $d (sprig_dict "a" 9 "b" (sprig_dict "d" 4))}}"#, "map[a:1 b:map[c:2 d:4]]");
     map(r#"{{sprig_mergeOverwrite $d (sprig_dict "a" 9)}}"#, "map[a:9 b:map[c:2]]");
@@ -188,5 +191,18 @@ fn functions_under_their_other_names() {
         ),
         (r#"{{sprig_mustFirst "a"}}"#, "error calling sprig_mustFirst: Cannot find first on type string"),
         (r#"{{sprig_trimall "$" "$5$"}} {{sprig_osIsAbs "a"}} {{sprig_mustHas 1 (sprig_list 1)}}"#, "5 false true"),
+    ]);
+}
+
+#[test]
+fn decimals_end_where_floats_do() {
+    check(&[
+        ("{{sprig_addf 1e300 1}} {{sprig_mulf 1e-300 1e-300}} {{sprig_divf 1e300 7}}", "1e+300 0 1.4285714285714286e+299"),
+        (
+            "{{sprig_mulf 1.1 1.1 1.1 1.1 1.1 1.1 1.1 1.1 1.1 1.1 1.1 1.1 1.1 1.1 1.1 1.1 1.1 1.1 1.1 1.1 1.1 1.1 1.1 1.1 1.1 1.1 1.1 1.1 1.1 1.1 1.1 1.1 1.1 1.1 1.1 1.1 1.1 1.1 1.1 1.1 1.1 1.1 | printf `%.6f`}}",
+            "54.763699",
+        ),
+        ("{{sprig_mulf 1e300 1e300}}", "+Inf"),
+        (r#"{{sprig_addf "nan"}}"#, "error calling sprig_addf: Cannot create a Decimal from NaN"),
     ]);
 }

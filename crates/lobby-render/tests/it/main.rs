@@ -6,6 +6,7 @@ mod forbidden;
 mod functions;
 mod functions_go;
 mod functions_laws;
+mod functions_maps;
 mod functions_sprig;
 mod functions_yaml;
 mod lobby;

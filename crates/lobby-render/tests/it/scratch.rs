@@ -39,10 +39,13 @@ fn a_value_that_is_no_map_stays_as_it_is() {
 }
 
 #[test]
-fn a_map_that_was_handed_out_does_not_change() {
+fn a_map_that_was_handed_out_changes_too() {
     let template = "{{scratch.MapSet \"m\" \"a\" 1}}{{$old := scratch.Get \"m\"}}{{scratch.MapSet \"m\" \"b\" 2}}{{len $old}}\
                     {{len (scratch.Get \"m\")}}";
-    assert_eq!(render(template, []), "12");
+    assert_eq!(render(template, []), "22");
+    let template = "{{$d := sprig_dict}}{{scratch.Set \"m\" $d}}{{scratch.MapSet \"m\" \"a\" 1}}{{$_ := sprig_set $d \"b\" 2}}{{$d}}\
+                    {{scratch.MapValues \"m\"}}";
+    assert_eq!(render(template, []), "map[a:1 b:2][1 2]");
 }
 
 #[test]
@@ -59,7 +62,20 @@ fn keys_are_bounded_over_all_maps_together() {
 
 #[test]
 fn what_nests_without_end_is_refused() {
-    let template = "{{range loop 100000}}{{scratch.MapSet \"m\" \"a\" (scratch.Get \"m\")}}{{end}}";
-    let said = error(template, []);
-    assert!(said.ends_with("error calling MapSet: nested deeper than 128"), "{said}");
+    for (template, want) in [
+        ("{{range loop 100000}}{{scratch.Set \"l\" (sprig_list (scratch.Get \"l\"))}}{{end}}", "nested deeper than 128"),
+        (
+            "{{range loop 2}}{{scratch.MapSet \"m\" \"a\" (scratch.Get \"m\")}}{{end}}",
+            "error calling MapSet: a map cannot hold itself",
+        ),
+    ] {
+        let said = error(template, []);
+        assert!(said.ends_with(want), "{said}");
+    }
+}
+
+#[test]
+fn a_scratch_may_hold_itself() {
+    let template = "{{scratch.Set \"s\" scratch}}{{scratch.MapSet \"m\" \"s\" scratch}}{{(scratch.Get \"s\").Key \"m\"}}";
+    assert_eq!(render(template, []), "true");
 }

@@ -22,7 +22,7 @@ pub(super) fn index(item: &Value, indexes: &[Value]) -> Result<Value, CallError>
                 Value::Uint(u64::from(*byte), Width::W8)
             }
             Value::Map(map) => match key(&fit(index, &map.key)?).and_then(|key| map.get(&key)) {
-                Some(value) => value.clone(),
+                Some(value) => value,
                 None => map.element.zero(),
             },
             other => return Err(CallError(format!("can't index item of type {}", pointed_to(other)))),
@@ -68,7 +68,7 @@ pub(super) fn len(item: &Value) -> Result<Value, CallError> {
     let length = match item {
         Value::Nil => return Err("len of nil pointer".into()),
         Value::List(list) => list.items.len(),
-        Value::Map(map) => map.entries.len(),
+        Value::Map(map) => map.len(),
         Value::Str(text) => text.len(),
         // What waits in an unbuffered channel.
         Value::Range(_) => 0,

@@ -224,7 +224,7 @@ impl<'a> Run<'a> {
         }
         let boxed = map.holds_anything();
         match (map.get_str(name), self.missing_key) {
-            (Some(value), _) => Ok(Got::held(value.clone(), boxed)),
+            (Some(value), _) => Ok(Got::held(value, boxed)),
             (None, MissingKey::Invalid) => Ok(Got::Missing),
             (None, MissingKey::Zero) => Ok(Got::held(map.element.zero(), boxed)),
             (None, MissingKey::Error) => Err(self.error(format!("map has no entry for key {}", quote(name.as_bytes())))),

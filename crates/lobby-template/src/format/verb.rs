@@ -96,7 +96,7 @@ fn write(out: &mut Out, spec: &mut Spec, value: &Value, verb: char) {
         Value::Map(map) => {
             let open = if spec.sharp_v { format!("map[{}]{}{{", map.key, map.element) } else { "map[".into() };
             let close = if spec.sharp_v { "}" } else { "]" };
-            items(out, spec, &open, close, &map.entries, |out, spec, (key, item)| {
+            items(out, spec, &open, close, map.entries().iter(), |out, spec, (key, item)| {
                 write(out, spec, &key.to_value(&map.key), verb);
                 out.push(b':');
                 element(out, spec, item, verb, &map.element);

@@ -70,6 +70,11 @@ impl Type {
         matches!(self, Self::Any | Self::List(_) | Self::Map(_) | Self::Named(_) | Self::Func(_))
     }
 
+    /// Whether a list or map of these can have lists or maps in it.
+    pub fn holds_others(&self) -> bool {
+        matches!(self, Self::Any | Self::List(_) | Self::Map(_))
+    }
+
     /// What a variable of this type holds before anything is assigned: nil for structs and functions, which are
     /// pointers here.
     pub fn zero(&self) -> Value {
@@ -84,7 +89,7 @@ impl Type {
             Self::List(element) => Value::List(Arc::new(List { element: Type::clone(element), items: Vec::new() })),
             Self::Map(types) => {
                 let (key, element) = Arc::unwrap_or_clone(types.clone());
-                Value::Map(Arc::new(Map { key, element, entries: Default::default() }))
+                Value::Map(Arc::new(Map::new(key, element, Default::default())))
             }
         }
     }

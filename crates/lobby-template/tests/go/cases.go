@@ -75,13 +75,22 @@ var funcs = template.FuncMap{
 		meta := map[string]string{"k": "v"}
 		return []*S{{"www0", "www", "10.0.0.1", 80, []string{"a", "b"}, meta}, {"www1", "www", "10.0.0.2", 81, []string{"c"}, meta}}, nil
 	},
-	"m":       func() dict { return m },
-	"ms":      func() map[string]string { return map[string]string{"a": "1", "b": "2"} },
-	"mi":      func() map[int]string { return map[int]string{2: "y", 10: "x"} },
-	"ints":    func() []int { return []int{3, 1, 2} },
-	"empty":   func() []int { return []int{} },
-	"nilv":    func() interface{} { return nil },
-	"fail":    func() (string, error) { return "", errors.New("boom") },
+	"m":     func() dict { return m },
+	"ms":    func() map[string]string { return map[string]string{"a": "1", "b": "2"} },
+	"mi":    func() map[int]string { return map[int]string{2: "y", 10: "x"} },
+	"ints":  func() []int { return []int{3, 1, 2} },
+	"empty": func() []int { return []int{} },
+	"nilv":  func() interface{} { return nil },
+	"fail":  func() (string, error) { return "", errors.New("boom") },
+	"dict": func(pairs ...interface{}) dict {
+		made := dict{}
+		for i := 0; i+1 < len(pairs); i += 2 {
+			made[pairs[i].(string)] = pairs[i+1]
+		}
+		return made
+	},
+	"set":     func(d dict, key string, value interface{}) dict { d[key] = value; return d },
+	"unset":   func(d dict, key string) dict { delete(d, key); return d },
 	"split":   func(sep, text string) []string { return strings.Split(text, sep) },
 	"join":    func(sep string, texts []string) string { return strings.Join(texts, sep) },
 	"toUpper": strings.ToUpper,

@@ -1,7 +1,7 @@
 //! The functions that the cases in `fixtures/` are written for, the same as in `go/cases.go`. Decides nothing: where one
 //! changes, so must the other. The values that `pick` names are in `values`.
 
-use lobby_template::value::{Type, Value, Width};
+use lobby_template::value::{Key, Type, Value, Width};
 use lobby_template::{CallError, Func, Funcs};
 
 use super::values;
@@ -31,6 +31,23 @@ pub(crate) fn functions() -> Funcs {
         ),
         ("add", Func::new([Type::Any, Type::Any], |args| add(&args[1], &args[0]))),
         ("adder", Func::new([Type::INT], |args| Ok(Value::Func(adder(args[0].clone()))))),
+        ("dict", Func::variadic([], Type::Any, |args| Ok(dict(args)))),
+        (
+            "set",
+            Func::new([Type::Any.string_map(), Type::Str, Type::Any], |args| {
+                let Value::Map(map) = &args[0] else { return Err("no map".into()) };
+                map.insert(Key::Str(text(&args[1]).into()), args[2].clone())?;
+                Ok(args[0].clone())
+            }),
+        ),
+        (
+            "unset",
+            Func::new([Type::Any.string_map(), Type::Str], |args| {
+                let Value::Map(map) = &args[0] else { return Err("no map".into()) };
+                map.remove(&Key::Str(text(&args[1]).into()))?;
+                Ok(args[0].clone())
+            }),
+        ),
         ("split", Func::new([Type::Str, Type::Str], |args| Ok(split(&text(&args[0]), &text(&args[1]))))),
         ("join", Func::new([Type::Str, Type::Str.list()], |args| Ok(join(&text(&args[0]), &args[1])))),
         ("toUpper", Func::new([Type::Str], |args| Ok(text(&args[0]).to_uppercase().into()))),
@@ -47,6 +64,11 @@ pub(crate) fn functions() -> Funcs {
     ]
     .into_iter()
     .collect()
+}
+
+/// Names and values in turn.
+fn dict(args: &[Value]) -> Value {
+    Value::any_map(args.chunks(2).map(|pair| (text(&pair[0]), pair.get(1).cloned().unwrap_or_default())))
 }
 
 fn text(value: &Value) -> String {
@@ -79,7 +101,7 @@ pub(crate) fn join(separator: &str, list: &Value) -> Value {
 
 fn entries(map: &Value) -> i64 {
     match map {
-        Value::Map(map) => map.entries.len() as i64,
+        Value::Map(map) => map.len() as i64,
         _ => 0,
     }
 }

@@ -38,7 +38,8 @@ impl Writer<'_> {
             Value::Str(text) => self.text(text.as_bytes()),
             Value::List(list) => self.block('[', ']', list.items.iter(), |writer, item| writer.value(item))?,
             Value::Map(map) => {
-                let mut entries: Vec<_> = map.entries.iter().map(|(key, value)| (key_text(key), value)).collect();
+                let held = map.entries();
+                let mut entries: Vec<_> = held.iter().map(|(key, value)| (key_text(key), value)).collect();
                 // Those that are numbers are in their own order.
                 entries.sort_by(|one, two| one.0.cmp(&two.0));
                 self.block('{', '}', entries.into_iter(), |writer, (key, value)| writer.entry(&key, value))?;
@@ -69,7 +70,7 @@ impl Writer<'_> {
         write: impl Fn(&mut Self, T) -> Result<(), CallError>,
     ) -> Result<(), CallError> {
         self.depth += 1;
-        // Twice: what scratch holds may be deeper than what is made here.
+        // Twice: maps that were changed may be deeper than what is made here.
         if self.depth > MAX_DEPTH * 2 {
             return Err("json: nested too deep".into());
         }

@@ -1,5 +1,5 @@
-//! sprig's functions on maps. Decides that a map never changes: `set` gives a new one, so `{{$m = sprig_set $m "a" 1}}` is needed
-//! where sprig's changes it in place. Keys and values are in the order of the keys.
+//! sprig's functions on maps. Decides which change their map for all who hold it (`set`, `unset`, `merge`) and which give a new
+//! one; keys and values are in the order of the keys.
 
 use std::collections::BTreeMap;
 
@@ -7,8 +7,8 @@ use lobby_template::value::Key;
 use lobby_template::{CallError, Str, Type, Value};
 
 use super::{Named, shown};
-use crate::functions::arg::{Given, any, countable, dict, entries, list, many, map, of, shallow, text};
-use crate::functions::grouping::{Wins, merged};
+use crate::functions::arg::{Given, MAX_DEPTH, any, changeable, countable, dict, entries, list, many, map, of, open, put, text};
+use crate::functions::merge::{self, Wins};
 
 pub(super) fn funcs() -> Vec<Named> {
     const KEYED: [Type; 2] = [Type::Any, Type::Str];
@@ -18,18 +18,18 @@ pub(super) fn funcs() -> Vec<Named> {
         ("sprig_get", of(&KEYED, |_, args| Ok(found(args)?.unwrap_or_else(|| "".into())))),
         (
             "sprig_set",
-            of(&[Type::Any, Type::Str, Type::Any], |_, args| {
-                let mut entries = entries(args, 0)?.into_owned();
-                entries.insert(key(args, 1)?, any(args, 2).clone());
-                dict(entries)
+            of(&[changeable(), Type::Str, Type::Any], |_, args| {
+                put(open(args, 0)?, key(args, 1)?, any(args, 2).clone())?;
+                Ok(any(args, 0).clone())
             }),
         ),
         (
             "sprig_unset",
-            of(&KEYED, |_, args| {
-                let mut entries = entries(args, 0)?.into_owned();
-                entries.remove(&key(args, 1)?);
-                dict(entries)
+            of(&[changeable(), Type::Str], |_, args| {
+                if !matches!(any(args, 0), Value::Nil) {
+                    open(args, 0)?.remove(&key(args, 1)?)?;
+                }
+                Ok(any(args, 0).clone())
             }),
         ),
         ("sprig_hasKey", of(&KEYED, |_, args| Ok(found(args)?.is_some().into()))),
@@ -37,10 +37,9 @@ pub(super) fn funcs() -> Vec<Named> {
         ("sprig_values", of(&ONE, |_, args| list(entries(args, 0)?.values().cloned().collect()))),
         ("sprig_pick", many(&ONE, Type::Str, |_, args| chosen(args, true))),
         ("sprig_omit", many(&ONE, Type::Str, |_, args| chosen(args, false))),
-        ("sprig_merge", many(&ONE, Type::Any, |_, args| all_merged(args, Wins::First))),
-        ("sprig_mustMerge", many(&ONE, Type::Any, |_, args| all_merged(args, Wins::First))),
-        ("sprig_mergeOverwrite", many(&ONE, Type::Any, |_, args| all_merged(args, Wins::Second))),
-        ("sprig_deepCopy", of(&ONE, |_, args| Ok(any(args, 0).clone()))),
+        ("sprig_merge", many(&[changeable()], Type::Any, |_, args| merge::all(args, Wins::First))),
+        ("sprig_mergeOverwrite", many(&[changeable()], Type::Any, |_, args| merge::all(args, Wins::Second))),
+        ("sprig_deepCopy", of(&ONE, |_, args| copied(any(args, 0), MAX_DEPTH, &mut 0))),
         ("sprig_pluck", many(&[Type::Str], Type::Any, |_, args| pluck(args))),
         ("sprig_dig", many(&[], Type::Any, |_, args| dig(args))),
     ]
@@ -55,7 +54,7 @@ fn key(args: &[Value], index: usize) -> Result<Key, CallError> {
 
 fn found(args: &[Value]) -> Result<Option<Value>, CallError> {
     let key = key(args, 1)?;
-    Ok(map(args, 0)?.and_then(|map| map.get(&key)).cloned())
+    Ok(map(args, 0)?.and_then(|map| map.get(&key)))
 }
 
 /// Keys and values in turn; a last key without one has nothing.
@@ -89,13 +88,24 @@ fn chosen(args: &[Value], wanted: bool) -> Given {
     )
 }
 
-fn all_merged(args: &[Value], wins: Wins) -> Given {
-    let mut whole = Value::any_map::<&str>([]);
-    for index in 0..args.len() {
-        let next = Value::map(Type::Str, Type::Any, entries(args, index)?.into_owned());
-        whole = merged(&whole, &next, wins);
-    }
-    shallow(whole)
+/// All that is in a value made anew, so that a change of the copy changes nothing else.
+fn copied(value: &Value, most: u32, count: &mut usize) -> Given {
+    *count += 1;
+    countable(*count)?;
+    let below = most.checked_sub(1).ok_or("nested too deep to copy")?;
+    Ok(match value {
+        Value::List(list) if list.element.holds_others() => {
+            let items = list.items.iter().map(|item| copied(item, below, count));
+            Value::list(list.element.clone(), items.collect::<Result<_, _>>()?)
+        }
+        Value::Map(map) if map.element.holds_others() => {
+            let held = map.entries();
+            let entries = held.iter().map(|(key, value)| Ok((key.clone(), copied(value, below, count)?)));
+            Value::map(map.key.clone(), map.element.clone(), entries.collect::<Result<_, CallError>>()?)
+        }
+        // What never changes may be shared.
+        other => other.clone(),
+    })
 }
 
 /// What the maps have under one key.
@@ -103,7 +113,7 @@ fn pluck(args: &[Value]) -> Given {
     let key = key(args, 0)?;
     let mut found = Vec::new();
     for index in 1..args.len() {
-        found.extend(map(args, index)?.and_then(|map| map.get(&key)).cloned());
+        found.extend(map(args, index)?.and_then(|map| map.get(&key)));
     }
     list(found)
 }
@@ -114,12 +124,13 @@ fn dig(args: &[Value]) -> Given {
     if path.is_empty() {
         return Err("dig needs at least three arguments".into());
     }
-    let mut value = root;
+    let mut value = root.clone();
     for index in 0..path.len() {
-        match map(std::slice::from_ref(value), 0)?.and_then(|map| key(path, index).ok().and_then(|key| map.get(&key))) {
+        let key = key(path, index)?;
+        match map(std::slice::from_ref(&value), 0)?.and_then(|map| map.get(&key)) {
             Some(below) => value = below,
             None => return Ok(default.clone()),
         }
     }
-    Ok(value.clone())
+    Ok(value)
 }

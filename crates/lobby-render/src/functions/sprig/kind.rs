@@ -19,6 +19,14 @@ pub(super) fn funcs() -> Vec<Named> {
         ),
         ("sprig_typeOf", of(&ONE, |_, args| Ok(type_name(any(args, 0)).into()))),
         ("sprig_typeIs", of(&[Type::Str, Type::Any], |_, args| Ok((type_name(any(args, 1)) == text(args, 0)?).into()))),
+        (
+            "sprig_typeIsLike",
+            of(&[Type::Str, Type::Any], |_, args| {
+                let (wanted, name) = (text(args, 0)?, type_name(any(args, 1)));
+                Ok((name == wanted || name.strip_prefix('*') == Some(&*wanted)).into())
+            }),
+        ),
+        ("sprig_hello", of(&[], |_, _| Ok("Hello!".into()))),
         ("sprig_kindOf", of(&ONE, |_, args| Ok(kind(any(args, 0)).into()))),
         ("sprig_kindIs", of(&[Type::Str, Type::Any], |_, args| Ok((kind(any(args, 1)) == text(args, 0)?).into()))),
         ("sprig_deepEqual", of(&[Type::Any, Type::Any], |_, args| Ok(Comparer::new().equal(any(args, 0), any(args, 1))?.into()))),

@@ -10,7 +10,6 @@ pub(super) fn funcs() -> Vec<Named> {
     const TWO: [Type; 2] = [Type::Any, Type::Any];
     vec![
         ("sprig_list", many(&[], Type::Any, |_, args| list(args.to_vec()))),
-        ("sprig_tuple", many(&[], Type::Any, |_, args| list(args.to_vec()))),
         ("sprig_first", of(&ONE, |_, args| Ok(items("first", args, 0)?.first().cloned().unwrap_or_default()))),
         ("sprig_last", of(&ONE, |_, args| Ok(items("last", args, 0)?.last().cloned().unwrap_or_default()))),
         ("sprig_rest", of(&ONE, |_, args| list(items("rest", args, 0)?.get(1..).unwrap_or_default().to_vec()))),
@@ -20,7 +19,6 @@ pub(super) fn funcs() -> Vec<Named> {
                 list(items("initial", args, 0)?.split_last().map_or_else(Vec::new, |(_, initial)| initial.to_vec()))
             }),
         ),
-        ("sprig_append", of(&TWO, |_, args| list([items("push", args, 0)?, &[any(args, 1).clone()]].concat()))),
         ("sprig_push", of(&TWO, |_, args| list([items("push", args, 0)?, &[any(args, 1).clone()]].concat()))),
         ("sprig_prepend", of(&TWO, |_, args| list([&[any(args, 1).clone()], items("prepend", args, 0)?].concat()))),
         ("sprig_concat", many(&[], Type::Any, |_, args| concat(args))),

@@ -2,7 +2,7 @@
 
 use lobby_template::{CallError, Type, Value, value::Width};
 
-use super::Named;
+use super::{Named, shown};
 use crate::functions::arg::{Given, MAX_ITEMS, any, countable, int, many, of, text};
 
 pub(super) fn funcs() -> Vec<Named> {
@@ -12,6 +12,10 @@ pub(super) fn funcs() -> Vec<Named> {
         ("sprig_atoi", of(&[Type::Str], |_, args| Ok(Value::int(text(args, 0)?.parse().unwrap_or(0))))),
         ("sprig_int", of(&ONE, |_, args| Ok(Value::Int(whole(any(args, 0)), Width::Word)))),
         ("sprig_int64", of(&ONE, |_, args| Ok(Value::int64(whole(any(args, 0)))))),
+        (
+            "sprig_toDecimal",
+            of(&ONE, |room, args| Ok(Value::int64(i64::from_str_radix(&shown(room, any(args, 0))?, 8).unwrap_or(0)))),
+        ),
         ("sprig_float64", of(&ONE, |_, args| Ok(float(any(args, 0)).into()))),
         ("sprig_add", many(&[], Type::Any, |_, args| Ok(fold(0, args, i64::wrapping_add)))),
         ("sprig_add1", of(&ONE, |_, args| Ok(Value::int64(whole(any(args, 0)).wrapping_add(1))))),
@@ -21,7 +25,6 @@ pub(super) fn funcs() -> Vec<Named> {
         ("sprig_mod", of(&TWO, |_, args| divided(args, i64::wrapping_rem))),
         ("sprig_max", many(&ONE, Type::Any, |_, args| Ok(fold(i64::MIN, args, i64::max)))),
         ("sprig_min", many(&ONE, Type::Any, |_, args| Ok(fold(i64::MAX, args, i64::min)))),
-        ("sprig_biggest", many(&ONE, Type::Any, |_, args| Ok(fold(i64::MIN, args, i64::max)))),
         ("sprig_floor", of(&ONE, |_, args| Ok(float(any(args, 0)).floor().into()))),
         ("sprig_ceil", of(&ONE, |_, args| Ok(float(any(args, 0)).ceil().into()))),
         ("sprig_round", many(&[Type::Any, Type::INT], Type::Float, |_, args| rounded(args))),
@@ -70,7 +73,7 @@ fn read(text: &str) -> i64 {
     is_number.then(|| i64::from_str_radix(&format!("{sign}{digits}"), radix).ok()).flatten().unwrap_or(0)
 }
 
-fn float(value: &Value) -> f64 {
+pub(super) fn float(value: &Value) -> f64 {
     match value {
         Value::Float(number) => *number,
         Value::Uint(number, _) => *number as f64,

@@ -41,14 +41,15 @@ impl Writer<'_> {
     /// A value below something that begins in the column `base`.
     fn node(&mut self, value: &Value, base: usize, place: Place) -> Result<(), CallError> {
         self.depth += 1;
-        // Twice: what scratch holds may be deeper than what is made here.
+        // Twice: maps that were changed may be deeper than what is made here.
         if self.depth > MAX_DEPTH * 2 {
             return Err("yaml: nested too deep".into());
         }
         match value {
             Value::List(list) if !list.items.is_empty() => self.list(&list.items, base, place)?,
-            Value::Map(map) if !map.entries.is_empty() => {
-                let mut entries: Vec<_> = map.entries.iter().map(|(key, value)| (key_value(key), Cow::Borrowed(value))).collect();
+            Value::Map(map) if !map.is_empty() => {
+                let held = map.entries();
+                let mut entries: Vec<_> = held.iter().map(|(key, value)| (key_value(key), Cow::Borrowed(value))).collect();
                 entries.sort_by_cached_key(|(key, _)| natural(key));
                 self.map(entries, base, place)?;
             }
