@@ -7,6 +7,7 @@ use std::time::{Duration, SystemTime};
 
 use lobby_render::answer::{CatalogService, HealthService};
 use lobby_render::command::Surroundings;
+use lobby_render::manifest::Lists;
 use lobby_render::runner::{Environment, Stats};
 use lobby_render::settings::{TemplateSettings, TemplateSource};
 use lobby_render::source::News;
@@ -60,26 +61,7 @@ fn template(index: usize, folder: &TempDir) -> TemplateSettings {
         let line = line.replace(".Name", "(print \"s\" .)");
         format!("{{{{range loop {from} {}}}}}{line}{{{{end}}}}", from + 20)
     };
-    TemplateSettings {
-        source: TemplateSource::Contents(text),
-        destination: folder.path().join(index.to_string()),
-        create_dest_dirs: true,
-        command: None,
-        check: None,
-        roll_back: false,
-        perms: None,
-        user: None,
-        group: None,
-        backup: false,
-        left_delimiter: None,
-        right_delimiter: None,
-        wait: None,
-        error_on_missing_key: false,
-        error_fatal: true,
-        function_denylist: Vec::new(),
-        sandbox_path: None,
-        for_each: None,
-    }
+    TemplateSettings::new(TemplateSource::Contents(text), folder.path().join(index.to_string()))
 }
 
 pub(crate) fn run(changes: u32) {
@@ -93,7 +75,7 @@ async fn churn(changes: usize) {
     let settings = Settings { templates, exec: None, wait: None, once: false, dry: false, rate: 0, stagger: None };
     let (around, variables) = (Surroundings::default(), Arc::new(BTreeMap::new()));
     let clock = SystemTime::now;
-    let environment = Environment { around, variables, node: "me".into(), keep_going: false, clock, show: |_, _| {} };
+    let environment = Environment { around, variables, node: "me".into(), keep_going: false, lookups_must_succeed: false, lists: Lists::default(), clock, show: |_, _| {} };
     let (watchers, before, start) = (Watchers::default(), resident(), processor());
     let (orders, receiver) = mpsc::channel(1);
     let runner = Runner::new(settings, environment, Memory(watchers.clone()), receiver).unwrap();

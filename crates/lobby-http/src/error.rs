@@ -200,7 +200,9 @@ impl ApiError {
             Self::BodyTooLarge(_) | Self::TooManyOps(_) => StatusCode::PAYLOAD_TOO_LARGE,
             Self::BodyTimeout => StatusCode::REQUEST_TIMEOUT,
             Self::Command(CommandError::TooManyLabels) => StatusCode::BAD_REQUEST,
-            Self::Command(CommandError::NotSaved(_) | CommandError::NotReloaded(_)) => StatusCode::INTERNAL_SERVER_ERROR,
+            Self::Command(CommandError::NotSaved(_)) => StatusCode::INTERNAL_SERVER_ERROR,
+            // Somebody has to mend a file first; nothing here is broken.
+            Self::Command(CommandError::NotReloaded(_)) => StatusCode::CONFLICT,
             Self::Command(CommandError::Stopping) | Self::NotWarm => StatusCode::SERVICE_UNAVAILABLE,
             Self::Gossip(err) => gossip_status(err),
             Self::NoAnswer | Self::RegistryStuck => StatusCode::GATEWAY_TIMEOUT,

@@ -299,6 +299,11 @@ impl Changed {
     }
 }
 
+/// The file that a destination means: equal for two that are one file.
+pub(crate) fn real(destination: &Path) -> Result<PathBuf, ApplyError> {
+    Place::find(destination).map(|(place, _)| place.file)
+}
+
 /// A file that cannot be read is another one.
 fn is_equal(file: &Path, length: u64, text: &[u8]) -> bool {
     let mut rest = text;

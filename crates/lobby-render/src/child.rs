@@ -1,13 +1,13 @@
 //! The program of exec mode: it goes on while the files are there, and is told of changes. Decides how it is started, told,
 //! ended and started again, and what its end means.
 //!
-//! A text for `sh -c` gets its signals as a group, a program alone. Chance is a parameter. Dropping a [`Child`] kills its
-//! group.
+//! A text for `sh -c` gets its signals as a group, a program alone; what of its group is left once it was ended, too. Chance is
+//! a parameter. Dropping a [`Child`] kills its group.
 //! Not here: commands that end (`command`); which signals this process takes (the program).
 
 use std::{io, os::unix::process::ExitStatusExt, process::ExitStatus, process::Stdio, time::Duration};
 
-use rustix::process::{Signal, kill_process, kill_process_group};
+use rustix::process::{Pid, Signal, kill_process, kill_process_group, test_kill_process_group};
 
 use crate::{
     command::{CommandError, Form, Spawned, Surroundings, spawn},
@@ -16,6 +16,12 @@ use crate::{
 
 #[cfg(test)]
 mod tests;
+
+/// How long those that an ended program left in its group have to end themselves: nobody waits for them.
+const LEFT_BEHIND: Duration = Duration::from_millis(500);
+
+/// How often it is looked whether they have.
+const LOOK: Duration = Duration::from_millis(10);
 
 /// A running program, or one that has ended.
 #[derive(Debug)]
@@ -101,20 +107,52 @@ impl Child {
         Ok(Told::Restarted)
     }
 
-    /// Ends it at once, without splay: by its kill signal, after its time by force, with its group. Its exit code.
+    /// Ends it at once, without splay: by its kill signal, after its time by force, with its group. What it leaves in its group
+    /// gets the signal when it has ended, and is killed a moment later. Its exit code.
     pub async fn stop(&mut self) -> Result<i32, CommandError> {
         if let Err(err) = self.signal(self.settings.kill_signal) {
             tracing::warn!(signal = self.settings.kill_signal, "cannot send the kill signal to {:?}: {err}", self.name);
         }
-        if let Ok(ended) = tokio::time::timeout(self.settings.kill_timeout, self.wait()).await {
-            return ended;
+        let group = self.process.id().and(self.group.leader());
+        // The group is not released: dropped while this waits, it is killed.
+        let status = match tokio::time::timeout(self.settings.kill_timeout, self.process.wait()).await {
+            Ok(status) => {
+                if let Some(group) = group {
+                    self.end_rest(group).await;
+                }
+                status
+            }
+            Err(_) => {
+                tracing::warn!(timeout = ?self.settings.kill_timeout, "killed: {:?} did not end when it was told to", self.name);
+                if let (Some(_), Some(group)) = (self.process.id(), group) {
+                    // It may have ended just now.
+                    let _ = kill_process_group(group, Signal::KILL);
+                }
+                self.process.wait().await
+            }
+        };
+        self.group.release();
+        status.map(code).map_err(|source| CommandError::Lost { command: self.name.clone(), source })
+    }
+
+    /// Ends what a program that has ended left in its group. While there is any, no other process gets its number.
+    async fn end_rest(&self, group: Pid) {
+        // A group has had its signal.
+        if let (Some(Form::Direct(..)), Some(signal)) =
+            (Form::of(&self.settings.argv), Signal::from_named_raw(self.settings.kill_signal))
+        {
+            // There is none, as a rule.
+            let _ = kill_process_group(group, signal);
         }
-        tracing::warn!(timeout = ?self.settings.kill_timeout, "killed: {:?} did not end when it was told to", self.name);
-        if let (Some(_), Some(pid)) = (self.process.id(), self.group.leader()) {
-            // It may have ended just now.
-            let _ = kill_process_group(pid, Signal::KILL);
+        let is_left = || test_kill_process_group(group).is_ok();
+        let all_gone = async {
+            while is_left() {
+                tokio::time::sleep(LOOK).await;
+            }
+        };
+        if tokio::time::timeout(LEFT_BEHIND, all_gone).await.is_err() {
+            let _ = kill_process_group(group, Signal::KILL);
         }
-        self.wait().await
     }
 }
 

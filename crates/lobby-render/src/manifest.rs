@@ -2,14 +2,16 @@
 //! listed, and no others.
 //!
 //! ```text
-//! lobby files 1                    a file is listed before it is made, and removed before it is struck off:
-//! /etc/nginx/conf.d/web.conf       a crash leaves no file that nobody remembers
+//! lobby files 2 85944171f73967e8                 a file is listed before it is made, and removed before it is struck off:
+//! af63dc4c8601ec8c /etc/nginx/conf.d/web.conf    a crash leaves no file that nobody remembers
 //! ```
-//! One absolute path a line; `\\` is a backslash, `\n` a line's end. The list is replaced as a whole, as every file is.
-//! Not here: whether an item is gone for good, which holds and a cold start make doubtful (the runner).
+//! The first line tells whose list it is, the others what a file holds, both as hashes, and one absolute path; `\\` is a
+//! backslash, `\n` a line's end. The list is replaced as a whole, as every file is.
+//! Not here: lists of templates that are no longer configured (`abandoned`); whether an item is gone for good, which holds and a
+//! cold start make doubtful (the runner).
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     ffi::OsString,
     fs::{self, File},
     io::{self, ErrorKind, Read},
@@ -20,10 +22,13 @@ use std::{
     path::{Path, PathBuf, absolute},
 };
 
-use crate::apply::{ApplyError, Target};
+use crate::apply::{self, ApplyError, Target};
 
+mod abandoned;
 #[cfg(test)]
 mod tests;
+
+pub use abandoned::{Lists, lists};
 
 /// Most files of one template: a file for each service or node of the largest fleets that lobbyd is built for (10 000).
 pub const MAX_FILES: usize = 20_000;
@@ -31,13 +36,17 @@ pub const MAX_FILES: usize = 20_000;
 /// Most bytes of the list: names of 800 bytes on average.
 pub const MAX_BYTES: u64 = 16 * 1024 * 1024;
 
-const HEAD: &[u8] = b"lobby files 1";
+const HEAD: &str = "lobby files 2 ";
 
 /// The list of one template.
 #[derive(Debug)]
 pub struct Manifest {
     path: PathBuf,
-    files: BTreeSet<PathBuf>,
+    owner: u64,
+    /// Whose the list on the disk is; None: there is none.
+    was_of: Option<u64>,
+    /// With the hash of what each is to hold.
+    files: BTreeMap<PathBuf, u64>,
 }
 
 /// Why a list cannot be used. No file was removed.
@@ -87,57 +96,75 @@ pub struct Removed {
 }
 
 impl Manifest {
-    /// Reads the list; none is an empty one.
+    /// Reads the list; none is an empty one, of nobody.
     pub fn open(path: &Path) -> Result<Self, ManifestError> {
-        let mut files = BTreeSet::new();
+        let mut list = Self { path: path.to_owned(), owner: hash(b""), was_of: None, files: BTreeMap::new() };
         let text = match read(path) {
             Ok(text) => text,
-            Err(err) if err.kind() == ErrorKind::NotFound => return Ok(Self { path: path.to_owned(), files }),
+            Err(err) if err.kind() == ErrorKind::NotFound => return Ok(list),
             Err(err) if err.kind() == ErrorKind::PermissionDenied && err.raw_os_error().is_none() => {
                 return Err(ManifestError::Unsafe(path.to_owned()));
             }
             Err(source) => return Err(ManifestError::Read { path: path.to_owned(), source }),
         };
-        let damaged = |line| ManifestError::Damaged { path: path.to_owned(), line };
-        let body = text.strip_prefix(HEAD).and_then(|body| body.strip_prefix(b"\n")).ok_or_else(|| damaged(1))?;
-        for (idx, line) in body.split_inclusive(|byte| *byte == b'\n').enumerate() {
-            let file = line.strip_suffix(b"\n").and_then(unescape).filter(|file| file.is_absolute());
-            let file = file.ok_or_else(|| damaged(idx + 2))?;
-            files.insert(file);
-            if files.len() > MAX_FILES {
-                return Err(damaged(idx + 2));
-            }
+        for (idx, line) in text.split_inclusive(|byte| *byte == b'\n').enumerate() {
+            list.read_line(idx, line).ok_or_else(|| ManifestError::Damaged { path: path.to_owned(), line: idx + 1 })?;
         }
-        Ok(Self { path: path.to_owned(), files })
+        if text.is_empty() {
+            return Err(ManifestError::Damaged { path: path.to_owned(), line: 1 });
+        }
+        Ok(list)
+    }
+
+    fn read_line(&mut self, idx: usize, line: &[u8]) -> Option<()> {
+        let line = line.strip_suffix(b"\n")?;
+        if idx == 0 {
+            let (owner, rest) = read_hash(line.strip_prefix(HEAD.as_bytes())?)?;
+            (self.owner, self.was_of) = (owner, Some(owner));
+            return rest.is_empty().then_some(());
+        }
+        let (hash, rest) = read_hash(line)?;
+        let file = unescape(rest.strip_prefix(b" ")?).filter(|file| file.is_absolute())?;
+        self.files.insert(file, hash);
+        (self.files.len() <= MAX_FILES).then_some(())
+    }
+
+    /// The same list, from now on that of this configuration.
+    #[must_use]
+    pub fn of(mut self, owner: &str) -> Self {
+        self.owner = hash(owner.as_bytes());
+        self
     }
 
     /// The files, in order.
     pub fn files(&self) -> impl Iterator<Item = &Path> {
-        self.files.iter().map(PathBuf::as_path)
+        self.files.keys().map(PathBuf::as_path)
     }
 
-    /// Lists files that are about to be made; it is on the disk when this returns.
-    pub fn list(&mut self, files: impl IntoIterator<Item = PathBuf>) -> Result<(), ManifestError> {
+    /// Lists files that are about to be made, with what they are to hold; it is on the disk when this returns.
+    pub fn list<'a>(&mut self, files: impl IntoIterator<Item = (PathBuf, &'a [u8])>) -> Result<(), ManifestError> {
         let too_many = |n_files| ManifestError::TooMany { path: self.path.clone(), n_files };
         let mut listed = self.files.clone();
-        for file in files {
+        for (file, text) in files {
             // Paths that a later process may find from any working directory.
             let file = absolute(&file).map_err(|source| ManifestError::Read { path: file, source })?;
-            listed.insert(file);
+            listed.insert(file, hash(text));
             if listed.len() > MAX_FILES {
                 return Err(too_many(listed.len()));
             }
         }
-        self.write(listed)
+        let is_there = self.was_of.map_or(listed.is_empty(), |was_of| was_of == self.owner);
+        if listed == self.files && is_there { Ok(()) } else { self.write(listed) }
     }
 
     /// Removes all listed files but those that are still wanted, with what an apply had left beside them, and strikes them off.
-    /// A file that is gone already counts as removed; what is no file (any more) is left alone and struck off.
-    pub fn remove_all_but(&mut self, wanted: &BTreeSet<PathBuf>) -> Result<Removed, ManifestError> {
+    /// A file that is gone already counts as removed; what is no file (any more), or one of `others` without links, is left
+    /// alone and struck off.
+    pub fn remove_all_but(&mut self, wanted: &BTreeSet<PathBuf>, others: &BTreeSet<PathBuf>) -> Result<Removed, ManifestError> {
         let wanted: BTreeSet<_> = wanted.iter().filter_map(|file| absolute(file).ok()).collect();
         let (mut removed, mut listed) = (Removed::default(), self.files.clone());
-        for file in self.files.difference(&wanted) {
-            match remove(file) {
+        for file in self.files.keys().filter(|file| !wanted.contains(*file)) {
+            match remove(file, others) {
                 Ok(was_there) => {
                     listed.remove(file);
                     removed.files.extend(was_there.then(|| file.clone()));
@@ -151,10 +178,10 @@ impl Manifest {
         Ok(removed)
     }
 
-    fn write(&mut self, files: BTreeSet<PathBuf>) -> Result<(), ManifestError> {
-        let mut text = HEAD.to_vec();
-        for file in &files {
-            text.push(b'\n');
+    fn write(&mut self, files: BTreeMap<PathBuf, u64>) -> Result<(), ManifestError> {
+        let mut text = format!("{HEAD}{:016x}", self.owner).into_bytes();
+        for (file, hash) in &files {
+            text.extend(format!("\n{hash:016x} ").into_bytes());
             escape(file, &mut text);
         }
         text.push(b'\n');
@@ -162,9 +189,21 @@ impl Manifest {
             return Err(ManifestError::TooMany { path: self.path.clone(), n_files: files.len() });
         }
         let _ = Target::private(self.path.clone()).apply_unchecked(&text).map_err(ManifestError::Write)?;
-        self.files = files;
+        (self.files, self.was_of) = (files, Some(self.owner));
         Ok(())
     }
+}
+
+/// FNV-1a: equal in all versions.
+pub(crate) fn hash(bytes: &[u8]) -> u64 {
+    bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3))
+}
+
+/// One of 16 digits, and what follows.
+fn read_hash(text: &[u8]) -> Option<(u64, &[u8])> {
+    let (digits, rest) = text.split_at_checked(16)?;
+    let digits = str::from_utf8(digits).ok().filter(|digits| !digits.starts_with('+'))?;
+    Some((u64::from_str_radix(digits, 16).ok()?, rest))
 }
 
 /// At most [`MAX_BYTES`] of a file that nobody else may write; `PermissionDenied` of our own if somebody may.
@@ -182,10 +221,17 @@ fn read(path: &Path) -> io::Result<Vec<u8>> {
     Ok(text)
 }
 
-/// Whether there was such a file. A link stays: an apply follows links, it never made one.
-fn remove(file: &Path) -> io::Result<bool> {
+/// Whether there was such a file. A link stays: an apply follows links, it never made one. So does what is behind the link of
+/// a stranger.
+fn remove(file: &Path, others: &BTreeSet<PathBuf>) -> io::Result<bool> {
     let was_there = match fs::symlink_metadata(file) {
-        Ok(there) if there.is_file() => fs::remove_file(file).map(|()| true)?,
+        Ok(there) if there.is_file() => {
+            let real = apply::real(file).map_err(io::Error::other)?;
+            if others.contains(&real) {
+                return Ok(false);
+            }
+            fs::remove_file(real).map(|()| true)?
+        }
         Ok(_) => false,
         Err(err) if matches!(err.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => false,
         Err(err) => return Err(err),

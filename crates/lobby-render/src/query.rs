@@ -1,7 +1,8 @@
 //! What templates ask for. Decides which questions there are and when two are the same; reading them from the arguments of
-//! template functions is in `parse`, answering them is a source's part.
+//! template functions is in `parse`, what people see of them in `show`, answering them is a source's part.
 
 mod parse;
+mod show;
 
 use std::path::PathBuf;
 

@@ -9,6 +9,7 @@
 
 mod files;
 mod jobs;
+mod orders;
 mod pass;
 mod state;
 mod stats;
@@ -16,24 +17,27 @@ mod stats;
 mod tests;
 mod watch;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use lobby_core::time::Moment;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch as watch_channel};
 use tokio::time::Instant;
 
 use crate::apply::ApplyError;
 use crate::child::Child;
 use crate::command::{CommandError, Surroundings};
-use crate::manifest::ManifestError;
+use crate::manifest::{Lists, ManifestError};
 use crate::quiescence::{Quiescence, When};
 use crate::rate::Rate;
 use crate::source::News;
 use crate::unit::{Unit, UnitError};
 use crate::{Data, Query, Settings, Source};
+use files::Claims;
 use jobs::Jobs;
+use orders::obey;
 use state::{State, chain, refuse_shared};
 pub use stats::Stats;
 use watch::Watches;
@@ -53,6 +57,8 @@ const RETRY: Duration = Duration::from_secs(30);
 pub enum Order {
     /// End now.
     Stop,
+    /// End when no template is evaluated and no command runs.
+    Finish,
     /// Send the program this signal.
     Signal(i32),
 }
@@ -99,6 +105,10 @@ pub struct Environment {
     pub node: String,
     /// Nothing but an order ends the run: what fails is told and tried again when something changes.
     pub keep_going: bool,
+    /// An answer that is not there is an error, where the template would wait for it.
+    pub lookups_must_succeed: bool,
+    /// The lists of files of this configuration, and of those before.
+    pub lists: Lists,
     /// The time of day.
     pub clock: fn() -> SystemTime,
     /// Shows a file of a dry run: its path, and the new text.
@@ -120,6 +130,14 @@ pub struct Runner<S> {
     signals: mpsc::Receiver<i32>,
     quiescence: Quiescence,
     rate: Rate,
+    /// Who has which file.
+    claims: Claims,
+    /// Those of them that are abandoned are still to be cleared.
+    lists: Option<Lists>,
+    /// The fleet is asked for again at this time.
+    fleet_again: Option<Moment>,
+    /// It is to end when nothing runs.
+    finish: watch_channel::Receiver<bool>,
     /// A rendering waits for this because of the cap.
     not_before: Option<Moment>,
     /// The template that it was held up at: the first one of the next pass.
@@ -138,6 +156,8 @@ enum Event {
     Signal(i32),
     /// A time that something waits for has come.
     Due,
+    /// It is to end, and nothing runs.
+    Finish,
     /// The program ended.
     Ended(Result<i32, CommandError>),
 }
@@ -156,6 +176,10 @@ impl<S: Source> Runner<S> {
         let (watches, news) = Watches::new();
         let rate = Rate::new(settings.rate);
         Ok(Self {
+            lists: (!settings.dry).then(|| environment.lists.clone()),
+            claims: Claims::default(),
+            fleet_again: None,
+            finish: watch_channel::channel(false).1,
             environment,
             source: Arc::new(source),
             templates,
@@ -182,6 +206,12 @@ impl<S: Source> Runner<S> {
         self.stats.clone()
     }
 
+    /// The lists of files that this runner and those before it had.
+    pub fn lists(&self) -> BTreeSet<PathBuf> {
+        let Lists { known, before, .. } = &self.environment.lists;
+        known.union(before).cloned().collect()
+    }
+
     /// Runs until everything is done, an order comes, the program ends, or something fails. The end of whoever gives orders is
     /// an order to stop.
     ///
@@ -191,11 +221,12 @@ impl<S: Source> Runner<S> {
     pub async fn run(mut self) -> Result<End, RunError> {
         let mut orders = std::mem::replace(&mut self.orders, mpsc::channel(1).1);
         let (signals, heard) = mpsc::channel(SIGNALS);
-        self.signals = heard;
+        let (finish, asked) = watch_channel::channel(false);
+        (self.signals, self.finish) = (heard, asked);
         // Dropped at any point, the work leaves whole files, and kills the command or check that runs.
         let end = tokio::select! {
             biased;
-            () = obey(&mut orders, signals) => Ok(End::Stopped),
+            () = obey(&mut orders, signals, finish) => Ok(End::Stopped),
             end = self.work() => end,
         };
         if let Some(child) = &mut self.child
@@ -216,9 +247,14 @@ impl<S: Source> Runner<S> {
                 tracing::error!("{}", chain(error));
             }
             rendered?;
+            if *self.finish.borrow() {
+                ran?;
+                return Ok(End::Stopped);
+            }
             if let Some(end) = self.tell_program(ran?).await? {
                 return Ok(end);
             }
+            self.clear_abandoned().await;
             if self.is_done() {
                 return Ok(End::Done);
             }
@@ -265,6 +301,7 @@ impl<S: Source> Runner<S> {
         tokio::select! {
             biased;
             Some(signal) = self.signals.recv() => Event::Signal(signal),
+            Ok(_) = self.finish.wait_for(|finish| *finish) => Event::Finish,
             ended = ended => Event::Ended(ended),
             // We hold a sender ourselves: there is always one.
             Some(news) = self.news.recv() => Event::News(news),
@@ -276,6 +313,7 @@ impl<S: Source> Runner<S> {
         match event {
             Event::News(news) => self.take_news(news)?,
             Event::Due => {}
+            Event::Finish => return Ok(Some(End::Stopped)),
             Event::Signal(number) => {
                 if let Some(child) = &self.child
                     && let Err(err) = child.signal(number)
@@ -294,12 +332,12 @@ impl<S: Source> Runner<S> {
     fn take_news(&mut self, news: News) -> Result<(), RunError> {
         match news {
             News::Answer(query, answer) => self.take_answer(query, answer),
-            News::Trouble { query, message, attempts } => tracing::warn!(?query, attempts, "no answer yet: {message}"),
+            News::Trouble { query, message, attempts } => tracing::warn!(%query, attempts, "no answer yet: {message}"),
             News::Failed { query, message } => {
                 if !self.environment.keep_going {
                     return Err(RunError::Source(message));
                 }
-                tracing::error!(?query, "no answer: {message}");
+                tracing::error!(%query, "no answer: {message}");
                 self.ask_again(&query);
             }
         }
@@ -327,6 +365,10 @@ impl<S: Source> Runner<S> {
     fn ask_again(&mut self, query: &Query) {
         self.watches.keep(|watched| watched != query);
         let again = self.now() + RETRY;
+        // No template asks for it.
+        if self.settings.stagger.is_some() && *query == pass::fleet() {
+            self.fleet_again = Some(again);
+        }
         for state in self.templates.iter_mut().filter(|state| state.used.contains(query) && !state.is_dirty) {
             (state.is_dirty, state.retry) = (true, Some(again));
         }
@@ -335,20 +377,14 @@ impl<S: Source> Runner<S> {
     /// When something is to be done even if nothing comes.
     fn deadline(&self) -> Option<Moment> {
         let retry = self.templates.iter().filter_map(|state| state.retry).min();
-        [self.quiescence.next_deadline(), self.not_before, self.jobs.not_before(), retry].into_iter().flatten().min()
+        [self.quiescence.next_deadline(), self.not_before, self.jobs.not_before(), retry, self.fleet_again]
+            .into_iter()
+            .flatten()
+            .min()
     }
 
     /// Time since the runner began: what timers go by.
     fn now(&self) -> Moment {
         Moment::from_micros(u64::try_from(self.began.elapsed().as_micros()).unwrap_or(u64::MAX))
-    }
-}
-
-/// Takes orders until one is to stop; passes signals on.
-async fn obey(orders: &mut mpsc::Receiver<Order>, signals: mpsc::Sender<i32>) {
-    while let Some(Order::Signal(number)) = orders.recv().await {
-        if signals.try_send(number).is_err() {
-            tracing::warn!(number, "a signal for the program is dropped: others wait already");
-        }
     }
 }

@@ -64,6 +64,32 @@ pub struct TemplateSettings {
     pub for_each: Option<ForEach>,
 }
 
+impl TemplateSettings {
+    /// One file of this text, and nothing else said.
+    pub fn new(source: TemplateSource, destination: impl Into<PathBuf>) -> Self {
+        Self {
+            source,
+            destination: destination.into(),
+            create_dest_dirs: true,
+            command: None,
+            check: None,
+            roll_back: false,
+            perms: None,
+            user: None,
+            group: None,
+            backup: false,
+            left_delimiter: None,
+            right_delimiter: None,
+            wait: None,
+            error_on_missing_key: false,
+            error_fatal: true,
+            function_denylist: Vec::new(),
+            sandbox_path: None,
+            for_each: None,
+        }
+    }
+}
+
 /// Where the text of a template comes from.
 #[derive(Debug, Clone, PartialEq)]
 pub enum TemplateSource {

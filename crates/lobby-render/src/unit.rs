@@ -11,6 +11,7 @@ use lobby_template::{ExecError, Limits, MissingKey, Options, ParseError, Templat
 
 use crate::command::Surroundings;
 use crate::data::Questions;
+use crate::manifest::hash;
 use crate::settings::{ForEach, TemplateSettings, TemplateSource};
 use crate::{Answer, Data, Globs, Pass, Query, funcs};
 
@@ -104,8 +105,8 @@ pub(crate) struct Inputs {
     pub(crate) data: Data,
     pub(crate) env: Arc<BTreeMap<String, String>>,
     pub(crate) now: SystemTime,
-    /// Functions may run programs and write files.
-    pub(crate) may_act: bool,
+    /// A trial run: functions may run programs, which only make text, but write no files.
+    pub(crate) is_trial: bool,
     /// What those programs find around them.
     pub(crate) around: Surroundings,
 }
@@ -143,16 +144,12 @@ impl Unit {
         };
         let delimiters = Options { left, right };
         let template = parse(&text, &delimiters)?;
-        let items = match settings.for_each.clone() {
-            Some(each) => {
+        let items = match (settings.for_each.clone(), list(&settings)) {
+            (Some(each), Some(list)) => {
                 let path = settings.destination.to_string_lossy();
-                let destination = parse(&path, &Options::default())?;
-                let fixed = path.split("{{").next().unwrap_or_default();
-                let folder = PathBuf::from(fixed.rfind('/').map_or("", |end| &fixed[..=end]));
-                let list = folder.join(format!(".{:016x}.lobby-files", hash(&path)));
-                Some(Items { each, destination, folder, list })
+                Some(Items { each, destination: parse(&path, &Options::default())?, folder: folder(&path), list })
             }
-            None => None,
+            _ => None,
         };
         if !ends_a_line(&text, left, right) {
             tracing::warn!(template = %name, "the template does not end with a new line, nor will the file");
@@ -174,8 +171,8 @@ impl Unit {
     pub(crate) fn evaluate(&self, inputs: &Inputs) -> Evaluation {
         let mut pass = Pass::new(inputs.data.clone(), inputs.env.clone(), inputs.now);
         pass.sandbox.clone_from(&self.settings.sandbox_path);
-        pass.denied = Globs::new(self.settings.function_denylist.iter().cloned());
-        pass.may_act = inputs.may_act;
+        let on_trial = inputs.is_trial.then(|| "writeToFile".to_owned());
+        pass.denied = Globs::new(self.settings.function_denylist.iter().cloned().chain(on_trial));
         pass.around.clone_from(&inputs.around);
         let pass = Arc::new(pass);
         let files = match &self.items {
@@ -242,9 +239,17 @@ fn problem(path: &Path, folder: &Path) -> Option<&'static str> {
     }
 }
 
-/// FNV-1a: equal in all versions.
-fn hash(text: &str) -> u64 {
-    text.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
+/// Where account is kept of the files of a template, if there is one for each of something: beside them.
+pub(crate) fn list(settings: &TemplateSettings) -> Option<PathBuf> {
+    settings.for_each.as_ref()?;
+    let path = settings.destination.to_string_lossy();
+    Some(folder(&path).join(format!(".{:016x}.lobby-files", hash(path.as_bytes()))))
+}
+
+/// What comes before the first part of a destination that differs.
+fn folder(destination: &str) -> PathBuf {
+    let fixed = destination.split("{{").next().unwrap_or_default();
+    PathBuf::from(fixed.rfind('/').map_or("", |end| &fixed[..=end]))
 }
 
 /// Whether the file can end with a new line: the text does, or its last line has nothing but ends of blocks, and what is in them

@@ -8,7 +8,7 @@
 //! Not here: what a runner does (`lobby_render`), what is configured (`config::template`).
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
     path::Path,
     sync::{Arc, Mutex, PoisonError},
@@ -20,6 +20,7 @@ use lobby_http::{Handles, Inside, InsideError};
 use lobby_render::{
     Order, Runner,
     command::Surroundings,
+    manifest::Lists,
     runner::{Environment, Stats},
     source::{BODY_BYTES, Consul, Files, Folder, Options, Patient, Reply, Retry, Sources, Transport, TransportError},
 };
@@ -84,19 +85,30 @@ pub(crate) fn surroundings(https: bool, listener: SocketAddr) -> Surroundings {
 }
 
 async fn follow(mut wanted: watch::Receiver<Templates>, agent: Agent, stop: CancellationToken) {
-    let mut inside = None;
+    let (mut inside, mut before) = (None, BTreeSet::new());
     loop {
         let templates = wanted.borrow_and_update().clone();
         let mut running = None;
-        if !templates.settings.templates.is_empty() {
+        let lists = templates.lists(before);
+        before = lists.before.union(&lists.known).cloned().collect();
+        if templates.settings.templates.is_empty() {
+            // Whoever is to clear them has nothing else to do; it ends badly only when the process ends.
+            let _ = tokio::task::spawn_blocking(move || lists.clear(&BTreeSet::new())).await;
+        } else {
             let inside = inside.get_or_insert_with(|| Inside::new(agent.cluster.clone(), agent.handles.clone()));
-            running = run(&templates, inside.clone(), &agent).await;
+            running = run(&templates, lists, inside.clone(), &agent).await;
         }
         let goes_on = tokio::select! {
             changed = wanted.changed() => changed.is_ok(),
             () = stop.cancelled() => false,
         };
-        if let Some(running) = running {
+        if let Some(mut running) = running {
+            if goes_on {
+                tokio::select! {
+                    () = running.finish() => {}
+                    () = stop.cancelled() => {}
+                }
+            }
             running.stop().await;
         }
         if !goes_on {
@@ -112,7 +124,17 @@ struct Running {
 }
 
 impl Running {
+    /// Lets a command that runs end by itself: its files and the next configuration go together.
+    async fn finish(&mut self) {
+        // It may have ended by itself.
+        let _ = self.orders.send(Order::Finish).await;
+        let _ = (&mut self.task).await;
+    }
+
     async fn stop(mut self) {
+        if self.task.is_finished() {
+            return;
+        }
         // It may have ended by itself.
         let _ = self.orders.send(Order::Stop).await;
         if tokio::time::timeout(STOP, &mut self.task).await.is_err() {
@@ -122,7 +144,7 @@ impl Running {
 }
 
 /// Starts a runner for the templates that are good.
-async fn run(templates: &Templates, inside: Inside, agent: &Agent) -> Option<Running> {
+async fn run(templates: &Templates, lists: Lists, inside: Inside, agent: &Agent) -> Option<Running> {
     let read = templates.clone();
     // Texts may be on a slow disk. It ends badly only when the process ends.
     let (settings, wrong) = tokio::task::spawn_blocking(move || read.usable()).await.ok()?;
@@ -138,6 +160,8 @@ async fn run(templates: &Templates, inside: Inside, agent: &Agent) -> Option<Run
         variables: Arc::new(variables(&agent.around)),
         node: agent.node.clone(),
         keep_going: true,
+        lookups_must_succeed: false,
+        lists,
         clock: || SystemTime::UNIX_EPOCH + Duration::from_micros(lobby::clock::unix_micros()),
         show: |_: &Path, _: &[u8]| {},
     };
@@ -222,7 +246,7 @@ impl Transport for Own {
         let header = |name: &str| answered.headers.get(name).and_then(|value| value.to_str().ok());
         let index = header("x-consul-index").and_then(|text| text.parse().ok());
         let warm = header("x-lobby-warm").map(|text| text == "true");
-        Ok(Reply { status: answered.status.as_u16(), index, warm, body: answered.body.into() })
+        Ok(Reply { status: answered.status.as_u16(), index, warm, last_contact: None, body: answered.body.into() })
     }
 }
 

@@ -28,6 +28,16 @@ pub enum ApplyError {
         /// Why it is not followed.
         reason: &'static str,
     },
+    /// A folder on the way is a symbolic link that is not followed.
+    #[error(
+        "{path:?} on the way to {destination:?} is a symbolic link of another user: remove it, or give the path that it leads to"
+    )]
+    FolderLink {
+        /// The folder of the file, as configured.
+        destination: PathBuf,
+        /// The link.
+        path: PathBuf,
+    },
     /// Another process is writing the file at this moment.
     #[error("destination {0:?} is being written by another process: let only one have it")]
     Taken(PathBuf),

@@ -39,7 +39,7 @@ pub(super) struct Place {
 }
 
 impl Place {
-    /// The file that a destination means, and what is there.
+    /// The file that a destination means, without links on the way to it, and what is there.
     ///
     /// A link of ours or root's is followed, to keep links like those of `sites-enabled`; consul-template replaces the link.
     /// One of somebody else could lead a privileged process anywhere.
@@ -49,7 +49,11 @@ impl Place {
         }
         let mut file = absolute(destination).map_err(ApplyError::io("find", destination))?;
         for _ in 0..=MAX_LINKS {
-            let place = Self::at(&file)?;
+            let mut place = Self::at(&file)?;
+            // What a folder of the path is made to be later on does not matter any more.
+            place.folder = real_folder(&place.folder)?;
+            file = place.folder.join(&place.name);
+            place.file.clone_from(&file);
             let there = match fs::symlink_metadata(&file) {
                 Ok(there) => there,
                 Err(err) if err.kind() == ErrorKind::NotFound => return Ok((place, None)),
@@ -133,6 +137,35 @@ impl Place {
         }
         Ok(())
     }
+}
+
+/// The folder that a path leads to. As the kernel does in sticky folders (`protected_symlinks`), and for the same reason, a
+/// link on the way is followed only if it is ours, root's, or of whom the folder it is in belongs to.
+fn real_folder(folder: &Path) -> Result<PathBuf, ApplyError> {
+    let parts = |path: &Path| path.components().rev().map(|part| part.as_os_str().to_owned()).collect::<Vec<_>>();
+    let (mut real, mut rest, mut n_links) = (PathBuf::from("/"), parts(folder), 0);
+    while let Some(part) = rest.pop() {
+        if part == ".." {
+            real.pop();
+            continue;
+        }
+        let path = real.join(&part);
+        // What is missing is made or missed later on.
+        let Some(link) = fs::symlink_metadata(&path).ok().filter(Metadata::is_symlink) else {
+            real = if part == "." { real } else { path };
+            continue;
+        };
+        let owner = fs::symlink_metadata(&real).map_err(ApplyError::io("look at", &real))?.uid();
+        if ![0, geteuid().as_raw(), owner].contains(&link.uid()) {
+            return Err(ApplyError::FolderLink { destination: folder.to_owned(), path });
+        }
+        n_links += 1;
+        if n_links > MAX_LINKS {
+            return Err(ApplyError::Link { path: folder.to_owned(), reason: "that leads nowhere" });
+        }
+        rest.extend(parts(&fs::read_link(&path).map_err(ApplyError::io("read the link", &path))?));
+    }
+    Ok(real)
 }
 
 /// Removes a file, if it is there; whether it was.

@@ -239,6 +239,36 @@ async fn links_are_followed_and_kept() {
 }
 
 #[tokio::test]
+async fn folders_that_are_links_of_strangers_are_not_followed() {
+    assert!(rustix::process::geteuid().is_root(), "this test gives links away: run it as root");
+    let folder = TempDir::new().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    let give = |name: &str, uid| std::os::unix::fs::lchown(path(name), Some(uid), None).unwrap();
+    for name in ["real/sub", "home"] {
+        fs::create_dir_all(path(name)).unwrap();
+    }
+    symlink("real", path("ours")).unwrap();
+    symlink("../ours/sub/..", path("home/theirs")).unwrap();
+    assert_eq!(put(&target(path("home/theirs/../real/sub/f")), "one").await, Some((true, false)));
+    assert_eq!(fs::read(path("real/sub/f")).unwrap(), b"one");
+    give("home/theirs", 1234);
+    let refused = target(path("home/theirs/f"));
+    let err = apply(&refused, "two").await.unwrap_err();
+    assert!(matches!(&err, ApplyError::FolderLink { path: link, .. } if *link == path("home/theirs")), "{err}");
+    assert!(!path("real/f").exists() && refused.has(b"two").is_err());
+    // Whose folder it is may lead to where he likes.
+    give("home", 1234);
+    assert_eq!(put(&refused, "two").await, Some((true, false)));
+    give("home", 4321);
+    assert!(apply(&refused, "three").await.is_err());
+    // One link that leads to another stranger's.
+    symlink("home/theirs", path("chain")).unwrap();
+    assert!(matches!(apply(&target(path("chain/f")), "x").await, Err(ApplyError::FolderLink { .. })));
+    symlink("round", path("round")).unwrap();
+    assert!(matches!(apply(&target(path("round/f")), "x").await, Err(ApplyError::Link { .. })));
+}
+
+#[tokio::test]
 async fn what_is_no_file_is_refused() {
     let folder = TempDir::new().unwrap();
     let path = |name: &str| folder.path().join(name);

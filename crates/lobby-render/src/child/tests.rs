@@ -122,11 +122,59 @@ async fn a_text_for_the_shell_gets_signals_as_a_group() {
     fs::write(story.0.path().join("server"), SERVER.replace("STORY", story.file().to_str().unwrap())).unwrap();
     let mut child = start(ExecSettings { argv: vec![inner], ..settings });
     story.told("start").await;
-    let group = rustix::process::Pid::from_raw(child.id().unwrap() as i32).unwrap();
+    let group = group(&child);
     assert_eq!(child.stop().await.unwrap(), 9);
     story.told("start term").await;
-    // A sleep that was being started when the signal came may have missed it: the shell had not given up its traps yet.
-    let _ = kill_process_group(group, Signal::KILL);
+    // Also a sleep that was being started when the signal came, and missed it as the shell had not given up its traps yet.
+    is_empty(group).await;
+}
+
+fn group(child: &Child) -> Pid {
+    Pid::from_raw(child.id().unwrap() as i32).unwrap()
+}
+
+/// Nobody is left in a group; the dead may wait for whoever adopts them.
+async fn is_empty(group: Pid) {
+    let is_of = |stat: String| {
+        let (_, rest) = stat.rsplit_once(')')?;
+        let mut words = rest.split_whitespace();
+        (words.next()? != "Z" && words.nth(1)?.parse() == Ok(group.as_raw_nonzero().get())).then_some(stat.clone())
+    };
+    eventually_async(SOON, || async {
+        let stats = fs::read_dir("/proc").unwrap().filter_map(|entry| fs::read_to_string(entry.ok()?.path().join("stat")).ok());
+        let left: Vec<_> = stats.filter_map(is_of).collect();
+        if left.is_empty() { Ok(()) } else { Err(left) }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn what_a_stopped_program_leaves_in_its_group_ends_too() {
+    // One that would take the signal, one that does not care, and one in a group of its own.
+    let worker = "sh -c \"trap 'echo told >> STORY; exit' TERM; echo up >> STORY; while :; do sleep 0.01; done\" &";
+    let stubborn = "sh -c \"trap '' TERM; echo up >> STORY; exec sleep 1000\" &";
+    let story = Story::new();
+    let script = format!("{worker} {stubborn} trap 'exit 4' TERM; while :; do sleep 0.01; done");
+    let mut child = start(story.settings(&script));
+    story.told("up up").await;
+    let group = group(&child);
+    assert_eq!(child.stop().await.unwrap(), 4);
+    story.told("up up told").await;
+    is_empty(group).await;
+}
+
+#[tokio::test]
+async fn what_a_program_leaves_that_ended_by_itself_goes_on() {
+    let story = Story::new();
+    let mut child = start(story.settings("sleep 1000 & echo $! > STORY"));
+    let group = group(&child);
+    let ended = (child.wait().await, child.stop().await);
+    let id = fs::read_to_string(story.file()).unwrap_or_default();
+    let stat = fs::read_to_string(format!("/proc/{}/stat", id.trim())).unwrap_or_default();
+    // First: nothing of a test that fails may stay.
+    let killed = kill_process_group(group, Signal::KILL);
+    assert_eq!((ended.0.unwrap(), ended.1.unwrap(), killed), (0, 0, Ok(())));
+    assert!(!stat.is_empty() && !stat.contains(") Z "), "{stat}");
 }
 
 #[tokio::test]

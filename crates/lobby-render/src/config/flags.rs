@@ -9,7 +9,7 @@ use super::error::{ConfigError, nearest};
 use super::kind::Command;
 use super::model::TemplatePart;
 use super::section::truth;
-use super::usage::{FLAGS, Flag, IGNORED, Takes};
+use super::usage::{FLAGS, Flag, IGNORED, RENAMED, Takes};
 use super::value::Value;
 use super::{Partial, error};
 
@@ -113,10 +113,12 @@ fn split(word: &str) -> Result<(Option<&str>, Option<&str>), FlagError> {
 fn find(name: &str) -> Result<Flag, FlagError> {
     let ignored = || IGNORED.iter().flat_map(|(takes, path, names)| names.iter().map(move |name| (*name, *takes, *path)));
     let unknown = || {
-        let known = FLAGS.iter().map(|flag| flag.name).chain(ignored().map(|(name, ..)| name));
+        let known =
+            FLAGS.iter().map(|flag| flag.name).chain(RENAMED.iter().map(|(old, _)| *old)).chain(ignored().map(|(name, ..)| name));
         FlagError::Unknown { flag: name.to_owned(), nearest: nearest(name, known) }
     };
-    let known = FLAGS.iter().find(|flag| flag.name == name).copied();
+    let today = RENAMED.iter().find(|(old, _)| *old == name).map_or(name, |(_, today)| *today);
+    let known = FLAGS.iter().find(|flag| flag.name == today).copied();
     let or_ignored =
         || ignored().find(|(known, ..)| *known == name).map(|(name, takes, path)| Flag { name, takes, path, help: "" });
     known.or_else(or_ignored).ok_or_else(unknown)

@@ -43,6 +43,9 @@ const ENVIRONMENT: &[(&str, &str)] = &[
     ("CONSUL_TEMPLATE_LOG_LEVEL", "log_level"),
     ("CONSUL_TEMPLATE_LOG", "log_level"),
     ("CT_LOG", "log_level"),
+    // Lobby's own: as lobbyd's setting is called.
+    ("TEMPLATE_KEYS_DIR", "keys_dir"),
+    ("LOBBY_TEMPLATE_KEYS_DIR", "keys_dir"),
 ];
 
 /// What variables say; an empty one says nothing.

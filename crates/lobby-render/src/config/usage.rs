@@ -65,8 +65,6 @@ pub(super) const FLAGS: &[Flag] = &[
     takes("exec-env-custom", "NAME=VALUE", "exec.env.custom", "Add to the program's environment; may be repeated."),
     takes("exec-env-allowlist", "GLOB", "exec.env.allowlist", "Only these variables are inherited; may be repeated."),
     takes("exec-env-denylist", "GLOB", "exec.env.denylist", "These variables are not inherited; may be repeated."),
-    takes("exec-env-whitelist", "GLOB", "exec.env.allowlist", ""),
-    takes("exec-env-blacklist", "GLOB", "exec.env.denylist", ""),
     takes("kill-signal", "SIGNAL", "kill_signal", "Ends this process (SIGINT)."),
     takes("reload-signal", "SIGNAL", "reload_signal", "Reads the configuration again (SIGHUP)."),
     takes("pid-file", "PATH", "pid_file", "Holds the process' number."),
@@ -76,7 +74,7 @@ pub(super) const FLAGS: &[Flag] = &[
     takes("default-left-delimiter", "TEXT", "default_delimiters.left", "Begins an action in templates ({{)."),
     takes("default-right-delimiter", "TEXT", "default_delimiters.right", "Ends an action in templates (}})."),
     is("template-error-fatal", "template_error_fatal", "Whether an error in a template ends the process (true)."),
-    is("err-on-failed-lookup", "err_on_failed_lookup", "An answer that is not there is an error."),
+    is("err-on-failed-lookup", "err_on_failed_lookup", "An error, and a key that is not there, end the process at once."),
     takes("consul-addr", "ADDRESS", "consul.address", "Ask this agent instead of the one beside us."),
     takes("consul-namespace", "NAME", "consul.namespace", "Sent along with questions."),
     takes("consul-auth", "USER[:PASSWORD]", "consul.auth", "Basic authentication."),
@@ -99,13 +97,19 @@ pub(super) const FLAGS: &[Flag] = &[
     takes("stagger-slot", "DURATION", "stagger.slot", "How long one agent's command may take (30s)."),
     takes("retry", "DURATION", "consul.retry.backoff consul.retry.max_backoff", ""),
     takes("consul", "ADDRESS", "consul", ""),
-    takes("auth", "USER[:PASSWORD]", "consul.auth", ""),
-    takes("token", "TOKEN", "consul.token", ""),
-    is("ssl", "consul.ssl.enabled", ""),
-    is("ssl-verify", "consul.ssl.verify", ""),
-    takes("ssl-cert", "PATH", "consul.ssl.cert", ""),
-    takes("ssl-key", "PATH", "consul.ssl.key", ""),
-    takes("ssl-ca-cert", "PATH", "consul.ssl.ca_cert", ""),
+];
+
+/// Old names of flags above.
+pub(super) const RENAMED: &[(&str, &str)] = &[
+    ("exec-env-whitelist", "exec-env-allowlist"),
+    ("exec-env-blacklist", "exec-env-denylist"),
+    ("auth", "consul-auth"),
+    ("token", "consul-token"),
+    ("ssl", "consul-ssl"),
+    ("ssl-verify", "consul-ssl-verify"),
+    ("ssl-cert", "consul-ssl-cert"),
+    ("ssl-key", "consul-ssl-key"),
+    ("ssl-ca-cert", "consul-ssl-ca-cert"),
 ];
 
 const VALUE: Takes = Takes::Value("");

@@ -99,14 +99,9 @@ impl Query {
 }
 
 fn statuses(filter: Option<&str>, text: &str) -> Result<Vec<Wanted>, InvalidQuery> {
-    let status = |name: &str| match name {
-        "any" => Ok(Wanted::Any),
-        "passing" => Ok(Wanted::Passing),
-        "warning" => Ok(Wanted::Warning),
-        "critical" => Ok(Wanted::Critical),
-        "maintenance" => Ok(Wanted::Maintenance),
-        other => Err(InvalidQuery::Filter { filter: other.into(), text: text.into() }),
-    };
+    let all = [Wanted::Any, Wanted::Passing, Wanted::Warning, Wanted::Critical, Wanted::Maintenance];
+    let unknown = |name: &str| InvalidQuery::Filter { filter: name.into(), text: text.into() };
+    let status = |name: &str| all.into_iter().find(|wanted| wanted.name() == name).ok_or_else(|| unknown(name));
     let mut statuses = match filter {
         None => vec![Wanted::Passing],
         Some(filter) => filter.split(',').map(str::trim).map(status).collect::<Result<_, _>>()?,

@@ -1,11 +1,14 @@
 //! The files of a template with `for_each`: listed before they are made, removed when their item is gone. Decides that a removal
-//! is a change whose command survives a crash, too: a mark beside the list stays until it was run.
+//! is a change whose command survives a crash, too: a mark beside the list stays until it was run. Also which template has a
+//! file that two of them make.
 
-use std::collections::BTreeSet;
+use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
 use std::path::{Path, PathBuf, absolute};
 
 use super::Stats;
+use crate::apply;
 use crate::manifest::{Manifest, ManifestError, Removed};
 use crate::unit::Rendered;
 
@@ -22,29 +25,74 @@ impl Gone {
     }
 }
 
-/// Takes account of files that are about to be made.
-pub(super) async fn list(list: &Path, files: &[Rendered]) -> Result<(), ManifestError> {
-    let (path, paths) = (list.to_owned(), paths(files));
-    blocking(list, move || {
-        let mut manifest = Manifest::open(&path)?;
-        let known: BTreeSet<_> = manifest.files().map(Path::to_owned).collect();
-        if paths.is_subset(&known) { Ok(()) } else { manifest.list(paths) }
-    })
-    .await
+/// Which template has which file. A file has one: two would overwrite each other's for ever.
+#[derive(Debug, Default)]
+pub(super) struct Claims(BTreeMap<PathBuf, usize>);
+
+impl Claims {
+    /// The files that a template wants, without links on the way to them, become its own; those that it had before and does
+    /// not want any more are free. Gives those that it cannot have, each with whose it is.
+    pub(super) async fn claim(&mut self, index: usize, files: &[Rendered]) -> Vec<(usize, PathBuf)> {
+        let paths: Vec<_> = files.iter().map(|file| file.destination.clone()).collect();
+        let real = |path: &PathBuf| apply::real(path).ok();
+        let find = move || paths.into_iter().map(|path| (real(&path), path)).collect::<Vec<_>>();
+        // What cannot be found is told when it is to be put in place.
+        let found = tokio::task::spawn_blocking(find).await.unwrap_or_default();
+        self.0.retain(|_, owner| *owner != index);
+        let mut refused = Vec::new();
+        for (real, path) in found {
+            match real.map(|real| self.0.entry(real)) {
+                Some(Entry::Occupied(entry)) => refused.push((*entry.get(), path)),
+                Some(Entry::Vacant(entry)) => _ = entry.insert(index),
+                None => {}
+            }
+        }
+        refused
+    }
+
+    /// The files of all other templates.
+    pub(super) fn of_others(&self, index: Option<usize>) -> BTreeSet<PathBuf> {
+        self.0.iter().filter(|(_, owner)| Some(**owner) != index).map(|(path, _)| path.clone()).collect()
+    }
 }
 
-/// Removes the others; whether there were any since a command was last run.
-pub(super) async fn remove_gone(list: &Path, files: &[Rendered], stats: &Stats) -> Result<Option<Gone>, ManifestError> {
-    let (path, paths, mark) = (list.to_owned(), paths(files), list.with_extension("lobby-gone"));
-    let (removed, gone) = blocking(list, move || {
-        let mut manifest = Manifest::open(&path)?;
+/// The list of a template, and whose it is.
+#[derive(Debug, Clone)]
+pub(super) struct List {
+    pub(super) path: PathBuf,
+    pub(super) owner: String,
+}
+
+impl List {
+    fn open(&self) -> Result<Manifest, ManifestError> {
+        Manifest::open(&self.path).map(|manifest| manifest.of(&self.owner))
+    }
+}
+
+/// Takes account of files that are about to be made.
+pub(super) async fn list(list: &List, files: &[Rendered]) -> Result<(), ManifestError> {
+    let (list, files) = (list.clone(), files.to_vec());
+    blocking(&list.path.clone(), move || list.open()?.list(files.iter().map(|file| (file.destination.clone(), &*file.bytes))))
+        .await
+}
+
+/// Removes the others, unless another template has them; whether there were any since a command was last run.
+pub(super) async fn remove_gone(
+    list: &List,
+    files: &[Rendered],
+    others: BTreeSet<PathBuf>,
+    stats: &Stats,
+) -> Result<Option<Gone>, ManifestError> {
+    let (list, paths, mark) = (list.clone(), paths(files), list.path.with_extension("lobby-gone"));
+    let (removed, gone) = blocking(&list.path.clone(), move || {
+        let mut manifest = list.open()?;
         let was_marked = mark.exists();
         let is_any = manifest.files().any(|file| !paths.contains(file));
         if is_any && !was_marked {
             let marked = File::create_new(&mark).and_then(|mark| mark.sync_all());
             marked.map_err(|source| ManifestError::Read { path: mark.clone(), source })?;
         }
-        let removed = if is_any { manifest.remove_all_but(&paths)? } else { Removed::default() };
+        let removed = if is_any { manifest.remove_all_but(&paths, &others)? } else { Removed::default() };
         let gone = Gone(mark);
         if was_marked || !removed.files.is_empty() {
             return Ok((removed, Some(gone)));

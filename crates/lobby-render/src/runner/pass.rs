@@ -22,6 +22,9 @@ impl<S: Source> Runner<S> {
     /// The first one, unless its template or the runner goes on.
     pub(super) async fn pass(&mut self) -> Result<(), RunError> {
         let now = self.now();
+        if self.fleet_again.is_some_and(|at| at <= now) {
+            self.watch_fleet();
+        }
         // From here on these do not wait.
         self.quiescence.take_due(now);
         for state in &mut self.templates {
@@ -66,8 +69,13 @@ impl<S: Source> Runner<S> {
     async fn render(&mut self, index: usize) -> Result<(), RunError> {
         self.templates[index].is_dirty = false;
         let (questions, made) = self.evaluate(index).await;
-        self.ask(index, questions.used);
+        self.ask(index, questions.used.clone());
         self.templates[index].is_waiting = matches!(made, Ok(None));
+        if self.environment.lookups_must_succeed
+            && let Some(query) = questions.missing.iter().find(|query| self.data.get(query).is_some())
+        {
+            return Err(RunError::Source(format!("{query}: lookup error: there is no such thing (err_on_failed_lookup)")));
+        }
         let Some((made, files)) = made? else { return Ok(()) };
         let state = &mut self.templates[index];
         // What its command did not take is not tried again until it differs.
@@ -129,7 +137,7 @@ impl<S: Source> Runner<S> {
         let state = &self.templates[index];
         let env = self.environment.variables.clone();
         let around = self.environment.around.clone();
-        let inputs = Inputs { data: self.data.clone(), env, now, may_act: !self.settings.dry, around };
+        let inputs = Inputs { data: self.data.clone(), env, now, is_trial: self.settings.dry, around };
         let unit = state.unit.clone();
         // On a thread that may block: functions run programs and read links.
         let evaluation = tokio::task::spawn_blocking(move || unit.evaluate(&inputs)).await;
@@ -141,11 +149,19 @@ impl<S: Source> Runner<S> {
 
     async fn put_in_place(&mut self, index: usize, files: &[Rendered]) -> Result<(), RunError> {
         let unit = self.templates[index].unit.clone();
+        let refused = self.claims.claim(index, files).await;
+        let shared = refused.first().map(|(owner, path)| self.shared(*owner, index, path));
+        let may_have = |file: &&Rendered| !refused.iter().any(|(_, path)| *path == file.destination);
+        let files: Vec<_> = files.iter().filter(may_have).cloned().collect();
         if self.settings.dry {
-            return self.show(&unit, files);
+            self.show(&unit, &files)?;
+            return shared.map_or(Ok(()), |error| Err(error.into()));
         }
         let mut job = Job { index, unit, changed: Vec::new(), gone: None };
-        let done = self.apply(&mut job, files).await;
+        let mut done = self.apply(&mut job, &files).await;
+        if let Some(error) = shared {
+            done = done.and(Err(error.into()));
+        }
         // Also if one of them failed.
         if !job.changed.is_empty() || job.gone.is_some() {
             self.jobs.add(job);
@@ -153,9 +169,27 @@ impl<S: Source> Runner<S> {
         done
     }
 
+    /// Another template has the file that this one makes.
+    fn shared(&self, owner: usize, index: usize, path: &Path) -> UnitError {
+        let name = |index: usize| self.templates[index].called(index);
+        UnitError::Shared { one: name(owner), other: name(index), destination: path.to_owned() }
+    }
+
+    /// Files of templates that are no longer configured go when all others are there: what another one makes now stays.
+    pub(super) async fn clear_abandoned(&mut self) {
+        let Some(lists) = self.lists.take_if(|_| self.templates.iter().all(|state| state.is_rendered)) else { return };
+        let others = self.claims.of_others(None);
+        // It says itself what it did.
+        let cleared = tokio::task::spawn_blocking(move || lists.clear(&others)).await;
+        for _ in 0..cleared.unwrap_or_default() {
+            self.stats.writes.add();
+        }
+    }
+
     /// Puts all files in place, and removes those that are gone; the first error.
     async fn apply(&self, job: &mut Job, files: &[Rendered]) -> Result<(), RunError> {
-        let list = job.unit.list().map(Path::to_owned);
+        let owner = &self.environment.lists.owner;
+        let list = job.unit.list().map(|path| files::List { path: path.to_owned(), owner: owner.clone() });
         if let Some(list) = &list {
             files::list(list, files).await?;
         }
@@ -182,7 +216,7 @@ impl<S: Source> Runner<S> {
             }
         }
         if let Some(list) = &list {
-            job.gone = files::remove_gone(list, files, &self.stats).await?;
+            job.gone = files::remove_gone(list, files, self.claims.of_others(Some(job.index)), &self.stats).await?;
         }
         failed.map_or(Ok(()), |error| Err(error.into()))
     }
@@ -215,6 +249,7 @@ impl<S: Source> Runner<S> {
 
     /// Commands that are staggered need to know who else is there.
     pub(super) fn watch_fleet(&mut self) {
+        self.fleet_again = None;
         if self.settings.stagger.is_some() {
             self.watches.add(&self.source, &fleet());
         }

@@ -57,6 +57,11 @@ impl State {
         }
     }
 
+    /// Where it is among all of them, and its file.
+    pub(super) fn called(&self, index: usize) -> String {
+        format!("template {} ({})", index + 1, self.unit.name())
+    }
+
     /// It is evaluated in this pass, unless its changes are still gathered.
     pub(super) fn is_due(&self) -> bool {
         self.is_dirty && self.retry.is_none()
@@ -64,7 +69,9 @@ impl State {
 
     /// Says what went wrong, once; the error, if it ends the run.
     pub(super) fn complain(&mut self, error: RunError, keep_going: bool) -> Option<RunError> {
-        if self.unit.settings.error_fatal && !keep_going {
+        // What a source says is not the template's fault.
+        let is_fatal = self.unit.settings.error_fatal || matches!(error, RunError::Source(_));
+        if is_fatal && !keep_going {
             return Some(error);
         }
         let said = chain(&error);
@@ -82,7 +89,7 @@ pub(super) fn refuse_shared(templates: &[State]) -> Result<(), UnitError> {
     for (index, state) in templates.iter().enumerate() {
         let destination = &state.unit.settings.destination;
         let Ok(path) = std::path::absolute(destination) else { continue };
-        let name = format!("template {} ({})", index + 1, state.unit.name());
+        let name = state.called(index);
         if let Some(one) = seen.get(&path) {
             return Err(UnitError::Shared { one: one.clone(), other: name, destination: destination.clone() });
         }

@@ -9,6 +9,7 @@ use std::process::Command;
 use tempfile::TempDir;
 
 use super::*;
+use crate::manifest::Lists;
 use crate::settings::{CommandSettings, Env, TemplateSettings, TemplateSource};
 use crate::source::News;
 
@@ -31,24 +32,9 @@ fn template(folder: &Path, name: &str) -> TemplateSettings {
     // Whoever kills itself there is killed while its command runs.
     let text = format!("cat {folder}/f {folder}/g >> {folder}/runs; if test -e {folder}/kill; then kill -9 $PPID; fi");
     TemplateSettings {
-        source: TemplateSource::Contents("new\n".into()),
-        destination: PathBuf::from(format!("{folder}/{name}")),
-        create_dest_dirs: true,
         command: Some(CommandSettings { argv: vec![text], timeout: Duration::from_secs(60), env: Env::default() }),
-        check: None,
-        roll_back: false,
-        perms: None,
-        user: None,
-        group: None,
         backup: true,
-        left_delimiter: None,
-        right_delimiter: None,
-        wait: None,
-        error_on_missing_key: false,
-        error_fatal: true,
-        function_denylist: Vec::new(),
-        sandbox_path: None,
-        for_each: None,
+        ..TemplateSettings::new(TemplateSource::Contents("new\n".into()), format!("{folder}/{name}"))
     }
 }
 
@@ -61,6 +47,8 @@ async fn render(folder: &Path) {
         variables: Arc::default(),
         node: String::new(),
         keep_going: false,
+        lookups_must_succeed: false,
+        lists: Lists::default(),
         clock: || SystemTime::UNIX_EPOCH,
         show: |_, _| {},
     };

@@ -54,11 +54,16 @@ pub struct Options {
     pub pause: Duration,
     /// What happens after an error.
     pub retry: Retry,
+    /// How old an answer of a follower may be: such a one is asked for (`stale`), and once more without if it was too old.
+    /// Zero: followers pass the question on. A lobbyd answers from its own memory in any case.
+    pub max_stale: Duration,
 }
 
 /// How often, and how soon, a question is repeated that was not answered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Retry {
+    /// Whether there are any repetitions.
+    pub enabled: bool,
     /// So many repetitions, then it has failed. 0: for ever.
     pub attempts: u32,
     /// Before the first one; twice as long before each further one.
@@ -70,21 +75,26 @@ pub struct Retry {
 impl Default for Options {
     /// As consul-template: held for a minute, 100 ms in between.
     fn default() -> Self {
-        Self { wait: Duration::from_secs(60), pause: Duration::from_millis(100), retry: Retry::default() }
+        Self {
+            wait: Duration::from_secs(60),
+            pause: Duration::from_millis(100),
+            retry: Retry::default(),
+            max_stale: Duration::ZERO,
+        }
     }
 }
 
 impl Default for Retry {
     /// As consul-template: 12 attempts, from 250 ms to a minute.
     fn default() -> Self {
-        Self { attempts: 12, backoff: Duration::from_millis(250), max_backoff: Duration::from_secs(60) }
+        Self { enabled: true, attempts: 12, backoff: Duration::from_millis(250), max_backoff: Duration::from_secs(60) }
     }
 }
 
 impl Retry {
     /// How long to wait after so many failures in a row; None: no more.
     fn pause(&self, failures: u32) -> Option<Duration> {
-        if self.attempts > 0 && failures > self.attempts {
+        if !self.enabled || self.attempts > 0 && failures > self.attempts {
             return None;
         }
         let doubled = 2u32.checked_pow(failures.saturating_sub(1)).and_then(|times| self.backoff.checked_mul(times));
@@ -289,8 +299,20 @@ impl<T: Transport> Watch<'_, T> {
         Ok(self.own.insert(own).clone())
     }
 
-    /// One request; only replies with an answer in them, from an agent that knows.
+    /// An answer of one request that is not too old; only replies with an answer in them, from an agent that knows.
     async fn fetch(&self, route: &Route, index: Option<u64>, wait: Duration) -> Result<Reply, Trouble> {
+        let most = self.of.options.max_stale;
+        if most.is_zero() || !route.may_be_stale() {
+            return self.request(route, index, wait).await;
+        }
+        let reply = self.request(&route.stale(), index, wait).await?;
+        match reply.last_contact.is_some_and(|age| age > most) {
+            true => self.request(route, index, wait).await,
+            false => Ok(reply),
+        }
+    }
+
+    async fn request(&self, route: &Route, index: Option<u64>, wait: Duration) -> Result<Reply, Trouble> {
         let (path, wait) = match index {
             Some(index) => (route.since(index, wait), wait),
             None => (route.path.clone(), Duration::ZERO),

@@ -39,7 +39,8 @@ mod tests {
 
     impl Transport for Agent {
         async fn get(&self, _: &str, _: Duration) -> Result<Reply, TransportError> {
-            Ok(Reply { status: 200, index: Some(1), warm: None, body: br#"[{"Key":"a","Value":"YWdlbnQ="}]"#.to_vec() })
+            let body = br#"[{"Key":"a","Value":"YWdlbnQ="}]"#.to_vec();
+            Ok(Reply { status: 200, index: Some(1), body, ..Reply::default() })
         }
     }
 

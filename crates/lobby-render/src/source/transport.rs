@@ -24,6 +24,8 @@ pub struct Reply {
     pub index: Option<u64>,
     /// `X-Lobby-Warm`: whether its picture of the fleet is complete. None: no lobbyd answered, so it always is.
     pub warm: Option<bool>,
+    /// `X-Consul-LastContact`: how long ago whoever answered heard of its leader. None: not told.
+    pub last_contact: Option<Duration>,
     /// The whole body.
     pub body: Vec<u8>,
 }

@@ -16,6 +16,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use lobby_render::command::Surroundings;
+use lobby_render::manifest::Lists;
 use lobby_render::query::Query;
 use lobby_render::runner::{Environment, Stats};
 use lobby_render::settings::{CommandSettings, Env, ExecSettings, TemplateSettings, TemplateSource};
@@ -132,6 +133,8 @@ impl Stage {
             variables: Arc::new(BTreeMap::new()),
             node: "me".into(),
             keep_going: false,
+            lookups_must_succeed: false,
+            lists: Lists::default(),
             clock,
             show: |path, bytes| lock(&SHOWN).push((path.to_owned(), String::from_utf8(bytes.to_vec()).unwrap())),
         };
@@ -144,26 +147,7 @@ impl Stage {
 
     /// Adds a template for a file of the folder.
     fn template(&mut self, contents: &str, name: &str) -> &mut TemplateSettings {
-        let settings = TemplateSettings {
-            source: TemplateSource::Contents(contents.into()),
-            destination: self.path(name),
-            create_dest_dirs: true,
-            command: None,
-            check: None,
-            roll_back: false,
-            perms: None,
-            user: None,
-            group: None,
-            backup: false,
-            left_delimiter: None,
-            right_delimiter: None,
-            wait: None,
-            error_on_missing_key: false,
-            error_fatal: true,
-            function_denylist: Vec::new(),
-            sandbox_path: None,
-            for_each: None,
-        };
+        let settings = TemplateSettings::new(TemplateSource::Contents(contents.into()), self.path(name));
         self.settings.templates.push(settings);
         self.settings.templates.last_mut().unwrap()
     }

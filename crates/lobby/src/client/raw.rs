@@ -18,6 +18,8 @@ pub struct Raw {
     pub index: Option<u64>,
     /// `X-Lobby-Warm`: whether the daemon's first complete picture has arrived. `None` if no lobbyd answered.
     pub warm: Option<bool>,
+    /// `X-Consul-LastContact`, in milliseconds: how long ago the server that answered heard of its leader.
+    pub last_contact: Option<u64>,
     /// The whole body.
     pub body: Vec<u8>,
 }
@@ -66,6 +68,7 @@ impl Client {
             status: response.status().as_u16(),
             index: header_value(&response, "x-consul-index"),
             warm: header_value(&response, "x-lobby-warm"),
+            last_contact: header_value(&response, "x-consul-lastcontact"),
             body: Vec::new(),
         };
         self.read_raw(response, &mut raw.body, most).await?;

@@ -10,12 +10,20 @@
 //! Not here: flags, files and exit statuses (`lobby_render::config`), rendering (`lobby_render::runner`).
 
 use std::{
-    collections::BTreeMap, env, ffi::OsString, io::Write as _, path::PathBuf, process::ExitCode, sync::Arc, time::Duration,
+    collections::{BTreeMap, BTreeSet},
+    env,
+    ffi::OsString,
+    io::Write as _,
+    path::PathBuf,
+    process::ExitCode,
+    sync::Arc,
+    time::Duration,
 };
 
 use lobby_render::{
     End, Order, RunError, Runner,
     config::{self, Config, Exit, Flags, Partial, flags},
+    manifest::{Lists, lists},
     runner::Environment,
     source::{Consul, Files, Folder, Sources},
 };
@@ -129,11 +137,11 @@ impl Start {
         let mut signals = catch(&config)?;
         let mut prepared = self.prepare(config)?;
         if prepared.config.process.parse_only {
-            self.load(&prepared, String::new())?;
+            self.load(&prepared, String::new(), BTreeSet::new())?;
             return Ok(Exit::Ok.into());
         }
         let mut running = tokio::select! {
-            node = prepared.node() => self.load(&prepared, node)?,
+            node = prepared.node() => self.load(&prepared, node, BTreeSet::new())?,
             () = signals.stop() => return Ok(Exit::Stopped.into()),
         };
         loop {
@@ -155,9 +163,6 @@ impl Start {
         for warning in &config.warnings {
             tracing::warn!("{warning}");
         }
-        if config.process.err_on_failed_lookup {
-            tracing::warn!("err_on_failed_lookup is accepted, but does nothing here");
-        }
         Ok(config)
     }
 
@@ -171,8 +176,15 @@ impl Start {
         Ok(Prepared { config, agent })
     }
 
+    /// Tells this configuration from others: its files, and where it runs.
+    fn owner(&self) -> String {
+        let folder = env::current_dir().unwrap_or_default();
+        let paths = self.configs.iter().map(|path| format!(" {}", folder.join(path).display()));
+        format!("template {}{}", folder.display(), paths.collect::<String>())
+    }
+
     /// Reads the templates.
-    fn load(&self, prepared: &Prepared, node: String) -> Result<Running, Failure> {
+    fn load(&self, prepared: &Prepared, node: String, before: BTreeSet<PathBuf>) -> Result<Running, Failure> {
         let Prepared { config, agent } = prepared;
         let (orders, receiver) = mpsc::channel(ORDERS);
         let variables = env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
@@ -181,29 +193,32 @@ impl Start {
             variables: Arc::new(variables.collect::<BTreeMap<_, _>>()),
             node,
             keep_going: false,
+            lookups_must_succeed: config.process.err_on_failed_lookup,
+            lists: Lists { owner: self.owner(), known: lists(&config.settings.templates), before },
             clock: log::now,
             show: if config.process.diff { dry::show_with_diff } else { dry::show },
         };
         let source = Sources {
             keys: config.keys_dir.clone().map(Folder::new),
             files: Files,
-            main: Consul::new(agent.clone(), agent::options(&config.consul)),
+            main: Consul::new(agent.clone(), agent::options(&config.consul, config.process.err_on_failed_lookup)),
         };
         Ok(Running { runner: Runner::new(config.settings.clone(), environment, source, receiver)?, orders })
     }
 
     /// Everything that a reload needs, with nothing changed yet.
-    async fn again(&self) -> Result<(Prepared, Running), Failure> {
+    async fn again(&self, before: BTreeSet<PathBuf>) -> Result<(Prepared, Running), Failure> {
         let prepared = self.prepare(self.configure()?)?;
         let late = |_| Failure::config("the agent does not say which node of the fleet this is");
         let node = tokio::time::timeout(RELOAD, prepared.node()).await.map_err(late)?;
-        let running = self.load(&prepared, node)?;
+        let running = self.load(&prepared, node, before)?;
         Ok((prepared, running))
     }
 
     /// Until it ends, or until there is a new configuration.
     async fn attend(&self, running: Running, signals: &mut Signals) -> Result<Over, Failure> {
         let Running { runner, orders } = running;
+        let before = runner.lists();
         let mut run = std::pin::pin!(runner.run());
         let next = loop {
             tokio::select! {
@@ -211,7 +226,7 @@ impl Start {
                 end = &mut run => return Ok(Over::Ended(status(&end?))),
                 heard = signals.next() => match heard {
                     Heard::Stop => break None,
-                    Heard::Reload => match self.again().await {
+                    Heard::Reload => match self.again(before.clone()).await {
                         Ok(next) => break Some(next),
                         Err(failure) => tracing::error!("reload: {}; what was there before goes on", failure.what),
                     },
@@ -220,11 +235,24 @@ impl Start {
                 },
             }
         };
+        let told = |end: Result<End, RunError>| drop(end.map_err(|err| tracing::error!("{}", log::chain(&err))));
+        // A command that runs belongs to files that are in place: it is let finish, and not run a second time.
+        let next = match next {
+            Some(next) if orders.try_send(Order::Finish).is_ok() => tokio::select! {
+                biased;
+                end = &mut run => {
+                    told(end);
+                    return Ok(Over::Reloaded(Box::new(next)));
+                }
+                () = signals.stop() => None,
+            },
+            next => next,
+        };
         // Whoever gives no orders any more tells it to stop.
         drop(orders);
         tokio::select! {
             biased;
-            end = &mut run => drop(end.map_err(|err| tracing::error!("{}", log::chain(&err)))),
+            end = &mut run => told(end),
             // Somebody cannot wait until the program has ended: it is killed.
             () = signals.stop() => return Ok(Over::Ended(Exit::Stopped.into())),
         }

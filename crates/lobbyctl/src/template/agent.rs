@@ -4,7 +4,8 @@
 //! consul.address (-consul-addr, files, CONSUL_HTTP_ADDR) ─► that one, with consul's token, TLS and authentication
 //! nothing of that                                        ─► lobbyd as all of lobbyctl finds it (HOST, PORT, SOCKET, TOKEN)
 //! ```
-//! Not here: questions and when they are asked again (`lobby_render::source`).
+//! Commands get none of the variables that are secrets of lobbyd, but the token in Consul's own variable, as consul-template
+//! does it. Not here: questions and when they are asked again (`lobby_render::source`).
 
 use std::{fs, path::Path, time::Duration};
 
@@ -28,8 +29,6 @@ pub(crate) struct Agent {
     token: Option<String>,
     /// Added to each question.
     namespace: Option<String>,
-    /// What fails is not asked again.
-    gives_up: bool,
 }
 
 impl Agent {
@@ -59,7 +58,7 @@ impl Agent {
             client = client.with_authorization(&format!("Basic {}", STANDARD.encode(format!("{username}:{}", password.0))))?;
         }
         let namespace = consul.namespace.clone().filter(|name| !name.is_empty());
-        Ok(Self { client, address, token, namespace, gives_up: !consul.retry.enabled })
+        Ok(Self { client, address, token, namespace })
     }
 
     /// What commands find in their environment.
@@ -76,7 +75,7 @@ impl Agent {
             give("CONSUL_HTTP_SSL", "true".into());
             give("CONSUL_HTTP_SSL_VERIFY", tls.verify.to_string());
         }
-        Surroundings { set, ..Surroundings::default() }
+        Surroundings { set, unset: lobby::secret_variables().collect(), started: None }
     }
 
     /// The id of its node, if it is a lobbyd.
@@ -91,31 +90,27 @@ impl Transport for Agent {
             Some(name) => with_namespace(path_and_query, name),
             None => path_and_query.to_owned(),
         };
-        let failed =
-            |message: String, is_retryable: bool| TransportError { message, is_retryable: is_retryable && !self.gives_up };
         let raw = self.client.get_raw(&path, wait, BODY_BYTES).await.map_err(|err| {
             let message = match &err {
                 ClientError::NotReachable { .. } => format!("{err}: {}", err.cause()),
                 _ => err.to_string(),
             };
-            failed(message, err.is_temporary())
+            TransportError { message, is_retryable: err.is_temporary() }
         })?;
-        if self.gives_up && !matches!(raw.status, 200..=299 | 404) {
-            let said = String::from_utf8_lossy(&raw.body).trim().chars().take(200).collect::<String>();
-            return Err(failed(format!("status {}: {said}", raw.status), false));
-        }
-        Ok(Reply { status: raw.status, index: raw.index, warm: raw.warm, body: raw.body })
+        let last_contact = raw.last_contact.map(Duration::from_millis);
+        Ok(Reply { status: raw.status, index: raw.index, warm: raw.warm, last_contact, body: raw.body })
     }
 }
 
-/// How it is asked.
-pub(crate) fn options(consul: &Consul) -> Options {
+/// How it is asked; when lookups must succeed, only once.
+pub(crate) fn options(consul: &Consul, lookups_must_succeed: bool) -> Options {
     let config::Retry { enabled, attempts, backoff, max_backoff } = consul.retry;
-    // None at all is not among them; most failures are then those of an agent that gives up.
-    let (attempts, backoff) = if enabled { (attempts, backoff) } else { (1, Duration::ZERO) };
     // Zero is without bound.
     let max_backoff = if max_backoff.is_zero() { Duration::MAX } else { max_backoff };
-    Options { wait: consul.block_query_wait, retry: Retry { attempts, backoff, max_backoff }, ..Options::default() }
+    let retry = Retry { enabled: enabled && !lookups_must_succeed, attempts, backoff, max_backoff };
+    // The lobbyd beside us answers from its own memory.
+    let max_stale = if consul.address.is_some() { consul.max_stale } else { Duration::ZERO };
+    Options { wait: consul.block_query_wait, retry, max_stale, ..Options::default() }
 }
 
 /// A client of the agent at this address.
@@ -251,10 +246,14 @@ mod tests {
 
     #[test]
     fn retries_are_as_configured() {
-        let of = |text: &str| options(&consul(text));
+        let of = |text: &str| options(&consul(text), false);
         assert_eq!(of("").retry, Retry::default());
         let got = of("consul { retry { attempts = 0 backoff = \"1s\" max_backoff = 0 } } block_query_wait = \"5s\"");
-        let retry = Retry { attempts: 0, backoff: Duration::from_secs(1), max_backoff: Duration::MAX };
+        let retry = Retry { enabled: true, attempts: 0, backoff: Duration::from_secs(1), max_backoff: Duration::MAX };
         assert_eq!((got.retry, got.wait), (retry, Duration::from_secs(5)));
+        assert!(!of("consul { retry { enabled = false } }").retry.enabled && !options(&consul(""), true).retry.enabled);
+        let stale = |text: &str| of(text).max_stale.as_secs();
+        assert_eq!((stale(""), stale("consul { address = \"h:1\" }")), (0, 2));
+        assert_eq!(stale("max_stale = 0 consul { address = \"h:1\" }"), 0);
     }
 }

@@ -254,8 +254,8 @@ fn once_renders_runs_the_command_and_ends() {
     let (folder, agent) = (Folder::new(), agent());
     folder.write("a.tmpl", WWW);
     let port = agent.address.port();
-    let flags = ["-once", "-template", "a.tmpl:sub/a:echo ran; env | grep ^CONSUL_ | sort"];
-    let output = folder.command(port, &flags).env("TOKEN", "secret").output().unwrap();
+    let flags = ["-once", "-template", "a.tmpl:sub/a:echo ran; env | grep -e ^CONSUL_ -e TOKEN -e GOSSIP | sort"];
+    let output = folder.command(port, &flags).env("TOKEN", "secret").env("LOBBY_GOSSIP_KEY", "key").output().unwrap();
     assert_eq!((output.status.code(), said(&output)), (Some(0), String::new()));
     assert_eq!(stdout(&output), format!("ran\nCONSUL_HTTP_ADDR=http://127.0.0.1:{port}\nCONSUL_HTTP_TOKEN=secret\n"));
     assert_eq!(folder.read("sub/a"), WWW_FILE);

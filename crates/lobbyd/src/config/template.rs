@@ -10,12 +10,13 @@
 //! Texts of templates are no part of the configuration: a bad one is told by `--check-config` and by a reload, but keeps no
 //! agent from starting. Not here: the keys of a block (`lobby_render::config`), what runs (`crate::template`).
 
-use std::{path::PathBuf, sync::Arc, time::SystemTime};
+use std::{collections::BTreeSet, path::PathBuf, sync::Arc, time::SystemTime};
 
 use lobby_render::{
     Runner, Settings,
     command::Surroundings,
     config::{ConfigError as BlockError, Partial, template_from_toml, value::Block},
+    manifest::{Lists, lists},
     runner::Environment,
     settings::TemplateSettings,
     source::Files,
@@ -101,6 +102,14 @@ impl Templates {
         (1..).zip(&self.settings.templates).try_for_each(|(number, template)| self.check_one(number, template))
     }
 
+    /// Where account is kept of files, also of templates whose texts are bad; `before` are those that this agent had earlier.
+    pub(crate) fn lists(&self, before: BTreeSet<PathBuf>) -> Lists {
+        // The same file at each start, from wherever.
+        let file = std::path::absolute(&self.file).unwrap_or_default();
+        let owner = format!("lobbyd {}", file.display());
+        Lists { owner, known: lists(&self.settings.templates), before }
+    }
+
     /// Those whose texts are good, and what is wrong with the others.
     pub(crate) fn usable(&self) -> (Settings, Vec<String>) {
         let (mut settings, mut wrong) = (self.settings.clone(), Vec::new());
@@ -119,6 +128,8 @@ impl Templates {
             variables: Arc::default(),
             node: String::new(),
             keep_going: true,
+            lookups_must_succeed: false,
+            lists: Lists::default(),
             clock: || SystemTime::UNIX_EPOCH,
             show: |_, _| {},
         };

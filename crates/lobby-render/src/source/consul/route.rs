@@ -59,6 +59,17 @@ impl Route {
         escape(&mut self.path, value);
     }
 
+    /// Whether a follower of a real Consul can answer it by itself.
+    pub(super) fn may_be_stale(&self) -> bool {
+        ["/v1/catalog/", "/v1/health/", "/v1/kv/"].iter().any(|below| self.path.starts_with(below))
+    }
+
+    /// The same, answered by whoever is asked.
+    pub(super) fn stale(&self) -> Self {
+        let path = format!("{}{}stale", self.path, if self.path.contains('?') { '&' } else { '?' });
+        Self { path, may_lack: self.may_lack }
+    }
+
     /// The same, held by the agent until its index is beyond this one.
     pub(super) fn since(&self, index: u64, wait: Duration) -> String {
         let mut held = self.clone();
@@ -88,6 +99,12 @@ impl Route {
         match reply.status {
             200 => Ok(reply),
             404 if self.may_lack => Ok(reply),
+            // It is asked again all the same: a token may be given its rights later.
+            401 | 403 => {
+                let what = if reply.status == 401 { "a token is needed" } else { "the token is refused" };
+                let help = "set CONSUL_HTTP_TOKEN, -consul-token or TOKEN to one that may read this";
+                Err(Trouble::Passing(format!("{what} ({}); {help}: {}", reply.status, self.told(&reply))))
+            }
             _ => Err(Trouble::Passing(self.told(&reply))),
         }
     }
@@ -225,6 +242,9 @@ mod tests {
         assert!(matches!(plain.judge(reply(400, None)), Err(Trouble::Lasting(text)) if text == "/v1/x: status 400: why not"));
         for status in [403, 404, 429, 500, 503] {
             assert!(matches!(plain.judge(reply(status, None)), Err(Trouble::Passing(_))), "{status}");
+        }
+        for (status, want) in [(401, "a token is needed (401)"), (403, "the token is refused (403)")] {
+            assert!(matches!(plain.judge(reply(status, None)), Err(Trouble::Passing(text)) if text.starts_with(want)));
         }
         assert!(matches!(plain.judge(reply(503, Some(false))), Err(Trouble::Cold)));
     }

@@ -85,7 +85,7 @@ impl Run {
 }
 
 fn ok(index: u64, body: &str) -> Reply {
-    Reply { status: 200, index: Some(index), warm: None, body: body.into() }
+    Reply { status: 200, index: Some(index), body: body.into(), ..Reply::default() }
 }
 
 fn warm(index: u64, body: &str) -> Reply {
@@ -185,7 +185,7 @@ async fn news_comes_at_most_every_tenth_of_a_second() {
 
 #[tokio::test(start_paused = true)]
 async fn errors_are_repeated_with_growing_pauses_until_they_have_failed() {
-    let retry = Retry { attempts: 4, backoff: ms(250), max_backoff: ms(1500) };
+    let retry = Retry { enabled: true, attempts: 4, backoff: ms(250), max_backoff: ms(1500) };
     let acts =
         [Act::Fail(true), status(500), status(403), Act::Reply(ok(1, "no JSON")), Act::Fail(true), Act::Reply(ok(1, "{}"))];
     let mut run = run(services(), Options { retry, ..Options::default() }, acts);
@@ -326,6 +326,32 @@ async fn what_only_lobbyd_has_is_not_asked_of_consul() {
     }
 }
 
+#[tokio::test(start_paused = true)]
+async fn without_repetitions_the_first_error_is_the_last() {
+    let retry = Retry { enabled: false, ..Retry::default() };
+    let mut run = run(services(), Options { retry, ..Options::default() }, [status(500)]);
+    assert!(matches!(run.news.recv().await, Some(News::Failed { .. })));
+    assert_eq!((run.news.recv().await, run.requests().len()), (None, 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_follower_may_answer_unless_it_is_too_far_behind() {
+    let aged = |age, body: &str| Act::Reply(Reply { last_contact: Some(ms(age)), ..ok(7, body) });
+    let options = Options { max_stale: ms(2000), ..Options::default() };
+    let mut told = run(services(), options, [aged(2000, "{}"), aged(2001, "{}"), aged(0, r#"{"a":[]}"#)]);
+    assert_eq!(count(&told.answer().await), 0);
+    told.quiet().await;
+    let path = "/v1/catalog/services";
+    let held = "index=7&wait=60000ms";
+    assert_eq!(
+        told.paths(),
+        [format!("{path}?stale"), format!("{path}?stale&{held}"), format!("{path}?{held}"), format!("{path}?stale&{held}")]
+    );
+    let mut run = run(Query::Selected { selector: String::new() }, options, [warm(3, "[]"), warm(0, "[]")].map(Act::Reply));
+    run.answer().await;
+    assert_eq!(run.paths()[1], "/v1/nodes", "only lobbyd has these");
+}
+
 proptest! {
     /// What is waited for next is never below what an agent said, and never above.
     #[test]
@@ -337,7 +363,7 @@ proptest! {
 
     #[test]
     fn pauses_never_fall_and_never_exceed_the_longest(failures in 1u32..200, backoff in 0u64..5000, most in 0u64..100_000) {
-        let retry = Retry { attempts: 0, backoff: ms(backoff), max_backoff: ms(most) };
+        let retry = Retry { enabled: true, attempts: 0, backoff: ms(backoff), max_backoff: ms(most) };
         let (now, next) = (retry.pause(failures).unwrap(), retry.pause(failures + 1).unwrap());
         prop_assert!(now <= next && next <= ms(most));
         prop_assert_eq!(Retry { attempts: failures, ..retry }.pause(failures + 1), None);

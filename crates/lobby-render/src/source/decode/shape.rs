@@ -23,9 +23,9 @@ pub(super) fn check_size(body: &[u8]) -> Result<(), String> {
     Ok(())
 }
 
-/// Structs whose fields are read by their JSON names.
+/// Structs whose fields are read by their JSON names, Consul's or lobbyd's.
 macro_rules! shapes {
-    ($($(#[$doc:meta])* $name:ident { $($field:ident: $type:ty = $key:literal),+ $(,)? })+) => {$(
+    ($($(#[$doc:meta])* $name:ident { $($field:ident: $type:ty = $key:literal $(| $other:literal)?),+ $(,)? })+) => {$(
         $(#[$doc])*
         #[derive(Debug, Default)]
         pub(super) struct $name {
@@ -33,11 +33,11 @@ macro_rules! shapes {
         }
 
         impl Shape for $name {
-            const KEYS: &'static [&'static str] = &[$($key),+];
+            const KEYS: &'static [&'static str] = &[$($key $(, $other)?),+];
 
             fn read<'de, M: MapAccess<'de>>(&mut self, key: &'static str, map: &mut M) -> Result<(), M::Error> {
                 match key {
-                    $($key => self.$field = value($key, map)?,)+
+                    $($key $(| $other)? => self.$field = value(key, map)?,)+
                     _ => drop(map.next_value::<IgnoredAny>()?),
                 }
                 Ok(())
@@ -144,8 +144,8 @@ shapes! {
 
     /// Shares of an instance.
     Weights {
-        passing: u16 = "Passing",
-        warning: u16 = "Warning",
+        passing: u16 = "Passing" | "passing",
+        warning: u16 = "Warning" | "warning",
     }
 
     /// Of a health entry.
@@ -220,17 +220,11 @@ shapes! {
         port: u16 = "port",
         tags: Vec<String> = "tags",
         meta: Texts = "meta",
-        weights: LobbyWeights = "weights",
+        weights: Weights = "weights",
         status: String = "status",
         maintenance: bool = "maintenance",
         drain: bool = "drain",
         checks: Vec<LobbyCheck> = "checks",
-    }
-
-    /// Shares of an instance.
-    LobbyWeights {
-        passing: u16 = "passing",
-        warning: u16 = "warning",
     }
 
     /// Of such an instance.

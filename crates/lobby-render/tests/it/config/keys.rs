@@ -43,26 +43,7 @@ fn defaults() -> Config {
 }
 
 fn template() -> TemplateSettings {
-    TemplateSettings {
-        source: TemplateSource::File("a".into()),
-        destination: "b".into(),
-        create_dest_dirs: true,
-        command: None,
-        check: None,
-        roll_back: false,
-        perms: None,
-        user: None,
-        group: None,
-        backup: false,
-        left_delimiter: None,
-        right_delimiter: None,
-        wait: None,
-        error_on_missing_key: false,
-        error_fatal: true,
-        function_denylist: vec![],
-        sandbox_path: None,
-        for_each: None,
-    }
+    TemplateSettings::new(TemplateSource::File("a".into()), "b")
 }
 
 fn command(argv: &[&str], timeout: u64) -> CommandSettings {
@@ -309,6 +290,8 @@ fn the_environment_is_below_what_was_written() {
             "CONSUL_CACERT" => "",
             "CT_LOG" => "info",
             "CONSUL_TEMPLATE_LOG" => "err",
+            "TEMPLATE_KEYS_DIR" => "/k",
+            "LOBBY_TEMPLATE_KEYS_DIR" => "/keys",
             _ => return None,
         };
         some(value)
@@ -320,6 +303,7 @@ fn the_environment_is_below_what_was_written() {
     want.consul.auth = Some(Auth { username: "a".into(), password: Secret("b".into()) });
     want.consul.tls = Some(Tls { verify: false, ..tls() });
     want.process.log_level = LogLevel::Info;
+    want.keys_dir = Some("/keys".into());
     assert_eq!(config, want);
     let written =
         Partial::from_hcl("log_level = \"trace\" consul { address = \"w:1\" }").and_then(|partial| partial.resolve(env));

@@ -98,6 +98,35 @@ async fn stop_kills_a_command_with_its_group_and_the_next_run_runs_it() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_order_to_finish_lets_a_command_end_and_a_stop_does_not() {
+    let mut stage = Stage::new();
+    let command = stage.command("echo >> FOLDER/begun; until test -e FOLDER/go; do sleep 0.01; done; echo >> FOLDER/ended");
+    stage.template("{{key \"a\"}}", "f").command = command;
+    stage.script.key("a", "1");
+    let run = stage.start();
+    stage.until_file("begun", "\n").await;
+    run.orders.send(Order::Finish).await.unwrap();
+    tokio::task::yield_now().await;
+    assert!(!run.task.is_finished());
+    fs::write(stage.path("go"), "").unwrap();
+    assert!(matches!(run.end().await, Ok(End::Stopped)));
+    assert_eq!((stage.file("ended").as_str(), stage.names().len()), ("\n", 4), "{:?}", stage.names());
+    // It was run, and is settled; with nothing to do, an order to finish is one to stop.
+    let run = stage.start();
+    until(|| run.stats.evaluations.get() == 2, || ()).await;
+    run.orders.send(Order::Finish).await.unwrap();
+    assert!(matches!(run.end().await, Ok(End::Stopped)));
+    assert_eq!(stage.file("begun"), "\n");
+    fs::remove_file(stage.path("go")).unwrap();
+    stage.script.key("a", "2");
+    let run = stage.start();
+    stage.until_file("begun", "\n\n").await;
+    run.orders.send(Order::Finish).await.unwrap();
+    run.stop().await;
+    assert_eq!(stage.file("ended"), "\n");
+}
+
+#[tokio::test(start_paused = true)]
 async fn stop_is_heard_while_a_check_hangs() {
     let mut stage = Stage::new();
     let check = stage.command("echo begun > FOLDER/begun; sleep 1000");

@@ -148,3 +148,63 @@ async fn a_file_that_fails_keeps_no_other_from_its_command() {
     stage.until_file("runs", "a b c \na b c \n").await;
     run.stop().await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn two_templates_with_one_file_are_told_and_the_first_ones_stays() {
+    for (second, is_each) in [("d/{{.Name}}{{if .}}{{end}}", true), ("d/a", false), ("l/x/../a", false)] {
+        let mut stage = stage("first", "d/{{.Name}}");
+        fs::create_dir_all(stage.path("d/x")).unwrap();
+        std::os::unix::fs::symlink("d", stage.path("l")).unwrap();
+        stage.template("second", second).for_each = is_each.then_some(ForEach::Service);
+        stage.settings.templates.iter_mut().for_each(|template| template.error_fatal = false);
+        stage.script.say(services(), names(&["a"]));
+        let log = log::Log::new();
+        let run = stage.start();
+        until(|| run.stats.failures.get() == 1, || log.lines()).await;
+        // A plain one asks nothing, and is there first.
+        let (first, second) = if is_each { (1, 2) } else { (2, 1) };
+        let said = format!("template {first} ((dynamic)) and template {second} ((dynamic)) have the same destination");
+        let said = format!("{said} {:?}", stage.path("d/a"));
+        assert_eq!(log.count(&said), 1, "{said}: {:?}", log.lines());
+        let holds = if is_each { "first" } else { "second" };
+        assert_eq!(stage.file("d/a"), holds);
+        // Who does not have it does not remove it, either.
+        stage.script.say(services(), names(&[]));
+        if is_each {
+            until(|| !stage.path("d/a").exists(), || ()).await;
+        } else {
+            let evaluations = run.stats.evaluations.get();
+            until(|| run.stats.evaluations.get() > evaluations, || ()).await;
+        }
+        run.stop().await;
+        assert_eq!(stage.file("d/a"), if is_each { "" } else { holds });
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn files_of_a_template_that_is_no_longer_configured_go_and_changed_ones_stay() {
+    let mut stage = stage("x", "d/{{.Name}}.old");
+    let lists = |stage: &Stage| {
+        let known = lobby_render::manifest::lists(&stage.settings.templates);
+        Lists { owner: "us".into(), known, ..Lists::default() }
+    };
+    stage.environment.lists = lists(&stage);
+    stage.settings.once = true;
+    stage.script.say(services(), names(&["a", "b"]));
+    stage.run().await.unwrap();
+    fs::write(stage.path("d/b.old"), "by hand").unwrap();
+    stage.settings.templates[0].destination = stage.path("d/{{.Name}}.new");
+    stage.environment.lists = lists(&stage);
+    stage.settings.dry = true;
+    stage.run().await.unwrap();
+    assert_eq!(folder(&stage), ["a.old", "b.old"], "a dry run");
+    stage.settings.dry = false;
+    stage.run().await.unwrap();
+    assert_eq!(folder(&stage), ["a.new", "b.new", "b.old"]);
+    // Another spelling of the same files.
+    stage.settings.templates[0].destination = stage.path("d/{{ .Name }}.new");
+    stage.environment.lists = lists(&stage);
+    let before = fs::metadata(stage.path("d/a.new")).unwrap().modified().unwrap();
+    stage.run().await.unwrap();
+    assert_eq!(fs::metadata(stage.path("d/a.new")).unwrap().modified().unwrap(), before, "not even for a moment");
+}

@@ -60,6 +60,35 @@ async fn a_dry_run_shows_what_differs_and_does_nothing() {
     assert_eq!(shown, [(stage.path("new"), "new".into()), (PathBuf::new(), "to nowhere".into())]);
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_dry_run_runs_programs_of_templates_but_writes_no_files() {
+    let mut stage = Stage::new();
+    (stage.settings.once, stage.settings.dry) = (true, true);
+    stage.template("{{plugin \"echo\" \"said\"}}", "f");
+    assert!(matches!(stage.run().await, Ok(End::Done)));
+    let shown = lock(&SHOWN).iter().any(|(path, text)| *path == stage.path("f") && text == "said");
+    assert!(shown && stage.names().is_empty());
+    let text = stage.with_folder("{{writeToFile \"FOLDER/out\" \"\" \"\" \"0644\" \"x\"}}");
+    stage.template(&text, "g");
+    let error = stage.run().await.unwrap_err();
+    let cause = std::error::Error::source(&error).map(ToString::to_string).unwrap_or_default();
+    assert!(format!("{error} {cause}").contains("writeToFile"), "{error} {cause}");
+    assert!(stage.names().is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn where_lookups_must_succeed_a_missing_key_ends_the_run() {
+    let mut stage = Stage::new();
+    stage.environment.lookups_must_succeed = true;
+    stage.template("{{keyOrDefault \"a\" \"x\"}}", "a");
+    stage.template("{{key \"b\"}}", "b").error_fatal = false;
+    stage.script.say(key("a"), Answer::Key(None));
+    stage.script.say(key("b"), Answer::Key(None));
+    let error = stage.run().await.unwrap_err().to_string();
+    assert_eq!(error, "kv.block(b): lookup error: there is no such thing (err_on_failed_lookup)");
+    assert_eq!(stage.file("a"), "x");
+}
+
 /// Not HUP: below nohup a shell cannot take it.
 const TELLS: &str = "echo $$ > FOLDER/pid; trap 'echo hup >> FOLDER/told' USR2; trap 'echo usr1 >> FOLDER/told' USR1; \
                      trap 'echo end >> FOLDER/told; exit 3' TERM; cat FOLDER/a FOLDER/b >> FOLDER/told; \

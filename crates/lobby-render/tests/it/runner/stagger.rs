@@ -96,3 +96,18 @@ async fn a_program_starts_after_the_commands_and_only_they_wait() {
     stage.settings.once = true;
     assert!(matches!(stage.run().await, Ok(End::Done)));
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_fleet_that_nobody_could_tell_is_asked_for_again() {
+    let mut stage = stage();
+    stage.environment.keep_going = true;
+    let log = log::Log::new();
+    let run = stage.start();
+    stage.until_file("f", "1\n").await;
+    stage.script.tell(News::Failed { query: fleet(), message: "no".into() });
+    until(|| stage.script.asked(&fleet()) == 2, || stage.script.asked(&fleet())).await;
+    assert_eq!(log.count("query=lobby.nodes"), 1, "{:?}", log.lines());
+    stage.script.say(fleet(), nodes(&["me"]));
+    stage.until_file("runs", "1\n").await;
+    run.stop().await;
+}

@@ -9,7 +9,7 @@ async fn an_answer_of_any_status_is_told_with_its_headers() {
     let (client, asked) = answer_once("404 Not Found\r\nX-Consul-Index: 42\r\nX-Lobby-Warm: false", "gone");
     let client = Client::new(&format!("{}base/", client.url())).unwrap();
     let raw = client.get_raw("/v1/kv/a%2Fb?recurse&index=7&wait=60000ms", Duration::from_secs(60), 4).await.unwrap();
-    assert_eq!(raw, Raw { status: 404, index: Some(42), warm: Some(false), body: b"gone".to_vec() });
+    assert_eq!(raw, Raw { status: 404, index: Some(42), warm: Some(false), last_contact: None, body: b"gone".to_vec() });
     assert!(asked.join().unwrap().starts_with("GET /base/v1/kv/a%2Fb?recurse&index=7&wait=60000ms HTTP/1.1\r\n"));
 }
 
@@ -17,7 +17,7 @@ async fn an_answer_of_any_status_is_told_with_its_headers() {
 async fn what_an_agent_does_not_say_is_not_there() {
     let (client, asked) = answer_once("200 OK\r\nX-Consul-Index: many", "");
     let raw = client.get_raw("/v1/agent/self", Duration::ZERO, 0).await.unwrap();
-    assert_eq!(raw, Raw { status: 200, index: None, warm: None, body: Vec::new() });
+    assert_eq!(raw, Raw { status: 200, index: None, warm: None, last_contact: None, body: Vec::new() });
     assert!(!asked.join().unwrap().to_lowercase().contains("token"));
 }
 

@@ -200,7 +200,7 @@ fn a_reload_adds_a_template_and_touches_no_other() {
     // What is bad is told, and what was there before goes on.
     fs::write(&text, "{{range}}\n").unwrap();
     let answer = agent.request("PUT", "/v1/agent/reload", &[], "");
-    assert!(answer.status >= 400 && answer.text().contains("[[template]] 2"), "{} {}", answer.status, answer.text());
+    assert!(answer.status == 409 && answer.text().contains("[[template]] 2"), "{} {}", answer.status, answer.text());
     config(&format!("{first}[[template]]\ndestination = 1\n"));
     agent.process.signal(lobby_testkit::process::Signal::HUP);
     agent.process.wait_for_log(SOON, "cannot reload");
