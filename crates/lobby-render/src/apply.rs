@@ -49,6 +49,15 @@ pub struct Target {
     keep_last: bool,
 }
 
+/// How a file differs from what it is to be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Difference {
+    /// It has other bytes, or is not there.
+    pub text: bool,
+    /// Mode and owner that are not as configured: `mode 0644 -> 0600`.
+    pub owner: Option<String>,
+}
+
 /// What an apply did.
 #[derive(Debug)]
 #[must_use]
@@ -121,10 +130,14 @@ impl Target {
         self.keep_last = keep_last;
     }
 
-    /// Whether the file has these bytes; mode and owner are not looked at. For a run that only shows what it would do.
-    pub fn has(&self, text: &[u8]) -> Result<bool, ApplyError> {
+    /// What an apply of these bytes would change. For a run that only shows what it would do.
+    pub fn compare(&self, text: &[u8]) -> Result<Difference, ApplyError> {
         let (place, there) = Place::find(&self.destination)?;
-        Ok(there.is_some_and(|there| is_equal(&place.file, there.len(), text)))
+        let owner = Owner::wanted(self.perms, self.user.as_deref(), self.group.as_deref(), there.as_ref())?;
+        Ok(Difference {
+            text: there.as_ref().is_none_or(|there| !is_equal(&place.file, there.len(), text)),
+            owner: there.as_ref().and_then(|there| owner.change_of(there)),
+        })
     }
 
     /// Puts these bytes in place. Dropped, it leaves the old file or puts the new one in place.
@@ -297,6 +310,11 @@ impl Changed {
     pub fn roll_back(self) -> Result<RolledBack, ApplyError> {
         keep::roll_back(&self.place)
     }
+}
+
+/// The user or group of a template that this machine has not.
+pub(crate) fn unknown_owner(settings: &TemplateSettings) -> Option<ApplyError> {
+    Owner::wanted(None, settings.user.as_deref(), settings.group.as_deref(), None).err()
 }
 
 /// The file that a destination means: equal for two that are one file.

@@ -2,12 +2,14 @@
 //! environment, its process group and what becomes of it at its deadline.
 //!
 //! A command that takes too long, or whose run is dropped, is killed with everything in its group. One that ended leaves its
-//! group alone: a server that it put in the background goes on.
+//! group alone: a server that it put in the background goes on. One without a time (zero) is put there itself.
 //! Not here: programs that go on under supervision (`child`); when a command is run (the runner).
 
 use std::{
     ffi::OsString,
     io,
+    os::unix::fs::PermissionsExt,
+    path::PathBuf,
     process::{ExitStatus, Stdio},
     time::Duration,
 };
@@ -16,6 +18,7 @@ use rustix::process::{Pid, Signal, kill_process_group};
 use tokio::{
     io::{AsyncRead, AsyncReadExt},
     process::{Child, Command},
+    sync::Semaphore,
 };
 
 use crate::{
@@ -34,6 +37,13 @@ pub const OUTPUT_BYTES: usize = 32 * 1024;
 /// How long output is read after the command's end: what it wrote is in the pipe by then, and a process that it left behind
 /// may hold the pipe for ever.
 const DRAIN: Duration = Duration::from_millis(100);
+
+/// Most commands in the background at a time: as many as a pool of sixty-four templates has, and far fewer than a machine's
+/// processes. A command that never ends must not pile up with each change.
+pub const IN_BACKGROUND: usize = 64;
+
+/// Those that are left of them.
+static BACKGROUND: Semaphore = Semaphore::const_new(IN_BACKGROUND);
 
 /// What commands find around them, whatever their own settings are.
 #[derive(Debug, Clone, Default)]
@@ -72,6 +82,12 @@ pub enum CommandError {
         #[source]
         source: io::Error,
     },
+    /// So many run in the background that no other one may. Nothing was run.
+    #[error("cannot start command {command:?}: {IN_BACKGROUND} commands run in the background, and none of them ends")]
+    TooMany {
+        /// As configured.
+        command: String,
+    },
     /// It ended, but not well.
     #[error("command exited with a non-zero exit status: {command:?}: {status}{}", told(.output))]
     Exit {
@@ -107,10 +123,31 @@ fn told(output: &str) -> String {
     if output.is_empty() { String::new() } else { format!("\n{}", output.trim_end()) }
 }
 
-/// Runs a command to its end; it shares our standard input and outputs.
+/// Runs a command to its end; it shares our standard input and outputs. Without a time it goes on in the background: it is not
+/// waited for, its end is logged, and it outlives this process.
 pub async fn run(command: &CommandSettings, around: &Surroundings) -> Result<(), CommandError> {
+    if command.timeout.is_zero() {
+        return in_background(command, around);
+    }
     let (name, spawned) = spawn(&command.argv, &command.env, around, Stdio::inherit(), Stdio::inherit)?;
     finish(name, spawned, command.timeout).await.map(drop)
+}
+
+fn in_background(settings: &CommandSettings, around: &Surroundings) -> Result<(), CommandError> {
+    let (name, mut command) = prepare(&settings.argv, &settings.env, around)?;
+    let place = BACKGROUND.try_acquire().map_err(|_| CommandError::TooMany { command: name.clone() })?;
+    command.stdin(Stdio::null()).kill_on_drop(false);
+    let Spawned { mut child, mut group } = start(&name, command, around)?;
+    group.release();
+    tokio::spawn(async move {
+        let _place = place;
+        match child.wait().await {
+            Ok(status) if status.success() => tracing::info!(command = name, "a command in the background has ended"),
+            Ok(status) => tracing::error!(command = name, %status, "a command in the background has failed"),
+            Err(err) => tracing::error!(command = name, "lost track of a command in the background: {err}"),
+        }
+    });
+    Ok(())
 }
 
 /// Runs a command to its end; it has no input, and what it prints is the answer (also part of the errors).
@@ -192,21 +229,49 @@ pub(crate) fn spawn(
     input: Stdio,
     output: fn() -> Stdio,
 ) -> Result<(String, Spawned), CommandError> {
+    let (name, mut command) = prepare(argv, env, around)?;
+    command.stdin(input).stdout(output()).stderr(output());
+    let spawned = start(&name, command, around)?;
+    Ok((name, spawned))
+}
+
+/// A program with its arguments and environment.
+fn prepare(argv: &[String], env: &Env, around: &Surroundings) -> Result<(String, Command), CommandError> {
     let form = Form::of(argv).ok_or(CommandError::Empty)?;
-    let mut command = Command::new(form.program());
+    let mut command = match found(form.program()) {
+        Some(file) => Command::new(file),
+        None => Command::new(form.program()),
+    };
+    command.arg0(form.program());
     match form {
         Form::Shell(text) => command.args(["-c", text]),
         Form::Direct(_, arguments) => command.args(arguments),
     };
     command.env_clear().envs(environment(env, around, std::env::vars_os()));
-    command.process_group(0).kill_on_drop(true).stdin(input).stdout(output()).stderr(output());
-    let child = command.spawn().map_err(|source| CommandError::Start { command: form.name(), source })?;
+    command.process_group(0).kill_on_drop(true);
+    Ok((form.name(), command))
+}
+
+/// Where our own `PATH` has a program, as Go looks for it: the `PATH` that the program is given is for itself. None: nowhere; it may
+/// still be found by that one.
+fn found(program: &str) -> Option<PathBuf> {
+    let paths = std::env::var_os("PATH").filter(|_| !program.contains('/'))?;
+    let is_program = |file: &PathBuf| {
+        let about = std::fs::metadata(file);
+        file.is_absolute() && about.is_ok_and(|about| about.is_file() && about.permissions().mode() & 0o111 != 0)
+    };
+    std::env::split_paths(&paths).map(|folder| folder.join(program)).find(is_program)
+}
+
+fn start(name: &str, mut command: Command, around: &Surroundings) -> Result<Spawned, CommandError> {
+    let child = command.spawn().map_err(|source| CommandError::Start { command: name.to_owned(), source })?;
     let pid = child.id();
     if let (Some(started), Some(pid)) = (around.started, pid) {
         started(pid);
     }
     let group = Group(pid.and_then(|pid| Pid::from_raw(i32::try_from(pid).ok()?)));
-    Ok((form.name(), Spawned { child, group }))
+    tracing::debug!(command = name, pid, "started");
+    Ok(Spawned { child, group })
 }
 
 /// The variables of a process: inherited ones that may be, then those of the surroundings, then its own.
@@ -233,17 +298,14 @@ fn is_variable(name: &str, value: &str) -> bool {
     !name.is_empty() && !name.contains(['=', '\0']) && !value.contains('\0')
 }
 
-/// Waits for the end, at most `timeout` (zero: for ever); what it printed.
+/// Waits for the end, at most `timeout`; what it printed.
 async fn finish(command: String, spawned: Spawned, timeout: Duration) -> Result<String, CommandError> {
     let Spawned { mut child, mut group } = spawned;
     let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
     let (mut out, mut err) = (Vec::new(), Vec::new());
     let (ended_tx, ended) = tokio::sync::oneshot::channel::<()>();
     let wait = async {
-        let status = match timeout {
-            Duration::ZERO => Ok(child.wait().await),
-            timeout => tokio::time::timeout(timeout, child.wait()).await,
-        };
+        let status = tokio::time::timeout(timeout, child.wait()).await;
         // Nobody listens when all output has been read.
         let _ = ended_tx.send(());
         status
@@ -264,6 +326,7 @@ async fn finish(command: String, spawned: Spawned, timeout: Duration) -> Result<
     match status {
         Ok(Ok(status)) => {
             group.release();
+            tracing::debug!(command, %status, "ended");
             if status.success() { Ok(output) } else { Err(CommandError::Exit { command, status, output }) }
         }
         Ok(Err(source)) => Err(CommandError::Lost { command, source }),

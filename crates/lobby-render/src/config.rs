@@ -22,6 +22,7 @@ pub mod flags;
 pub mod hcl;
 mod kind;
 mod load;
+mod machine;
 mod model;
 mod resolve;
 mod section;
@@ -33,6 +34,7 @@ pub use self::error::ConfigError;
 pub use self::exit::Exit;
 pub use self::flags::{FlagError, Flags};
 pub use self::load::{FILE_BYTES, FILES, FOLDERS, load};
+pub use self::machine::missing;
 
 use self::model::{TemplatePart, Templates, Top};
 use self::section::{Place, Read as _, read_block};
@@ -228,6 +230,6 @@ impl Partial {
 pub fn template_from_toml(table: &toml::Table) -> Result<(TemplateSettings, Vec<String>), ConfigError> {
     let mut warnings = Vec::new();
     let part = read_block::<TemplatePart>(&table.into(), &mut Place::top(&mut warnings))?;
-    let settings = resolve::template(part, &resolve::ForAll::default())?;
+    let settings = resolve::template(part, &resolve::ForAll::default(), &mut warnings)?;
     Ok((settings, warnings))
 }

@@ -12,6 +12,7 @@ mod math;
 mod merge;
 mod number;
 mod owner;
+mod programs;
 mod regex;
 mod scratch;
 mod sockaddr;
@@ -32,6 +33,8 @@ use std::time::SystemTime;
 
 use lobby_template::{CallError, Func, Funcs, Value};
 
+pub(crate) use self::programs::EndWith;
+pub use self::programs::Programs;
 use crate::command::Surroundings;
 use crate::glob::Globs;
 use crate::{Answer, Asked, Data, Query};
@@ -53,10 +56,12 @@ pub struct Pass {
     pub sandbox: Option<PathBuf>,
     /// Functions that fail when they are called.
     pub denied: Globs,
-    /// Whether functions may run programs and write files: not in a trial run.
+    /// Whether functions may write files: not in a trial run. What they run makes text only.
     pub may_act: bool,
     /// What programs that functions run find around them.
     pub around: Surroundings,
+    /// Those of them that run.
+    pub programs: Arc<Programs>,
 }
 
 impl Pass {
@@ -73,6 +78,7 @@ impl Pass {
             denied: Globs::default(),
             may_act: true,
             around: Surroundings::default(),
+            programs: Arc::default(),
         }
     }
 
@@ -95,6 +101,14 @@ pub fn funcs(pass: &Arc<Pass>) -> Funcs {
         false => (name, func),
     };
     named(pass).into_iter().map(allowed).collect()
+}
+
+/// The names of all functions.
+pub(crate) fn names() -> Vec<&'static str> {
+    named(&Arc::new(Pass::new(Data::default(), Arc::default(), SystemTime::UNIX_EPOCH)))
+        .into_iter()
+        .map(|(name, _)| name)
+        .collect()
 }
 
 fn named(pass: &Arc<Pass>) -> Vec<Named> {

@@ -26,7 +26,7 @@ mod unit;
 
 pub use answer::Answer;
 pub use data::{Asked, Data};
-pub use functions::{Pass, funcs};
+pub use functions::{Pass, Programs, funcs};
 pub use glob::Globs;
 pub use query::Query;
 pub use runner::{End, Order, RunError, Runner};

@@ -7,6 +7,7 @@
 //! ```
 //! Not here: where answers come from (`source`), how a file is replaced (`apply`), what a template says (`unit`).
 
+mod error;
 mod files;
 mod jobs;
 mod orders;
@@ -18,7 +19,7 @@ mod tests;
 mod watch;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -26,15 +27,16 @@ use lobby_core::time::Moment;
 use tokio::sync::{mpsc, watch as watch_channel};
 use tokio::time::Instant;
 
-use crate::apply::ApplyError;
 use crate::child::Child;
 use crate::command::{CommandError, Surroundings};
-use crate::manifest::{Lists, ManifestError};
+use crate::manifest::Lists;
 use crate::quiescence::{Quiescence, When};
 use crate::rate::Rate;
+use crate::settings::TemplateSettings;
 use crate::source::News;
-use crate::unit::{Unit, UnitError};
+use crate::unit::Unit;
 use crate::{Data, Query, Settings, Source};
+pub use error::RunError;
 use files::Claims;
 use jobs::Jobs;
 use orders::obey;
@@ -74,24 +76,15 @@ pub enum End {
     Program(i32),
 }
 
-/// What ends a run.
-#[derive(Debug, thiserror::Error)]
-pub enum RunError {
-    /// A template cannot be used, or failed.
-    #[error(transparent)]
-    Template(#[from] UnitError),
-    /// A file cannot be put in place.
-    #[error(transparent)]
-    Apply(#[from] ApplyError),
-    /// The files of a template with `for_each` cannot be kept account of.
-    #[error(transparent)]
-    List(#[from] ManifestError),
-    /// A command or the program failed.
-    #[error(transparent)]
-    Command(#[from] CommandError),
-    /// There will be no answer.
-    #[error("{0}")]
-    Source(String),
+/// What a dry run has to show.
+#[derive(Debug)]
+pub enum Shown<'a> {
+    /// A file would have this text; an empty path: it is not written anywhere.
+    Text(&'a Path, &'a [u8]),
+    /// A file would have another mode or owner: which now, and which then.
+    Owner(&'a Path, &'a str),
+    /// A file would be removed, as what it was for is gone.
+    Gone(&'a Path),
 }
 
 /// What a runner finds around it.
@@ -111,8 +104,8 @@ pub struct Environment {
     pub lists: Lists,
     /// The time of day.
     pub clock: fn() -> SystemTime,
-    /// Shows a file of a dry run: its path, and the new text.
-    pub show: fn(&std::path::Path, &[u8]),
+    /// Shows what a dry run would change.
+    pub show: fn(Shown<'_>),
 }
 
 /// Files that are kept in step.
@@ -168,8 +161,11 @@ impl<S: Source> Runner<S> {
     /// # Errors
     /// The first template that cannot be used, or two with one destination.
     pub fn new(settings: Settings, environment: Environment, source: S, orders: mpsc::Receiver<Order>) -> Result<Self, RunError> {
-        let load = |settings| Unit::load(settings).map(State::new);
-        let templates = settings.templates.iter().cloned().map(load).collect::<Result<Vec<_>, _>>()?;
+        let load = |(index, settings): (usize, &TemplateSettings)| {
+            let failed = |error| RunError::from(error).of(settings.called(index));
+            Unit::load(settings.clone()).map(State::new).map_err(failed)
+        };
+        let templates = settings.templates.iter().enumerate().map(load).collect::<Result<Vec<_>, _>>()?;
         refuse_shared(&templates)?;
         let waits = settings.templates.iter().map(|template| template.wait.or(settings.wait));
         let quiescence = Quiescence::new(waits);
@@ -345,6 +341,7 @@ impl<S: Source> Runner<S> {
     }
 
     fn take_answer(&mut self, query: Query, answer: crate::Answer) {
+        tracing::debug!(%query, "answered");
         // An answer that nobody waits for any more was on its way when its question was given up.
         if !self.watches.has(&query) || !self.data.put(query.clone(), answer) {
             return;

@@ -26,6 +26,8 @@ pub struct Settings {
 /// One file, or one file for each of something.
 #[derive(Debug, Clone, PartialEq)]
 pub struct TemplateSettings {
+    /// Which one of the configuration it is, from 1 on, for messages. 0: the place among those of the runner is told.
+    pub number: usize,
     /// Where the text of the template comes from.
     pub source: TemplateSource,
     /// Empty: only with `dry`.
@@ -68,6 +70,7 @@ impl TemplateSettings {
     /// One file of this text, and nothing else said.
     pub fn new(source: TemplateSource, destination: impl Into<PathBuf>) -> Self {
         Self {
+            number: 0,
             source,
             destination: destination.into(),
             create_dest_dirs: true,
@@ -86,6 +89,27 @@ impl TemplateSettings {
             function_denylist: Vec::new(),
             sandbox_path: None,
             for_each: None,
+        }
+    }
+}
+
+impl TemplateSettings {
+    /// What messages call it: which one it is (the one at `index` from 0, if that is not known), its text and its file.
+    pub fn called(&self, index: usize) -> String {
+        let (source, number) = (self.source.name(), if self.number == 0 { index + 1 } else { self.number });
+        match self.destination.as_os_str().is_empty() {
+            true => format!("template {number} ({source})"),
+            false => format!("template {number} ({source} -> {})", self.destination.display()),
+        }
+    }
+}
+
+impl TemplateSource {
+    /// What errors call it: the file, or `(dynamic)`.
+    pub fn name(&self) -> String {
+        match self {
+            Self::File(path) => path.display().to_string(),
+            Self::Contents(_) => "(dynamic)".into(),
         }
     }
 }
@@ -113,7 +137,7 @@ pub enum ForEach {
 pub struct CommandSettings {
     /// One word is a program; one text with blanks is for `sh -c`; several are a program with its arguments.
     pub argv: Vec<String>,
-    /// Killed after this.
+    /// Killed after this. Zero: it is not waited for (a check cannot have that).
     pub timeout: Duration,
     /// What it finds in its environment.
     pub env: Env,

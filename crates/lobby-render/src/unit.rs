@@ -7,16 +7,19 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::SystemTime;
 
-use lobby_template::{ExecError, Limits, MissingKey, Options, ParseError, Template, Value};
+use lobby_template::{ExecError, Funcs, Limits, MissingKey, Options, ParseError, Template, Value};
 
 use crate::command::Surroundings;
 use crate::data::Questions;
 use crate::manifest::hash;
 use crate::settings::{ForEach, TemplateSettings, TemplateSource};
-use crate::{Answer, Data, Globs, Pass, Query, funcs};
+use crate::{Answer, Data, Globs, Pass, Programs, Query, funcs};
 
 /// Longest text of a template, in bytes: the parser takes no more.
 const MAX_TEXT: u64 = lobby_template::parse::TEXT_BYTES as u64;
+
+/// What errors call the template that names a file of a `for_each`.
+const DESTINATION: &str = "destination";
 
 /// A template that can be evaluated.
 #[derive(Debug)]
@@ -69,6 +72,9 @@ pub enum UnitError {
         #[source]
         source: Box<ExecError>,
     },
+    /// There is a folder where the file should be.
+    #[error("destination {0:?} is a directory: give the path of a file")]
+    Folder(PathBuf),
     /// Two templates have one file.
     #[error("{one} and {other} have the same destination {destination:?}: give each its own")]
     Shared {
@@ -107,6 +113,8 @@ pub(crate) struct Inputs {
     pub(crate) now: SystemTime,
     /// A trial run: functions may run programs, which only make text, but write no files.
     pub(crate) is_trial: bool,
+    /// Those that run.
+    pub(crate) programs: Arc<Programs>,
     /// What those programs find around them.
     pub(crate) around: Surroundings,
 }
@@ -132,26 +140,25 @@ impl Unit {
     /// Reads and parses a template.
     pub(crate) fn load(settings: TemplateSettings) -> Result<Self, UnitError> {
         let text = match &settings.source {
-            TemplateSource::Contents(text) => text.clone(),
+            TemplateSource::Contents(text) => text.clone().into_bytes(),
             TemplateSource::File(path) => read(path).map_err(|source| UnitError::Read { path: path.clone(), source })?,
         };
-        let name = source_name(&settings);
+        let name = settings.source.name();
         let left = settings.left_delimiter.as_deref().unwrap_or_default();
         let right = settings.right_delimiter.as_deref().unwrap_or_default();
-        let names = funcs(&Arc::new(Pass::new(Data::default(), Arc::default(), SystemTime::UNIX_EPOCH)));
-        let parse = |text: &str, options| {
-            Template::parse("", text, options, &names).map_err(|source| UnitError::Parse { name: name.clone(), source })
-        };
-        let delimiters = Options { left, right };
-        let template = parse(&text, &delimiters)?;
+        let failed = |source| UnitError::Parse { name: name.clone(), source };
+        let template = Template::parse_bytes("", &text, &Options { left, right }, &all_funcs()).map_err(failed)?;
+        if is_folder(&settings.destination) {
+            return Err(UnitError::Folder(settings.destination));
+        }
         let items = match (settings.for_each.clone(), list(&settings)) {
             (Some(each), Some(list)) => {
                 let path = settings.destination.to_string_lossy();
-                Some(Items { each, destination: parse(&path, &Options::default())?, folder: folder(&path), list })
+                Some(Items { each, destination: destination(&path).map_err(failed)?, folder: folder(&path), list })
             }
             _ => None,
         };
-        if !ends_a_line(&text, left, right) {
+        if !ends_a_line(&String::from_utf8_lossy(&text), left, right) {
             tracing::warn!(template = %name, "the template does not end with a new line, nor will the file");
         }
         Ok(Self { settings, template, items })
@@ -159,7 +166,7 @@ impl Unit {
 
     /// What errors and log lines call it.
     pub(crate) fn name(&self) -> String {
-        source_name(&self.settings)
+        self.settings.source.name()
     }
 
     /// Where account is kept of the files, if there is one for each of something.
@@ -171,9 +178,10 @@ impl Unit {
     pub(crate) fn evaluate(&self, inputs: &Inputs) -> Evaluation {
         let mut pass = Pass::new(inputs.data.clone(), inputs.env.clone(), inputs.now);
         pass.sandbox.clone_from(&self.settings.sandbox_path);
-        let on_trial = inputs.is_trial.then(|| "writeToFile".to_owned());
-        pass.denied = Globs::new(self.settings.function_denylist.iter().cloned().chain(on_trial));
+        pass.denied = Globs::new(self.settings.function_denylist.iter().cloned());
+        pass.may_act = !inputs.is_trial;
         pass.around.clone_from(&inputs.around);
+        pass.programs.clone_from(&inputs.programs);
         let pass = Arc::new(pass);
         let files = match &self.items {
             None => self.one(&pass),
@@ -275,14 +283,21 @@ fn dots(pass: &Pass, each: &ForEach) -> Option<Vec<(String, Value)>> {
     }
 }
 
-fn source_name(settings: &TemplateSettings) -> String {
-    match &settings.source {
-        TemplateSource::File(path) => path.display().to_string(),
-        TemplateSource::Contents(_) => "(dynamic)".into(),
-    }
+fn all_funcs() -> Funcs {
+    funcs(&Arc::new(Pass::new(Data::default(), Arc::default(), SystemTime::UNIX_EPOCH)))
 }
 
-fn read(path: &Path) -> std::io::Result<String> {
+/// The names of the files of a template with `for_each`. Its delimiters are always the usual ones.
+pub(crate) fn destination(text: &str) -> Result<Template, ParseError> {
+    Template::parse(DESTINATION, text, &Options::default(), &all_funcs())
+}
+
+/// Whether a path names a folder, now or by its end.
+fn is_folder(path: &Path) -> bool {
+    path.as_os_str().as_encoded_bytes().ends_with(b"/") || path.is_dir()
+}
+
+fn read(path: &Path) -> std::io::Result<Vec<u8>> {
     use std::io::Read;
     let mut bytes = Vec::new();
     // A pipe that nobody writes to would be waited for without end; one that a shell hands over (`<(…)`) has a writer.
@@ -291,8 +306,8 @@ fn read(path: &Path) -> std::io::Result<String> {
         return Err(std::io::Error::new(std::io::ErrorKind::InvalidInput, "not a regular file"));
     }
     std::fs::File::open(path)?.take(MAX_TEXT + 1).read_to_end(&mut bytes)?;
-    // Longer ones are refused by the parser; bytes that are no text print as they would in Go.
-    Ok(String::from_utf8(bytes).unwrap_or_else(|err| String::from_utf8_lossy(err.as_bytes()).into_owned()))
+    // Longer ones are refused by the parser.
+    Ok(bytes)
 }
 
 #[cfg(test)]

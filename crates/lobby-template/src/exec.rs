@@ -7,6 +7,7 @@ mod invoke;
 
 use std::sync::Arc;
 
+use crate::bytes::of_stand_ins;
 use crate::error::ExecError;
 use crate::format::{self, Out};
 use crate::func::Funcs;
@@ -141,6 +142,7 @@ impl<'a> Run<'a> {
         self.at = At::Node(node);
         self.spend()?;
         match node {
+            Node::Text { text, .. } if self.template.has_stand_ins => self.write(&of_stand_ins(text.as_bytes())),
             Node::Text { text, .. } => self.write(text.as_bytes()),
             Node::Action { pipe, .. } => {
                 let value = self.pipeline(&dot, pipe)?;

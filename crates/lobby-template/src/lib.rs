@@ -25,6 +25,7 @@
 //! Knows nothing of Lobby, nor of consul-template's functions: those are `lobby-render`.
 
 mod builtin;
+mod bytes;
 mod error;
 mod exec;
 pub mod format;

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use crate::bytes;
 use crate::error::ExecError;
 use crate::exec::{Budget, Run};
 use crate::func::Funcs;
@@ -15,6 +16,8 @@ use crate::value::Value;
 pub struct Template {
     name: Arc<str>,
     trees: BTreeMap<Arc<str>, Arc<Tree>>,
+    /// Characters of its texts stand for bytes.
+    pub(crate) has_stand_ins: bool,
 }
 
 /// What a map answers when a field names a key that it has not.
@@ -62,7 +65,15 @@ impl Template {
         let known = |name: &str| funcs.get(name).is_some() || crate::builtin::is_known(name);
         let trees = parse::parse(name, text, options, &known)?;
         let trees = trees.into_iter().map(|tree| (tree.name.clone(), Arc::new(tree))).collect();
-        Ok(Self { name: name.into(), trees })
+        Ok(Self { name: name.into(), trees, has_stand_ins: false })
+    }
+
+    /// The same of bytes: those that are no UTF-8 are printed as they are, as in Go.
+    pub fn parse_bytes(name: &str, text: &[u8], options: &Options<'_>, funcs: &Funcs) -> Result<Self, ParseError> {
+        match std::str::from_utf8(text) {
+            Ok(text) => Self::parse(name, text, options, funcs),
+            Err(_) => Ok(Self { has_stand_ins: true, ..Self::parse(name, &bytes::stand_ins(text), options, funcs)? }),
+        }
     }
 
     /// What the text was called when it was parsed.

@@ -372,7 +372,11 @@ impl Client {
     }
 
     fn lost(&self, err: reqwest::Error) -> ClientError {
-        ClientError::NotReachable { url: self.shown.clone(), source: Box::new(err.without_url()) }
+        // The library says that a socket that is not there refused the connection.
+        let missing = self.shown.strip_prefix("unix:").and_then(|path| std::fs::metadata(path).err());
+        let missing = missing.filter(|_| err.is_connect());
+        let source = missing.map_or_else(|| err.without_url().into(), Into::into);
+        ClientError::NotReachable { url: self.shown.clone(), source }
     }
 }
 

@@ -9,6 +9,7 @@ use std::{collections::BTreeSet, ffi::OsString};
 use clap::{Arg, CommandFactory, FromArgMatches, Parser, Subcommand, value_parser};
 use lobby::client::Label;
 
+pub(crate) mod blame;
 pub(crate) mod door;
 pub(crate) mod gossip;
 pub(crate) mod serf;

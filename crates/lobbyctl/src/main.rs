@@ -36,10 +36,15 @@ fn main() -> ExitCode {
     let cli = match cli::parse(args.into_iter()) {
         Ok(cli) => cli,
         Err(err) => {
-            // Nothing is left to tell if even this cannot be printed.
-            let _ = err.print();
             if !err.use_stderr() {
+                // Nothing is left to tell if even this cannot be printed.
+                let _ = err.print();
                 return ExitCode::SUCCESS;
+            }
+            if err.kind() == clap::error::ErrorKind::ValueValidation {
+                eprint!("{}", cli::blame::said(&err));
+            } else {
+                let _ = err.print();
             }
             let is_unknown = err.kind() == clap::error::ErrorKind::UnknownArgument;
             if let Some(hint) = cli::serf::hint(std::env::args_os()).filter(|_| is_unknown) {

@@ -68,7 +68,8 @@ fn main() -> ExitCode {
     match mode {
         Mode::Print => say(&printed.unwrap_or_default()),
         Mode::Check => {
-            config.warnings.iter().for_each(|warning| eprintln!("lobbyd: warning: {warning}"));
+            let missing = config.templates.missing();
+            config.warnings.iter().chain(&missing).for_each(|warning| eprintln!("lobbyd: warning: {warning}"));
             if let Err(why) = config.templates.check() {
                 eprintln!("lobbyd: {why}");
                 return ExitCode::from(BAD_CONFIGURATION);

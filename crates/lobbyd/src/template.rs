@@ -10,7 +10,6 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
-    path::Path,
     sync::{Arc, Mutex, PoisonError},
     time::{Duration, SystemTime},
 };
@@ -163,7 +162,7 @@ async fn run(templates: &Templates, lists: Lists, inside: Inside, agent: &Agent)
         lookups_must_succeed: false,
         lists,
         clock: || SystemTime::UNIX_EPOCH + Duration::from_micros(lobby::clock::unix_micros()),
-        show: |_: &Path, _: &[u8]| {},
+        show: |_| {},
     };
     let (orders, receiver) = mpsc::channel(1);
     let n_templates = settings.templates.len();

@@ -58,6 +58,19 @@ impl Owner {
         file.mode() & 0o7777 == self.mode && is(self.user, file.uid()) && is(self.group, file.gid())
     }
 
+    /// What of a file is not as configured, for people.
+    pub(super) fn change_of(&self, file: &Metadata) -> Option<String> {
+        let mode = file.mode() & 0o7777;
+        let mut changes = Vec::new();
+        if mode != self.mode {
+            changes.push(format!("mode {mode:04o} -> {:04o}", self.mode));
+        }
+        for (kind, want, id) in [("user", self.user, file.uid()), ("group", self.group, file.gid())] {
+            changes.extend(want.id.filter(|want| *want != id).map(|want| format!("{kind} {id} -> {want}")));
+        }
+        (!changes.is_empty()).then(|| changes.join(", "))
+    }
+
     /// Gives a new file its owner, then its mode. What only was to be kept and cannot be is warned about.
     pub(super) fn give(&self, file: &File, path: &Path, destination: &Path) -> Result<(), ApplyError> {
         let now = file.metadata().map_err(ApplyError::io("look at", path))?;

@@ -98,7 +98,7 @@ async fn its_own_end_is_told_with_its_code() {
     let story = Story::new();
     assert_eq!(start(story.settings("exit 0")).wait().await.unwrap(), 0);
     assert_eq!(start(story.settings("exit 42")).wait().await.unwrap(), 42);
-    assert_eq!(start(story.settings("kill -INT $$")).wait().await.unwrap(), 128 + 2);
+    assert_eq!(start(story.settings("kill -USR2 $$")).wait().await.unwrap(), 128 + 12);
     let missing = ExecSettings { argv: vec!["/nonexistent".into()], ..story.settings("") };
     assert!(matches!(Child::start(missing, Surroundings::default()), Err(CommandError::Start { .. })));
 }

@@ -7,7 +7,7 @@ use super::CommandError;
 use crate::settings::CommandSettings;
 
 /// Both spellings.
-const PLACES: [&str; 2] = ["{{.Path}}", "{{ .Path }}"];
+pub(crate) const PLACES: [&str; 2] = ["{{.Path}}", "{{ .Path }}"];
 
 /// The command with the path in all its places.
 pub(crate) fn with_path(command: &CommandSettings, path: &Path) -> Result<CommandSettings, CommandError> {

@@ -183,3 +183,29 @@ fn a_path_that_cannot_be_a_word_is_refused() {
     }
     assert_eq!(with_path(&command(&["--file={{.Path}}", "x"]), Path::new("/a path")).unwrap().argv, ["--file=/a path", "x"]);
 }
+
+#[tokio::test]
+async fn a_path_of_its_own_is_for_the_program_and_not_for_finding_it() {
+    let env = Env { custom: vec!["PATH=$PATH:/nowhere".into()], ..Env::default() };
+    for argv in [&["/bin/echo $PATH"][..], &["sh", "-c", "/bin/echo $PATH"]] {
+        let command = CommandSettings { env: env.clone(), ..command(argv) };
+        assert_eq!(run_captured(&command, &Surroundings::default()).await.unwrap(), "$PATH:/nowhere\n", "{argv:?}");
+    }
+    // What only that one has is found, too.
+    let folder = TempDir::new().unwrap();
+    fs::copy("/bin/echo", folder.path().join("only-here")).unwrap();
+    let env = Env { custom: vec![format!("PATH={}", folder.path().display())], ..Env::default() };
+    let command = CommandSettings { env, ..command(&["only-here", "x"]) };
+    assert_eq!(run_captured(&command, &Surroundings::default()).await.unwrap(), "x\n");
+}
+
+#[tokio::test]
+async fn those_in_the_background_are_bounded() {
+    let held = BACKGROUND.try_acquire_many(IN_BACKGROUND as u32).unwrap();
+    let background = CommandSettings { timeout: Duration::ZERO, ..command(&["true"]) };
+    let err = run(&background, &Surroundings::default()).await.unwrap_err();
+    assert!(matches!(&err, CommandError::TooMany { command } if command == "true"), "{err}");
+    drop(held);
+    run(&background, &Surroundings::default()).await.unwrap();
+    eventually_async(Duration::from_secs(10), || async { expect(BACKGROUND.available_permits() == IN_BACKGROUND, ()) }).await;
+}

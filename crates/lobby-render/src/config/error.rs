@@ -28,14 +28,14 @@ pub enum ConfigError {
     #[error(transparent)]
     Toml(#[from] Box<toml::de::Error>),
     /// A key that nobody knows.
-    #[error("{}unknown key {}: did you mean `{nearest}`?", at_line(*line), quoted(key))]
+    #[error("{}unknown key {}{}", at_line(*line), quoted(key), hint(*nearest, "`"))]
     UnknownKey {
         /// With the blocks around it.
         key: String,
         /// From 1; 0 if that is not known.
         line: u32,
-        /// The known key of this block that looks most like it.
-        nearest: &'static str,
+        /// The known key of this block that looks most like it, if one does.
+        nearest: Option<&'static str>,
     },
     /// A value that does not fit its key.
     #[error("{}{key} is {found}: expected {accepted}", at_line(*line))]
@@ -56,6 +56,15 @@ pub enum ConfigError {
         template: String,
         /// What it lacks.
         problem: TemplateProblem,
+    },
+    /// The names of the files of a `for_each` are no template.
+    #[error("template {}: {source}", quoted(template))]
+    Destination {
+        /// Its source, or its destination.
+        template: String,
+        /// Where and why.
+        #[source]
+        source: lobby_template::ParseError,
     },
     /// A file or folder that cannot be read.
     #[error("cannot read {}", path.display())]
@@ -96,6 +105,15 @@ pub enum TemplateProblem {
         "for_each writes one file for each item: expected a `destination` with a name in it, as in \"/etc/x/{{{{.Name}}}}.conf\""
     )]
     OneDestination,
+    /// Actions would end where they begin.
+    #[error("left_delimiter and right_delimiter are the same: expected two that differ")]
+    Delimiters,
+    /// Something that looks like a place for the path, and is none.
+    #[error("check has braces that are no place for the new file: expected {{{{.Path}}}}")]
+    CheckPlace,
+    /// A file cannot be put in place before its check has ended.
+    #[error("check has the timeout 0: expected one above it, as \"30s\"")]
+    CheckTimeout,
 }
 
 impl ConfigError {
@@ -116,9 +134,18 @@ fn at_line(line: u32) -> String {
     if line == 0 { String::new() } else { format!("line {line}: ") }
 }
 
-/// The known word that looks most like this one.
-pub(super) fn nearest(word: &str, known: impl IntoIterator<Item = &'static str>) -> &'static str {
+/// How alike two words are of which one may be meant by the other: `cmd` and `command` are, `nosuch` and `source` are not.
+const ALIKE: f64 = 0.8;
+
+/// The known word that looks most like this one, if one does.
+pub(super) fn nearest(word: &str, known: impl IntoIterator<Item = &'static str>) -> Option<&'static str> {
     let word: String = word.chars().take(SHOWN_CHARS).collect::<String>().to_ascii_lowercase();
-    let alike = |known: &&str| (strsim::jaro_winkler(&word, known) * 1e6) as u64;
-    known.into_iter().max_by_key(alike).unwrap_or_default()
+    let alike = |known: &'static str| (strsim::jaro_winkler(&word, known), known);
+    let (most, nearest) = known.into_iter().map(alike).max_by(|one, other| one.0.total_cmp(&other.0))?;
+    (most >= ALIKE).then_some(nearest)
+}
+
+/// `: did you mean X?`, with this before and behind it.
+pub(super) fn hint(nearest: Option<&str>, mark: &str) -> String {
+    nearest.map(|word| format!(": did you mean {mark}{word}{mark}?")).unwrap_or_default()
 }

@@ -34,12 +34,12 @@ pub enum Flags {
 #[non_exhaustive]
 pub enum FlagError {
     /// Nobody knows it.
-    #[error("unknown flag -{flag}: did you mean -{nearest}?")]
+    #[error("unknown flag -{flag}{}", nearest.map(|name| format!(": did you mean -{name}?")).unwrap_or_default())]
     Unknown {
         /// Without dashes.
         flag: String,
-        /// The known one that looks most like it.
-        nearest: &'static str,
+        /// The known one of today that looks most like it, if one does.
+        nearest: Option<&'static str>,
     },
     /// Dashes without a name.
     #[error("{} is no flag: expected -NAME or -NAME=VALUE", error::quoted(.0))]
@@ -113,8 +113,9 @@ fn split(word: &str) -> Result<(Option<&str>, Option<&str>), FlagError> {
 fn find(name: &str) -> Result<Flag, FlagError> {
     let ignored = || IGNORED.iter().flat_map(|(takes, path, names)| names.iter().map(move |name| (*name, *takes, *path)));
     let unknown = || {
-        let known =
-            FLAGS.iter().map(|flag| flag.name).chain(RENAMED.iter().map(|(old, _)| *old)).chain(ignored().map(|(name, ..)| name));
+        // Old spellings have no help.
+        let today = FLAGS.iter().filter(|flag| !flag.help.is_empty()).map(|flag| flag.name);
+        let known = today.chain(ignored().map(|(name, ..)| name));
         FlagError::Unknown { flag: name.to_owned(), nearest: nearest(name, known) }
     };
     let today = RENAMED.iter().find(|(old, _)| *old == name).map_or(name, |(_, today)| *today);

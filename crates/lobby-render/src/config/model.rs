@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::error::ConfigError;
 use super::kind::{Command, Ignored, Owner, Perms, Signal};
-use super::section::{self, Names, Place, Read, Section, section};
+use super::section::{self, Names, Pairs, Place, Read, Section, section};
 use super::value::Value;
 use super::{LogLevel, Secret, duration};
 use crate::settings::ForEach;
@@ -132,7 +132,7 @@ section! {
     /// `env { … }`
     EnvPart {
         pristine: bool,
-        custom: Names,
+        custom: Pairs,
         allowlist | whitelist: Names,
         denylist | blacklist: Names,
     }

@@ -5,11 +5,14 @@ use std::time::Duration;
 
 use rustix::process::Signal;
 
-use super::error::{ConfigError, TemplateProblem};
+use super::error::{ConfigError, TemplateProblem, quoted};
 use super::model::{ConsulPart, EnvPart, ExecPart, RetryPart, SslPart, StaggerPart, TemplatePart, Top, WaitPart};
 use super::section::Names;
 use super::value::Value;
 use super::{Auth, Config, Consul, LogLevel, Partial, Process, Retry, Tls, duration};
+use crate::command::path::PLACES;
+use crate::functions;
+use crate::glob::Globs;
 use crate::settings::{CommandSettings, Env, ExecSettings, Settings, Stagger, TemplateSettings, TemplateSource, Wait};
 
 /// A command may take this long; consul-template's number, as are all below but for the last two.
@@ -76,7 +79,8 @@ pub(super) fn config(partial: Partial) -> Result<Config, ConfigError> {
     let dry = top.dry.unwrap_or(false);
     let for_all = ForAll { dry, error_fatal: top.template_error_fatal, left: delimiters.left, right: delimiters.right };
     let parts = top.template.take().unwrap_or_default().0;
-    let templates = parts.into_iter().map(|part| template(part, &for_all)).collect::<Result<_, _>>()?;
+    let numbered = |(number, part)| template(part, &for_all, &mut warnings).map(|it| TemplateSettings { number, ..it });
+    let templates = (1..).zip(parts).map(numbered).collect::<Result<_, _>>()?;
     let settings = Settings {
         templates,
         exec: top.exec.take().and_then(exec),
@@ -104,7 +108,11 @@ fn process(top: Top) -> Process {
     }
 }
 
-pub(super) fn template(part: TemplatePart, for_all: &ForAll) -> Result<TemplateSettings, ConfigError> {
+pub(super) fn template(
+    part: TemplatePart,
+    for_all: &ForAll,
+    warnings: &mut Vec<String>,
+) -> Result<TemplateSettings, ConfigError> {
     let (source, contents) = (path(part.source), text(part.contents));
     let destination = part.destination.unwrap_or_default();
     let name = source.as_deref().unwrap_or(&destination).display().to_string();
@@ -119,33 +127,78 @@ pub(super) fn template(part: TemplatePart, for_all: &ForAll) -> Result<TemplateS
     if destination.as_os_str().is_empty() && !for_all.dry {
         return problem(TemplateProblem::NoDestination);
     }
-    let is_one = !destination.to_string_lossy().contains(left_delimiter.as_deref().unwrap_or("{{"));
-    if part.for_each.is_some() && is_one && !for_all.dry {
+    let (pattern, is_each) = (destination.to_string_lossy(), part.for_each.is_some());
+    if is_each && !pattern.contains("{{") && !for_all.dry {
         return problem(TemplateProblem::OneDestination);
     }
+    if let Some(source) = crate::unit::destination(&pattern).err().filter(|_| is_each) {
+        return Err(ConfigError::Destination { template: name, source });
+    }
+    let right_delimiter = text(part.right_delimiter).or_else(|| text(for_all.right.clone()));
+    let is_same = left_delimiter.as_deref().unwrap_or("{{") == right_delimiter.as_deref().unwrap_or("}}");
+    let check = part.check.and_then(command);
+    let wrong = is_same.then_some(TemplateProblem::Delimiters).or_else(|| check.as_ref().and_then(wrong_check));
+    if let Some(what) = wrong {
+        return problem(what);
+    }
     let mut exec = part.exec.unwrap_or_default();
+    let has_two = exec.command.is_some() && part.command.is_some();
     exec.command = exec.command.or(part.command);
     exec.timeout = exec.timeout.or(part.command_timeout);
-    Ok(TemplateSettings {
+    let settings = TemplateSettings {
+        number: 0,
         source,
         destination,
         create_dest_dirs: part.create_dest_dirs.unwrap_or(true),
         command: command(exec),
-        check: part.check.and_then(command),
+        check,
         roll_back: part.roll_back.unwrap_or(false),
         perms: part.perms.map(|perms| perms.0),
         user: text(part.user.or(part.uid).map(|owner| owner.0)),
         group: text(part.group.or(part.gid).map(|owner| owner.0)),
         backup: part.backup.unwrap_or(false),
         left_delimiter,
-        right_delimiter: text(part.right_delimiter).or_else(|| text(for_all.right.clone())),
+        right_delimiter,
         wait: wait("template.wait", part.wait)?,
         error_on_missing_key: part.error_on_missing_key.unwrap_or(false),
         error_fatal: part.error_fatal.or(for_all.error_fatal).unwrap_or(true),
         function_denylist: names(part.function_denylist),
         sandbox_path: path(part.sandbox_path),
         for_each: part.for_each,
-    })
+    };
+    warnings.extend(doubts(&settings, has_two).into_iter().map(|doubt| format!("template {}: {doubt}", quoted(&name))));
+    Ok(settings)
+}
+
+/// Why a file can never be checked by this.
+fn wrong_check(check: &CommandSettings) -> Option<TemplateProblem> {
+    let is_place = |text: &str| PLACES.iter().any(|place| text.starts_with(&place["{{".len()..]));
+    if !check.argv.iter().all(|text| text.split("{{").skip(1).all(is_place)) {
+        return Some(TemplateProblem::CheckPlace);
+    }
+    check.timeout.is_zero().then_some(TemplateProblem::CheckTimeout)
+}
+
+/// What of a template has no effect.
+fn doubts(template: &TemplateSettings, has_two_commands: bool) -> Vec<String> {
+    let mut doubts = Vec::new();
+    if has_two_commands {
+        doubts.push("command is not run: the one of exec is".to_owned());
+    }
+    if template.roll_back && template.command.as_ref().is_none_or(|command| command.timeout.is_zero()) {
+        doubts.push("roll_back does nothing without a command that is waited for".to_owned());
+    }
+    let has_place = |check: &CommandSettings| check.argv.iter().any(|text| text.contains("{{"));
+    if template.check.as_ref().is_some_and(|check| !has_place(check)) {
+        doubts.push("check does not see the new text: write {{.Path}} where it takes a file".to_owned());
+    }
+    let is_unknown = |glob: &&String| {
+        let glob = Globs::new([(*glob).clone()]);
+        !functions::names().into_iter().any(|name| glob.take(name))
+    };
+    let unknown = template.function_denylist.iter().filter(is_unknown);
+    doubts.extend(unknown.map(|glob| format!("function_denylist: no function is called {}", quoted(glob))));
+    doubts
 }
 
 fn command(part: ExecPart) -> Option<CommandSettings> {
@@ -170,7 +223,7 @@ fn env(part: Option<EnvPart>) -> Env {
     let part = part.unwrap_or_default();
     Env {
         pristine: part.pristine.unwrap_or(false),
-        custom: names(part.custom),
+        custom: part.custom.unwrap_or_default().0.0,
         allowlist: names(part.allowlist),
         denylist: names(part.denylist),
     }

@@ -233,6 +233,31 @@ impl Read for Names {
     }
 }
 
+/// Variables: a list, or one text with commas between them.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(super) struct Pairs(pub(super) Names);
+
+impl Read for Pairs {
+    const REPEATS: bool = true;
+
+    fn read(value: &Value, place: &mut Place<'_>) -> Result<Self, ConfigError> {
+        let is_pair = |text: &str| text.find('=').is_some_and(|at| at > 0);
+        let names = match (Names::read(value, place)?, value) {
+            // The comma belongs to a value.
+            (names, Value::Text(text)) if !names.0.iter().all(|name| is_pair(name)) => Names(vec![text.clone()]),
+            (names, _) => names,
+        };
+        match names.0.iter().find(|name| !is_pair(name)) {
+            Some(name) => Err(place.refuse(&Value::Text(name.clone()), "NAME=VALUE")),
+            None => Ok(Self(names)),
+        }
+    }
+
+    fn merge(&mut self, later: Self) {
+        self.0.merge(later.0);
+    }
+}
+
 /// All of a list, if all are texts.
 pub(super) fn texts(list: &[Value]) -> Option<Vec<String>> {
     let text = |value: &Value| match value {

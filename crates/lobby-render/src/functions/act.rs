@@ -1,9 +1,9 @@
-//! Functions that do something: run a template, run a program, write a file. Decides when they may: a trial run changes nothing.
+//! Functions that do something: run a template, run a program, write a file. Decides when they may: a trial run writes nothing.
 
 use std::fs::OpenOptions;
 use std::io::{Read, Write};
 use std::path::Path;
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Command, ExitStatus, Stdio};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
@@ -13,7 +13,7 @@ use lobby_template::{CallError, Func, Type, Value};
 
 use super::arg::{Given, any, bytes, text};
 use super::owner::{gid, uid};
-use super::{Named, Pass};
+use super::{Named, Pass, Programs};
 use crate::command::{Surroundings, environment};
 use crate::settings::Env;
 
@@ -39,13 +39,7 @@ pub(super) fn funcs(pass: &Arc<Pass>) -> Vec<Named> {
                 Ok(Value::Str(scope.execute(&text(args, 0)?, any(args, 1))?))
             }),
         ),
-        (
-            "plugin",
-            Func::variadic([Type::Str], Type::Str, move |args| match run.may_act {
-                true => plugin(args, MAX_RUN, &run.around),
-                false => Err("plugin: a trial run starts no programs".into()),
-            }),
-        ),
+        ("plugin", Func::variadic([Type::Str], Type::Str, move |args| plugin(args, MAX_RUN, &run.around, &run.programs))),
         (
             "writeToFile",
             Func::variadic([Type::Str, Type::Str, Type::Str, Type::Str], Type::Str, move |args| match write.may_act {
@@ -57,7 +51,7 @@ pub(super) fn funcs(pass: &Arc<Pass>) -> Vec<Named> {
 }
 
 /// What a program prints, without blanks around it, if it takes no longer than `most`.
-fn plugin(args: &[Value], most: Duration, around: &Surroundings) -> Given {
+fn plugin(args: &[Value], most: Duration, around: &Surroundings, programs: &Programs) -> Given {
     let name = text(args, 0)?;
     if name.is_empty() {
         return Ok("".into());
@@ -75,15 +69,14 @@ fn plugin(args: &[Value], most: Duration, around: &Surroundings) -> Given {
     }
     command.env_clear().envs(environment(&Env::default(), around, std::env::vars_os()));
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    let mut child = command.spawn().map_err(|err| failed(err.to_string(), &[], &[]))?;
+    let mut child = programs.start(&mut command).map_err(|err| failed(err.to_string(), &[], &[]))?;
     if let Some(started) = around.started {
         started(child.id());
     }
     let (out, err) = (read(child.stdout.take()), read(child.stderr.take()));
-    let Some((status, out, err)) = ended(&mut child, &out, &err, most) else {
-        // It may have ended by itself meanwhile, which is as well.
-        let _ = child.kill();
-        let _ = child.wait();
+    let ended_in_time = ended(|| programs.ended(&mut child), &out, &err, most);
+    let Some((status, out, err)) = ended_in_time else {
+        programs.kill(&mut child);
         return Err(CallError(format!("exec {}: did not finish in {}s", quote(name.as_bytes()), most.as_secs())));
     };
     // First: a program that is not read any more fails for that.
@@ -113,7 +106,7 @@ fn read(from: Option<impl Read + Send + 'static>) -> Receiver<Vec<u8>> {
 
 /// How the program ended, and what it printed; None: it has not, in time.
 fn ended(
-    child: &mut Child,
+    mut status: impl FnMut() -> Option<ExitStatus>,
     out: &Receiver<Vec<u8>>,
     err: &Receiver<Vec<u8>>,
     most: Duration,
@@ -127,7 +120,7 @@ fn ended(
         complained = complained.or_else(|| err.try_recv().ok());
         if printed.is_some()
             && complained.is_some()
-            && let Some(status) = child.try_wait().ok().flatten()
+            && let Some(status) = status()
         {
             return Some((status, printed?, complained?));
         }
@@ -185,12 +178,13 @@ fn own(_path: &Path, _owner: (Option<u32>, Option<u32>), _mode: u32) -> std::io:
 
 #[cfg(all(test, unix))]
 mod tests {
+    use super::super::programs::EndWith;
     use super::*;
 
     #[track_caller]
     fn refused(script: &str, most: Duration) -> String {
         let args = ["sh", "-c", script].map(Value::from);
-        plugin(&args, most, &Surroundings::default()).unwrap_err().0
+        plugin(&args, most, &Surroundings::default(), &Programs::default()).unwrap_err().0
     }
 
     #[test]
@@ -198,7 +192,7 @@ mod tests {
         let set = vec![("LOBBY_TEST_GIVEN".into(), "given".into())];
         let around = Surroundings { set, unset: vec!["PATH".into()], started: None };
         let args = ["/bin/sh", "-c", "echo $LOBBY_TEST_GIVEN; export -p | grep -c 'PATH=.*cargo'"].map(Value::from);
-        let said = plugin(&args, MAX_RUN, &around).unwrap_err().0;
+        let said = plugin(&args, MAX_RUN, &around, &Programs::default()).unwrap_err().0;
         assert!(said.contains("given\n0\n"), "{said}");
     }
 
@@ -206,6 +200,29 @@ mod tests {
     fn a_program_that_takes_too_long_is_ended() {
         assert_eq!(refused("exec sleep 60", LOOK * 4), "exec \"sh\": did not finish in 0s");
         assert_eq!(refused("exec sleep 60 >/dev/null 2>&1", LOOK * 4), "exec \"sh\": did not finish in 0s");
+    }
+
+    #[test]
+    fn a_program_ends_with_who_gives_the_evaluation_up_and_so_do_its_children() {
+        let folder = tempfile::TempDir::new().unwrap();
+        let file = folder.path().join("pid");
+        let script = format!("sleep 1000 & echo $! > {0}.new; mv {0}.new {0}; wait", file.display());
+        let programs = Arc::<Programs>::default();
+        let end = EndWith(programs.clone());
+        let ran = std::thread::spawn({
+            let programs = programs.clone();
+            move || plugin(&["sh", "-c", &script].map(Value::from), MAX_RUN, &Surroundings::default(), &programs)
+        });
+        let id = lobby_testkit::eventually(MAX_RUN, || std::fs::read_to_string(&file).map_err(|err| err.to_string()));
+        drop(end);
+        let said = ran.join().unwrap().unwrap_err().0;
+        assert!(said.contains("signal: 9"), "{said}");
+        lobby_testkit::eventually(MAX_RUN, || {
+            let stat = std::fs::read_to_string(format!("/proc/{}/stat", id.trim())).unwrap_or_default();
+            lobby_testkit::expect(stat.is_empty() || stat.contains(") Z "), stat)
+        });
+        let said = plugin(&["true".into()], MAX_RUN, &Surroundings::default(), &programs).unwrap_err().0;
+        assert!(said.contains("given up"), "{said}");
     }
 
     #[test]

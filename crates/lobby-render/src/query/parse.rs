@@ -22,6 +22,16 @@ pub enum InvalidQuery {
         /// The text.
         text: String,
     },
+    /// What follows the `?` is nothing that anybody knows.
+    #[error("{function}: unknown parameter \"{parameter}\" in \"{text}\": expected none")]
+    Parameter {
+        /// consul-template's name for the kind of question.
+        function: &'static str,
+        /// Its name.
+        parameter: String,
+        /// The text.
+        text: String,
+    },
     /// `?ns=`, `?partition=`, `?peer=`: there is one space of names here.
     #[error("{function}: \"{query}\" in \"{text}\" asks for another namespace, partition or peer, of which there are none")]
     Space {
@@ -142,10 +152,13 @@ fn parts<'t>(function: &'static str, text: &str, head: &'t str, has_near: bool) 
 fn without_spaces<'t>(function: &'static str, text: &str, head: &'t str) -> Result<&'t str, InvalidQuery> {
     let Some((name, query)) = head.split_once('?') else { return Ok(head) };
     let is_default = |pair: &str| matches!(pair, "ns=default" | "partition=default" | "ns=" | "partition=" | "peer=");
-    match query.split('&').all(is_default) {
-        true => Ok(name),
-        false => Err(InvalidQuery::Space { function, query: query.into(), text: text.into() }),
-    }
+    let Some(pair) = query.split('&').find(|pair| !is_default(pair)) else { return Ok(name) };
+    let text = text.to_owned();
+    Err(match pair.split_once('=') {
+        Some(("ns" | "partition" | "peer", _)) => InvalidQuery::Space { function, query: query.into(), text },
+        Some((parameter, _)) if is_of(parameter, "-") => InvalidQuery::Parameter { function, parameter: parameter.into(), text },
+        _ => InvalidQuery::Format { function, text },
+    })
 }
 
 /// `[/]path[?query][@dc]`
@@ -203,6 +216,10 @@ mod tests {
             assert_eq!(error(text), format!("health.service: invalid format: \"{text}\""));
         }
         assert!(error("web?ns=other").contains("another namespace"));
+        assert_eq!(error("web?bad=x"), "health.service: unknown parameter \"bad\" in \"web?bad=x\": expected none");
+        for text in ["web?", "web?ns", "web?=x", "web?ns=default&"] {
+            assert_eq!(error(text), format!("health.service: invalid format: \"{text}\""));
+        }
         assert!(Query::nodes("web").is_err() && Query::services("~a").is_err());
     }
 

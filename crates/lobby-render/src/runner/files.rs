@@ -113,6 +113,13 @@ pub(super) async fn remove_gone(
     Ok(gone)
 }
 
+/// Those that would be removed: a trial run shows them.
+pub(super) fn gone(list: &Path, files: &[Rendered], others: &BTreeSet<PathBuf>) -> Result<Vec<PathBuf>, ManifestError> {
+    let (manifest, wanted) = (Manifest::open(list)?, paths(files));
+    let is_gone = |file: &&Path| !wanted.contains(*file) && !others.contains(*file) && file.is_file();
+    Ok(manifest.files().filter(is_gone).map(Path::to_owned).collect())
+}
+
 fn paths(files: &[Rendered]) -> BTreeSet<PathBuf> {
     files.iter().filter_map(|file| absolute(&file.destination).ok()).collect()
 }

@@ -78,13 +78,16 @@ impl<S: Source> Runner<S> {
             };
             self.stats.failures.add();
             let is_fatal = jobs.iter().any(|job| job.unit.settings.error_fatal) && !self.environment.keep_going;
+            let mut templates: Vec<_> = jobs.iter().map(|job| self.templates[job.index].called(job.index)).collect();
+            templates.dedup();
+            let error = RunError::from(error).of(templates.join(", "));
             let told = if is_fatal { hold(&mut failed, error) } else { Err(error) };
             if let Err(error) = told {
                 tracing::error!("{}", chain(&error));
             }
             has_changed |= self.put_back(command.as_ref(), jobs).await;
         }
-        failed.map_or(Ok(has_changed), |error| Err(error.into()))
+        failed.map_or(Ok(has_changed), Err)
     }
 
     /// Whether so few others run their commands now that we may.

@@ -4,14 +4,16 @@
 use std::collections::BTreeSet;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::Path;
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use super::files;
 use super::jobs::Job;
 use super::state::{Made, chain};
-use super::{MANY_QUESTIONS, RETRY, RunError, Runner};
+use super::{MANY_QUESTIONS, RETRY, RunError, Runner, Shown};
 use crate::apply::{Outcome, Target};
 use crate::data::Questions;
+use crate::functions::{EndWith, Programs};
 use crate::unit::{Evaluation, Inputs, Rendered, Unit, UnitError};
 use crate::{Query, Source};
 
@@ -50,7 +52,7 @@ impl<S: Source> Runner<S> {
             }
             if let Err(error) = self.render(index).await {
                 self.stats.failures.add();
-                if let Some(error) = self.templates[index].complain(error, self.environment.keep_going)
+                if let Some(error) = self.templates[index].complain(error, index, self.environment.keep_going)
                     && let Err(later) = hold(&mut failed, error)
                 {
                     tracing::error!("{}", chain(&later));
@@ -137,7 +139,11 @@ impl<S: Source> Runner<S> {
         let state = &self.templates[index];
         let env = self.environment.variables.clone();
         let around = self.environment.around.clone();
-        let inputs = Inputs { data: self.data.clone(), env, now, is_trial: self.settings.dry, around };
+        let programs = Arc::<Programs>::default();
+        // Whoever drops this does not wait for what functions run.
+        let _end = EndWith(programs.clone());
+        let inputs = Inputs { data: self.data.clone(), env, now, is_trial: self.settings.dry, around, programs };
+        tracing::debug!(template = state.called(index), "rendering");
         let unit = state.unit.clone();
         // On a thread that may block: functions run programs and read links.
         let evaluation = tokio::task::spawn_blocking(move || unit.evaluate(&inputs)).await;
@@ -154,7 +160,7 @@ impl<S: Source> Runner<S> {
         let may_have = |file: &&Rendered| !refused.iter().any(|(_, path)| *path == file.destination);
         let files: Vec<_> = files.iter().filter(may_have).cloned().collect();
         if self.settings.dry {
-            self.show(&unit, &files)?;
+            self.show(index, &unit, &files)?;
             return shared.map_or(Ok(()), |error| Err(error.into()));
         }
         let mut job = Job { index, unit, changed: Vec::new(), gone: None };
@@ -197,7 +203,9 @@ impl<S: Source> Runner<S> {
         for file in files {
             let target = Target::new(&job.unit.settings, file.destination.clone());
             match target.apply(file.bytes.clone(), &self.environment.around).await {
-                Ok(Outcome::Unchanged) => {}
+                Ok(Outcome::Unchanged) => {
+                    tracing::debug!(file = %file.destination.display(), "not written: the file is as it should be")
+                }
                 Ok(Outcome::Changed(changed)) => {
                     let (template, path) = (job.unit.name(), changed.path());
                     if changed.is_again() {
@@ -221,13 +229,23 @@ impl<S: Source> Runner<S> {
         failed.map_or(Ok(()), |error| Err(error.into()))
     }
 
-    fn show(&self, unit: &Unit, files: &[Rendered]) -> Result<(), RunError> {
-        for file in files {
-            let target = Target::new(&unit.settings, file.destination.clone());
-            if file.destination.as_os_str().is_empty() || !target.has(&file.bytes)? {
-                (self.environment.show)(&file.destination, &file.bytes);
+    fn show(&self, index: usize, unit: &Unit, files: &[Rendered]) -> Result<(), RunError> {
+        let show = self.environment.show;
+        for Rendered { destination, bytes } in files {
+            if destination.as_os_str().is_empty() {
+                show(Shown::Text(destination, bytes));
+                continue;
+            }
+            let differs = Target::new(&unit.settings, destination.clone()).compare(bytes)?;
+            if differs.text {
+                show(Shown::Text(destination, bytes));
+            }
+            if let Some(owner) = differs.owner {
+                show(Shown::Owner(destination, &owner));
             }
         }
+        let gone = unit.list().map(|list| files::gone(list, files, &self.claims.of_others(Some(index)))).transpose()?;
+        gone.iter().flatten().for_each(|file| show(Shown::Gone(file)));
         Ok(())
     }
 

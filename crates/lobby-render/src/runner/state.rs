@@ -57,9 +57,14 @@ impl State {
         }
     }
 
-    /// Where it is among all of them, and its file.
+    /// Where it is among all of them, its text and its file.
     pub(super) fn called(&self, index: usize) -> String {
-        format!("template {} ({})", index + 1, self.unit.name())
+        self.unit.settings.called(index)
+    }
+
+    /// Whether there is one that stays. Of one file for each of something: a list of them.
+    fn has_file(&self) -> bool {
+        self.unit.list().unwrap_or(&self.unit.settings.destination).is_file()
     }
 
     /// It is evaluated in this pass, unless its changes are still gathered.
@@ -68,15 +73,20 @@ impl State {
     }
 
     /// Says what went wrong, once; the error, if it ends the run.
-    pub(super) fn complain(&mut self, error: RunError, keep_going: bool) -> Option<RunError> {
+    pub(super) fn complain(&mut self, error: RunError, index: usize, keep_going: bool) -> Option<RunError> {
         // What a source says is not the template's fault.
-        let is_fatal = self.unit.settings.error_fatal || matches!(error, RunError::Source(_));
+        let is_of_source = matches!(error, RunError::Source(_));
+        let is_fatal = self.unit.settings.error_fatal || is_of_source;
+        let error = if is_of_source { error } else { error.of(self.called(index)) };
         if is_fatal && !keep_going {
             return Some(error);
         }
         let said = chain(&error);
         if self.complaint.as_ref() != Some(&said) {
-            tracing::error!("{said}; the last good file stays");
+            match self.has_file() {
+                true => tracing::error!("{said}; the last good file stays"),
+                false => tracing::error!("{said}"),
+            }
             self.complaint = Some(said);
         }
         None

@@ -50,7 +50,7 @@ async fn render(folder: &Path) {
         lookups_must_succeed: false,
         lists: Lists::default(),
         clock: || SystemTime::UNIX_EPOCH,
-        show: |_, _| {},
+        show: |_| {},
     };
     let (_orders, receiver) = mpsc::channel(1);
     assert!(matches!(Runner::new(settings, environment, Never, receiver).unwrap().run().await, Ok(End::Done)));

@@ -30,6 +30,7 @@ impl Watches {
         if self.tasks.contains_key(query) {
             return;
         }
+        tracing::debug!(%query, "asked");
         let (source, news, question) = (source.clone(), self.news.clone(), query.clone());
         let task = tokio::spawn(async move { source.watch(question, news).await });
         self.tasks.insert(query.clone(), task.abort_handle());
@@ -40,6 +41,7 @@ impl Watches {
         self.tasks.retain(|query, task| {
             let is_wanted = wanted(query);
             if !is_wanted {
+                tracing::debug!(%query, "not asked any more");
                 task.abort();
             }
             is_wanted

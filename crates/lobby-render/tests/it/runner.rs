@@ -18,7 +18,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use lobby_render::command::Surroundings;
 use lobby_render::manifest::Lists;
 use lobby_render::query::Query;
-use lobby_render::runner::{Environment, Stats};
+use lobby_render::runner::{Environment, Shown, Stats};
 use lobby_render::settings::{CommandSettings, Env, ExecSettings, TemplateSettings, TemplateSource};
 use lobby_render::source::News;
 use lobby_render::{Answer, End, Order, RunError, Runner, Settings, Source};
@@ -136,7 +136,13 @@ impl Stage {
             lookups_must_succeed: false,
             lists: Lists::default(),
             clock,
-            show: |path, bytes| lock(&SHOWN).push((path.to_owned(), String::from_utf8(bytes.to_vec()).unwrap())),
+            show: |shown| {
+                lock(&SHOWN).push(match shown {
+                    Shown::Text(path, bytes) => (path.to_owned(), String::from_utf8(bytes.to_vec()).unwrap()),
+                    Shown::Owner(path, change) => (path.to_owned(), format!("({change})")),
+                    Shown::Gone(path) => (path.to_owned(), "(gone)".into()),
+                })
+            },
         };
         Self { folder: TempDir::new().unwrap(), settings, environment, script: Script::default() }
     }
@@ -152,9 +158,9 @@ impl Stage {
         self.settings.templates.last_mut().unwrap()
     }
 
-    /// A text for the shell, with FOLDER in it; it is killed by a test's end only.
+    /// A text for the shell, with FOLDER in it; it is waited for until it ends.
     fn command(&self, text: &str) -> Option<CommandSettings> {
-        Some(CommandSettings { argv: vec![self.with_folder(text)], timeout: Duration::ZERO, env: Env::default() })
+        Some(CommandSettings { argv: vec![self.with_folder(text)], timeout: Duration::MAX, env: Env::default() })
     }
 
     fn exec(&mut self, text: &str) -> &mut ExecSettings {

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use super::invoke::Callee;
 use super::{At, Run};
+use crate::bytes::of_stand_ins;
 use crate::error::ExecError;
 use crate::format::quote;
 use crate::set::MissingKey;
@@ -145,10 +146,19 @@ impl<'a> Run<'a> {
         Ok(match operand {
             Operand::Dot { .. } => dot.clone(),
             Operand::Bool { value, .. } => Got::Plain(Value::Bool(*value)),
-            Operand::Text { bytes, .. } => Got::Plain(Value::Str(bytes.clone().into())),
+            Operand::Text { bytes, .. } => Got::Plain(self.literal(bytes)),
             Operand::Number { number, .. } => Got::Plain(self.number(number)?),
             _ => Got::Missing,
         })
+    }
+
+    /// A text in quotes.
+    pub(super) fn literal(&self, bytes: &Arc<[u8]>) -> Value {
+        let bytes = match self.template.has_stand_ins {
+            true => of_stand_ins(bytes).into(),
+            false => bytes.clone(),
+        };
+        Value::Str(bytes.into())
     }
 
     /// A constant where nothing says which type is wanted: its looks decide.

@@ -105,7 +105,7 @@ impl<'a> Run<'a> {
         let value = match (wants, operand) {
             (Type::Any, _) => return self.constant(dot, operand),
             (Type::Bool, Operand::Bool { value, .. }) => Some(Value::Bool(*value)),
-            (Type::Str, Operand::Text { bytes, .. }) => Some(Value::Str(bytes.clone().into())),
+            (Type::Str, Operand::Text { bytes, .. }) => Some(self.literal(bytes)),
             (Type::Int(width), Operand::Number { number, .. }) => number.int.map(|it| Value::Int(width.wrap(it), *width)),
             (Type::Uint(width), Operand::Number { number, .. }) => {
                 number.uint.map(|it| Value::Uint(width.wrap_unsigned(it), *width))

@@ -106,3 +106,11 @@ fn deep_values_are_kept_and_dropped_and_do_not_print() {
     fails(&deep("{{index $x 0 1}}"), "index out of range");
     assert!(run(&deep("{{range $x.y}}{{end}}"), LIMITS).is_err());
 }
+
+#[test]
+fn bytes_that_are_no_text_are_printed_as_they_are() {
+    let text = b"l\xf6w \xf4\x8f\xbf\xbf \xc3\xb6\n{{- /* \xff */}}{{\"d\xfcrr\"}}{{`r\xe4w`}}{{printf \"%s\" \"\xfe\"}}{{define \"d\"}}\x80{{end}}{{template \"d\"}}";
+    let template = Template::parse_bytes("t", text, &Default::default(), &Funcs::default()).unwrap();
+    let got = template.execute(&Funcs::default(), &Value::Nil, &Settings::default()).unwrap();
+    assert_eq!(got, b"l\xf6w \xf4\x8f\xbf\xbf \xc3\xb6d\xfcrrr\xe4w\xfe\x80");
+}

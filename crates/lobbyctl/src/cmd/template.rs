@@ -21,7 +21,7 @@ use std::{
 };
 
 use lobby_render::{
-    End, Order, RunError, Runner,
+    End, Order, RunError, Runner, UnitError,
     config::{self, Config, Exit, Flags, Partial, flags},
     manifest::{Lists, lists},
     runner::Environment,
@@ -30,7 +30,7 @@ use lobby_render::{
 use tokio::sync::mpsc;
 
 use crate::{
-    cli::door::Door,
+    cli::{blame, door::Door},
     template::{
         agent::{self, Agent},
         dry, log,
@@ -160,7 +160,11 @@ impl Start {
         let whole = config::load(variable("CT_LOCAL_CONFIG").as_deref(), &self.configs, self.partial.clone());
         let config = whole.and_then(|whole| whole.resolve(variable)).map_err(|err| Failure::config(log::chain(&err)))?;
         log::show(config.process.log_level);
-        for warning in &config.warnings {
+        let missing = config::missing(&config.settings, config.keys_dir.as_deref());
+        for warning in config.warnings.iter().chain(&missing) {
+            tracing::warn!("{warning}");
+        }
+        for warning in config.idle() {
             tracing::warn!("{warning}");
         }
         Ok(config)
@@ -169,7 +173,7 @@ impl Start {
     fn prepare(&self, config: Config) -> Result<Prepared, Failure> {
         let door = || {
             // One line of what clap says.
-            let what = |err: &clap::Error| err.to_string().lines().next().unwrap_or_default().replace("error: ", "");
+            let what = |err: &clap::Error| blame::said(err).lines().next().unwrap_or_default().replace("error: ", "");
             self.door.as_ref().map_err(|err| anyhow::anyhow!(what(err)))
         };
         let agent = Agent::new(&config.consul, door).map_err(|err| Failure::config(format!("{err:#}")))?;
@@ -203,7 +207,12 @@ impl Start {
             files: Files,
             main: Consul::new(agent.clone(), agent::options(&config.consul, config.process.err_on_failed_lookup)),
         };
-        Ok(Running { runner: Runner::new(config.settings.clone(), environment, source, receiver)?, orders })
+        let runner = Runner::new(config.settings.clone(), environment, source, receiver).map_err(|err| match &err {
+            // Nothing but the configuration is needed to see that.
+            RunError::Template(UnitError::Shared { .. }) => Failure::config(log::chain(&err)),
+            _ => err.into(),
+        })?;
+        Ok(Running { runner, orders })
     }
 
     /// Everything that a reload needs, with nothing changed yet.

@@ -20,6 +20,11 @@ use lobby_render::{
 
 use crate::cli::door::Door;
 
+/// Where things are named, for errors.
+const ADDRESS: &str = "consul.address (-consul-addr, CONSUL_HTTP_ADDR)";
+const CERT: &str = "consul.ssl.cert (-consul-ssl-cert, CONSUL_CLIENT_CERT)";
+const CA_PATH: &str = "consul.ssl.ca_path (-consul-ssl-ca-path, CONSUL_CAPATH)";
+
 /// One agent.
 #[derive(Debug, Clone)]
 pub(crate) struct Agent {
@@ -36,7 +41,10 @@ impl Agent {
     pub(crate) fn new<'a>(consul: &Consul, door: impl FnOnce() -> anyhow::Result<&'a Door>) -> anyhow::Result<Self> {
         let token = match (&consul.token, &consul.token_file) {
             (Some(token), _) => Some(token.0.clone()),
-            (None, Some(path)) => Some(read(path).map(|text| String::from_utf8_lossy(&text).trim().to_owned())?),
+            (None, Some(path)) => Some(
+                read("consul.token_file (-consul-token-file, CONSUL_HTTP_TOKEN_FILE)", path)
+                    .map(|text| String::from_utf8_lossy(&text).trim().to_owned())?,
+            ),
             (None, None) => None,
         };
         let (mut client, address, token) = match &consul.address {
@@ -124,8 +132,8 @@ fn at(address: &str, tls: Option<&config::Tls>) -> anyhow::Result<Client> {
     }
     match tls {
         // As Consul's own tools: who wants TLS never goes without because of the address.
-        Some(settings) => Ok(Client::with_tls(&format!("https://{rest}"), trust(settings)?)?),
-        None => Ok(Client::new(&format!("{scheme}://{rest}"))?),
+        Some(settings) => Client::with_tls(&format!("https://{rest}"), trust(settings)?).context(ADDRESS),
+        None => Client::new(&format!("{scheme}://{rest}")).context(ADDRESS),
     }
 }
 
@@ -138,12 +146,14 @@ fn trust(settings: &config::Tls) -> anyhow::Result<Tls> {
     if let Some(name) = &settings.server_name {
         tracing::warn!("consul.ssl.server_name does nothing here: write {name:?} as host of consul.address");
     }
-    let mut authorities = settings.ca_cert.as_deref().map(read).transpose()?.unwrap_or_default();
+    let ca_cert = settings.ca_cert.as_deref().map(|path| read("consul.ssl.ca_cert (-consul-ssl-ca-cert, CONSUL_CACERT)", path));
+    let mut authorities = ca_cert.transpose()?.unwrap_or_default();
     if let Some(folder) = &settings.ca_path {
-        let mut files = fs::read_dir(folder).and_then(Iterator::collect::<Result<Vec<_>, _>>).with_context(|| shown(folder))?;
+        let mut files =
+            fs::read_dir(folder).and_then(Iterator::collect::<Result<Vec<_>, _>>).with_context(|| shown(CA_PATH, folder))?;
         files.sort_by_key(fs::DirEntry::path);
         for file in files.iter().map(fs::DirEntry::path).filter(|path| path.is_file()) {
-            authorities.extend(read(&file)?);
+            authorities.extend(read(CA_PATH, &file)?);
             authorities.push(b'\n');
         }
     }
@@ -151,19 +161,22 @@ fn trust(settings: &config::Tls) -> anyhow::Result<Tls> {
         tls = tls.trusting(&authorities)?;
     }
     match (&settings.cert, &settings.key) {
-        (Some(cert), Some(key)) => Ok(tls.showing(&read(cert)?, &read(key)?)?),
-        (Some(both), None) => Ok(tls.showing(&read(both)?, b"")?),
+        (Some(cert), Some(key)) => {
+            Ok(tls.showing(&read(CERT, cert)?, &read("consul.ssl.key (-consul-ssl-key, CONSUL_CLIENT_KEY)", key)?)?)
+        }
+        (Some(both), None) => Ok(tls.showing(&read(CERT, both)?, b"")?),
         (None, Some(_)) => bail!("consul.ssl.key needs the certificate of the key: set consul.ssl.cert"),
         (None, None) => Ok(tls),
     }
 }
 
-fn read(path: &Path) -> anyhow::Result<Vec<u8>> {
-    fs::read(path).with_context(|| shown(path))
+/// A file, and where it was named.
+fn read(key: &str, path: &Path) -> anyhow::Result<Vec<u8>> {
+    fs::read(path).with_context(|| shown(key, path))
 }
 
-fn shown(path: &Path) -> String {
-    format!("cannot read {}", path.display())
+fn shown(key: &str, path: &Path) -> String {
+    format!("{key}: cannot read {}", path.display())
 }
 
 /// The client's address as Consul's own tools take it.
@@ -217,6 +230,11 @@ mod tests {
         }
         let said = made("consul { address = \"ftp://h\" }").unwrap_err();
         assert_eq!(said, "consul.address is \"ftp://h\": expected HOST:PORT, http://…, https://… or unix://PATH");
+        let said = made("consul { address = \"http://host name:1\" }").unwrap_err();
+        assert!(
+            said.starts_with("consul.address (-consul-addr, CONSUL_HTTP_ADDR): \"http://host name:1\" is not usable"),
+            "{said}"
+        );
         assert_eq!(made("").unwrap_err(), "the door", "without an address");
     }
 
@@ -232,9 +250,14 @@ mod tests {
     #[test]
     fn files_that_are_not_there_are_named() {
         let said = |keys: &str| made(&format!("consul {{ address = \"h:1\" {keys} }}")).unwrap_err();
-        assert!(said("token_file = \"/no/such\"").starts_with("cannot read /no/such: No such file"));
-        assert!(said("ssl { ca_cert = \"/no/ca\" }").starts_with("cannot read /no/ca: No such file"));
-        assert!(said("ssl { ca_path = \"/no/folder\" }").starts_with("cannot read /no/folder: No such file"));
+        for (text, key, path) in [
+            ("token_file = \"/no/such\"", "consul.token_file (-consul-token-file, CONSUL_HTTP_TOKEN_FILE)", "/no/such"),
+            ("ssl { ca_cert = \"/no/ca\" }", "consul.ssl.ca_cert (-consul-ssl-ca-cert, CONSUL_CACERT)", "/no/ca"),
+            ("ssl { ca_path = \"/no/folder\" }", "consul.ssl.ca_path (-consul-ssl-ca-path, CONSUL_CAPATH)", "/no/folder"),
+            ("ssl { cert = \"/no/cert\" }", "consul.ssl.cert (-consul-ssl-cert, CONSUL_CLIENT_CERT)", "/no/cert"),
+        ] {
+            assert!(said(text).starts_with(&format!("{key}: cannot read {path}: No such file")), "{}", said(text));
+        }
         assert_eq!(said("ssl { key = \"/k\" }"), "consul.ssl.key needs the certificate of the key: set consul.ssl.cert");
     }
 

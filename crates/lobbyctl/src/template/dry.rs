@@ -9,19 +9,41 @@ use std::{
     path::Path,
 };
 
+use lobby_render::runner::Shown;
+
 /// Lines around a change.
 const CONTEXT: usize = 3;
 
 /// Pairs of lines that are compared, at most: a table of 16 MiB, for two texts of 2000 lines that have nothing in common.
 const MOST_PAIRS: usize = 4 << 20;
 
-/// Prints a file as it would be.
-pub(crate) fn show(path: &Path, bytes: &[u8]) {
-    print(&[format!("> {}\n", path.display()).as_bytes(), bytes]);
+/// Prints a file as it would be, or that it would go or have another mode or owner.
+pub(crate) fn show(shown: Shown<'_>) {
+    match shown {
+        Shown::Text(path, bytes) => print(&[format!("> {}\n", path.display()).as_bytes(), bytes]),
+        Shown::Owner(path, change) => print(&[format!("> {}: {change}\n", path.display()).as_bytes()]),
+        Shown::Gone(path) => print(&[gone(path).as_bytes()]),
+    }
+}
+
+fn gone(path: &Path) -> String {
+    format!("> {}: removed\n", path.display())
 }
 
 /// The same, and how it differs from the one that is there.
-pub(crate) fn show_with_diff(path: &Path, bytes: &[u8]) {
+pub(crate) fn show_with_diff(shown: Shown<'_>) {
+    match shown {
+        Shown::Text(path, bytes) => text_with_diff(path, bytes),
+        Shown::Gone(path) => {
+            let old = fs::read(path).unwrap_or_default();
+            let diff = diff(&path.display().to_string(), &String::from_utf8_lossy(&old), "");
+            print(&[gone(path).as_bytes(), diff.as_bytes()]);
+        }
+        owner @ Shown::Owner(..) => show(owner),
+    }
+}
+
+fn text_with_diff(path: &Path, bytes: &[u8]) {
     let old = fs::read(path).unwrap_or_default();
     let (old, new) = (String::from_utf8_lossy(&old), String::from_utf8_lossy(bytes));
     let end = if new.is_empty() || new.ends_with('\n') { "" } else { "\n" };

@@ -2,6 +2,7 @@
 //!
 //! What templates can say is tested in `lobby-template` and `lobby-render`; a fleet and a real haproxy are in `lobbyd`.
 
+mod printed;
 mod running;
 
 use std::{
@@ -126,7 +127,7 @@ fn a_wrong_port_of_the_local_daemon_matters_where_that_is_asked() {
     let output = run("");
     assert_eq!(output.status.code(), Some(15), "{output:?}");
     expect![[r#"
-        [ERR] (cli) invalid value 'tcp://x' for '--port <PORT>': invalid digit found in string
+        [ERR] (cli) invalid value 'tcp://x' for the variable PORT: invalid digit found in string
     "#]]
     .assert_eq(&said(&output));
     let output = run(&agent.address.to_string());
@@ -215,26 +216,54 @@ fn a_wrong_configuration_ends_with_15() {
 }
 
 #[test]
+fn destinations_that_cannot_be_are_a_wrong_configuration() {
+    let folder = Folder::new();
+    folder.write("t", "text\n");
+    folder.fails(
+        CLOSED,
+        &["-template", "t:f", "-template", "t:./f"],
+        15,
+        expect![[r#"
+        [ERR] (cli) template 1 (t -> f) and template 2 (t -> ./f) have the same destination "./f": give each its own
+    "#]],
+    );
+    folder.write("each.hcl", "template {\n source = \"t\"\n destination = \"d/{{.Name\"\n for_each = \"node\"\n}\n");
+    folder.fails(
+        CLOSED,
+        &["-config", "each.hcl"],
+        15,
+        expect![[r#"
+        [ERR] (cli) template "t": template: destination:1: unclosed action
+    "#]],
+    );
+}
+
+#[test]
 fn templates_that_fail_end_with_14_and_say_where() {
     let folder = Folder::new();
     let agent = agent();
     folder.write("a.tmpl", "one\n{{range service \"www\"}}\n");
     let missing = expect![[r#"
-        [ERR] (cli) a.tmpl: parse: template: :3: unexpected EOF
+        [ERR] (cli) template 1 (a.tmpl -> a): a.tmpl: parse: template: :3: unexpected EOF
     "#]];
     folder.fails(CLOSED, &["-template", "a.tmpl:a"], 14, missing);
     folder.write("a.tmpl", "{{range service \"www\"}}\n{{.Nonsense}}{{end}}\n");
     let output = folder.run(agent.address.port(), &["-once", "-template", "a.tmpl:a"]);
     assert_eq!(output.status.code(), Some(14), "{output:?}");
     let said = said(&output);
-    assert!(said.starts_with("[ERR] (cli) a.tmpl: execute: template: :2:2: executing \"\" at <.Nonsense>: "), "{said}");
+    assert!(
+        said.starts_with(
+            "[ERR] (cli) template 1 (a.tmpl -> a): a.tmpl: execute: template: :2:2: executing \"\" at <.Nonsense>: "
+        ),
+        "{said}"
+    );
     assert_eq!(said.lines().count(), 1, "{said}");
     folder.fails(
         CLOSED,
         &["-template", "none.tmpl:a"],
         14,
         expect![[r#"
-        [ERR] (cli) none.tmpl: cannot read the template: No such file or directory (os error 2)
+        [ERR] (cli) template 1 (none.tmpl -> a): none.tmpl: cannot read the template: No such file or directory (os error 2)
     "#]],
     );
     assert!(!folder.path("a").exists());
@@ -320,32 +349,13 @@ fn an_agent_that_stays_away_ends_it_with_14() {
 }
 
 #[test]
-fn a_dry_run_prints_and_changes_nothing() {
-    let (folder, agent) = (Folder::new(), agent());
+fn a_socket_that_is_not_there_is_no_refused_connection() {
+    let folder = Folder::new();
     folder.write("a.tmpl", WWW);
-    let port = agent.address.port();
-    let flags = ["-once", "-dry", "-template", "a.tmpl:a:echo ran"];
-    assert_eq!(stdout(&folder.run(port, &flags)), format!("> a\n{WWW_FILE}"));
-    assert!(!folder.path("a").exists());
-    folder.write("a", "www:\n  www1 10.0.0.1:8001\n  www0 10.0.0.1:8000\n");
-    let output = folder.run(port, &[&["-diff"], &flags[..]].concat());
-    expect![[r#"
-        > a
-        www:
-          www1 10.0.0.1:8001
-          www2 10.0.0.1:8002
-        --- a
-        +++ a
-        @@ -1,3 +1,3 @@
-         www:
-           www1 10.0.0.1:8001
-        -  www0 10.0.0.1:8000
-        +  www2 10.0.0.1:8002
-    "#]]
-    .assert_eq(&stdout(&output));
-    assert_eq!(output.status.code(), Some(0));
-    folder.write("a", WWW_FILE);
-    assert_eq!(stdout(&folder.run(port, &flags)), "", "the file has that text");
+    let flags = ["-once", "-consul-retry=false", "-template", "a.tmpl:a"];
+    let output = folder.command(CLOSED, &flags).env("SOCKET", "/no/such").output().unwrap();
+    let said = said(&output);
+    assert!(said.contains("no lobbyd answers at unix:/no/such: No such file or directory"), "{said}");
 }
 
 #[test]
@@ -356,25 +366,10 @@ fn a_command_that_fails_ends_it_with_14_and_a_program_with_its_own_status() {
     let output = folder.run(port, &["-once", "-template", "a.tmpl:a:exit 3 # or so"]);
     assert_eq!(output.status.code(), Some(14), "{output:?}");
     let text = said(&output);
-    assert!(text.starts_with("[ERR] (cli) command exited with a non-zero exit status: \"exit 3 # or so\""), "{text}");
+    assert!(
+        text.starts_with("[ERR] (cli) template 1 (a.tmpl -> a): command exited with a non-zero exit status: \"exit 3 # or so\""),
+        "{text}"
+    );
     let output = folder.run(port, &["-once", "-template", "a.tmpl:b", "-exec", "cat b; exit 5"]);
     assert_eq!((output.status.code(), stdout(&output)), (Some(5), WWW_FILE.to_owned()));
-}
-
-#[test]
-fn what_is_worth_knowing_is_said_by_level() {
-    let (folder, agent) = (Folder::new(), agent());
-    folder.write("a.tmpl", "{{range service \"www\"}}{{.ID}} {{end}}");
-    let flags = ["-once", "-syslog", "-template", "a.tmpl:a"];
-    let output = folder.run(agent.address.port(), &flags);
-    expect![[r#"
-        [WARN] (cli) syslog is accepted, but does nothing here
-        [WARN] (unit) the template does not end with a new line, nor will the file template=a.tmpl
-    "#]]
-    .assert_eq(&said(&output));
-    let output = folder.run(agent.address.port(), &[&["-log-level", "err"], &flags[..]].concat());
-    assert_eq!(said(&output), "");
-    let output = folder.run(agent.address.port(), &["-once", "-log-level=info", "-template", "a.tmpl:c"]);
-    let text = said(&output);
-    assert!(text.contains("[INFO] (runner) rendered template=a.tmpl file=") && text.ends_with("/c\n"), "{text}");
 }

@@ -15,7 +15,7 @@ use std::{collections::BTreeSet, path::PathBuf, sync::Arc, time::SystemTime};
 use lobby_render::{
     Runner, Settings,
     command::Surroundings,
-    config::{ConfigError as BlockError, Partial, template_from_toml, value::Block},
+    config::{ConfigError as BlockError, Partial, missing, template_from_toml, value::Block},
     manifest::{Lists, lists},
     runner::Environment,
     settings::TemplateSettings,
@@ -59,13 +59,14 @@ pub(super) fn all(read: &Read<'_>, warnings: &mut Vec<String>) -> Result<Templat
     let config = whole.merge(stagger).merge(rate).resolve(|_| None).map_err(|err| at(err.to_string()))?;
     let mut settings = config.settings;
     for (number, table) in (1..).zip(&read.raw.templates) {
-        let (template, warned) = template_from_toml(table).map_err(|err| at(format!("[[template]] {number}: {err}")))?;
+        let (mut template, warned) = template_from_toml(table).map_err(|err| at(format!("[[template]] {number}: {err}")))?;
         let same = |other: &TemplateSettings| other.destination == template.destination;
         if let Some(other) = settings.templates.iter().position(same) {
             let destination = template.destination.display();
             return Err(at(format!("[[template]] {number}: {destination} is the destination of [[template]] {} too", other + 1)));
         }
         warnings.extend(warned.into_iter().map(|warning| format!("[[template]] {number}: {warning}")));
+        template.number = number;
         settings.templates.push(template);
     }
     Ok(Templates { settings, keys: read.path("TEMPLATE_KEYS_DIR"), file: read.raw.file.clone() })
@@ -97,6 +98,11 @@ fn stagger(text: &str) -> Option<Table> {
 }
 
 impl Templates {
+    /// What is named and not there, for people: it may come to be.
+    pub(crate) fn missing(&self) -> Vec<String> {
+        missing(&self.settings, self.keys.as_deref())
+    }
+
     /// Reads and parses every text; what is wrong with the first bad one.
     pub(crate) fn check(&self) -> Result<(), String> {
         (1..).zip(&self.settings.templates).try_for_each(|(number, template)| self.check_one(number, template))
@@ -131,13 +137,13 @@ impl Templates {
             lookups_must_succeed: false,
             lists: Lists::default(),
             clock: || SystemTime::UNIX_EPOCH,
-            show: |_, _| {},
+            show: |_| {},
         };
         let alone = Settings { templates: vec![template.clone()], ..self.settings.clone() };
         // What is worth a warning is told by the runner that runs.
         let read = || Runner::new(alone, environment, Files, mpsc::channel(1).1);
         let read = tracing::subscriber::with_default(NoSubscriber::default(), read);
-        read.map(drop).map_err(|err| format!("{}: [[template]] {number}: {}", self.file, with_causes(&err)))
+        read.map(drop).map_err(|err| format!("{}: [[template]] {number}: {}", self.file, with_causes(err.what())))
     }
 }
 
@@ -222,6 +228,19 @@ mod tests {
         assert_eq!((usable.templates.len(), wrong), (1, vec![why]));
         let open = templates("[[template]]\ncontents = \"{{if}}\"\ndestination = \"/a\"\n", &[]).unwrap();
         assert!(open.check().unwrap_err().contains("[[template]] 1: (dynamic): parse: template: :1:"));
+    }
+
+    #[test]
+    fn what_is_not_there_is_warned_about_and_a_folder_is_no_destination() {
+        let text = "[[template]]\ncontents = \"a\\n\"\ndestination = \"/a\"\nuser = \"no such\"\n\
+                    [[template]]\ncontents = \"a\\n\"\ndestination = \"/tmp\"\n";
+        let two = templates(text, &[("TEMPLATE_KEYS_DIR", "/no/such")]).unwrap();
+        let missing = two.missing();
+        assert!(missing.len() == 2 && missing[0].contains("/no/such") && missing[1].contains("\"no such\""), "{missing:?}");
+        assert!(two.check().unwrap_err().contains("[[template]] 2: destination \"/tmp\" is a directory"));
+        let each = "[[template]]\ncontents = \"a\"\ndestination = \"/x/{{.Name\"\nfor_each = \"service\"\n";
+        let why = templates(each, &[]).err().unwrap().to_string();
+        assert!(why.contains("[[template]] 1: template \"/x/{{.Name\": template: destination:1:"), "{why}");
     }
 
     #[test]

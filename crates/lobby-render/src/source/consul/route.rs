@@ -111,7 +111,13 @@ impl Route {
 
     /// What an agent says of an error.
     fn told(&self, reply: &Reply) -> String {
-        let text = String::from_utf8_lossy(&reply.body[..reply.body.len().min(4 * QUOTE_CHARS)]);
+        #[derive(serde::Deserialize)]
+        struct Body {
+            message: String,
+        }
+        let begin = &reply.body[..reply.body.len().min(4 * QUOTE_CHARS)];
+        let message = serde_json::from_slice(begin).map(|Body { message }| message);
+        let text = message.unwrap_or_else(|_| String::from_utf8_lossy(begin).into_owned());
         let text: String = text.trim().chars().map(|c| if c.is_control() { ' ' } else { c }).take(QUOTE_CHARS).collect();
         format!("{}: status {}: {text}", self.path, reply.status)
     }

@@ -202,6 +202,14 @@ async fn errors_are_repeated_with_growing_pauses_until_they_have_failed() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_refusal_is_told_in_the_words_of_the_agent() {
+    let said = Act::Reply(Reply { status: 403, ..ok(5, r#"{"message": "access denied"}"#) });
+    let mut run = run(services(), Options::default(), [said, Act::Reply(ok(7, "{}"))]);
+    let Some(News::Trouble { message, .. }) = run.news.recv().await else { panic!("no trouble") };
+    assert!(message.ends_with("/v1/catalog/services: status 403: access denied"), "{message}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_answer_forgives_all_errors_before_and_errors_the_index() {
     let retry = Retry { attempts: 1, ..Retry::default() };
     let acts = [Act::Fail(true), Act::Reply(ok(7, "{}")), Act::Fail(true), Act::Reply(ok(7, "{}")), Act::Fail(true)];

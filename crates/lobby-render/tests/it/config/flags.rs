@@ -139,8 +139,17 @@ fn help_version_and_files() {
 
 #[test]
 fn refused() {
-    assert!(matches!(parse(&["-onec"]), Err(FlagError::Unknown { flag, nearest: "once" }) if flag == "onec"));
-    assert!(matches!(parse(&["-vault-adr=x"]), Err(FlagError::Unknown { nearest: "vault-addr", .. })));
+    assert!(matches!(parse(&["-onec"]), Err(FlagError::Unknown { flag, nearest: Some("once") }) if flag == "onec"));
+    for (word, hint) in [
+        ("-nosuch", ""),
+        ("-consu", ": did you mean -consul-ssl?"),
+        ("-tokn=x", ""),
+        ("-consul-adr=x", ": did you mean -consul-addr?"),
+    ] {
+        let name = word.trim_matches('-').trim_end_matches("=x");
+        assert_eq!(parse(&[word]).unwrap_err().to_string(), format!("unknown flag -{name}{hint}"));
+    }
+    assert!(matches!(parse(&["-vault-adr=x"]), Err(FlagError::Unknown { nearest: Some("vault-addr"), .. })));
     assert!(matches!(parse(&["-v", "-x=1"]), Err(FlagError::Unknown { .. })));
     assert!(matches!(parse(&["---once"]), Err(FlagError::Syntax(word)) if word == "---once"));
     assert!(matches!(parse(&["-=1"]), Err(FlagError::Syntax(_))));
@@ -178,6 +187,7 @@ fn help_names_every_flag_that_does_something_and_parses_it() {
             (_, "NUMBER") => format!("-{name}=1"),
             (_, "SIGNAL") => format!("-{name}=INT"),
             (_, "LEVEL") => format!("-{name}=info"),
+            (_, "NAME=VALUE") => format!("-{name}=A=b,c"),
             _ => format!("-{name}=a"),
         };
         assert!(parse(&[&word]).is_ok(), "{word}");

@@ -43,7 +43,7 @@ fn defaults() -> Config {
 }
 
 fn template() -> TemplateSettings {
-    TemplateSettings::new(TemplateSource::File("a".into()), "b")
+    TemplateSettings { number: 1, ..TemplateSettings::new(TemplateSource::File("a".into()), "b") }
 }
 
 fn command(argv: &[&str], timeout: u64) -> CommandSettings {
@@ -208,8 +208,12 @@ fn template_keys() {
         }),
         ("check = \"x {{.Path}}\"", |template| template.check = Some(command(&["x {{.Path}}"], 30))),
         ("check = [\"x\", \"{{.Path}}\"]", |template| template.check = Some(command(&["x", "{{.Path}}"], 30))),
-        ("check { command = \"x\" timeout = \"2s\" }", |template| template.check = Some(command(&["x"], 2))),
-        ("roll_back = true", |template| template.roll_back = true),
+        ("check { command = \"x {{ .Path }}\" timeout = \"2s\" }", |template| {
+            template.check = Some(command(&["x {{ .Path }}"], 2));
+        }),
+        ("roll_back = true command = \"x\"", |template| {
+            (template.roll_back, template.command) = (true, Some(command(&["x"], 30)));
+        }),
         ("perms = 0600", |template| template.perms = Some(0o600)),
         ("perms = \"0640\"", |template| template.perms = Some(0o640)),
         ("user = \"www\" group = 33", |template| (template.user, template.group) = (some("www"), some("33"))),
@@ -259,7 +263,7 @@ fn what_templates_take_from_around_them() {
     let want = TemplateSettings { error_fatal: false, left_delimiter: some("<"), right_delimiter: some(">"), ..template() };
     let two = "template { source = \"a\" destination = \"b\" }
                template { source = \"a\" destination = \"b\" error_fatal = true left_delimiter = \"[\" }";
-    let own = TemplateSettings { error_fatal: true, left_delimiter: some("["), ..want.clone() };
+    let own = TemplateSettings { number: 2, error_fatal: true, left_delimiter: some("["), ..want.clone() };
     assert_eq!(config(&format!("{around} {two}")).settings.templates, [want, own]);
 }
 
@@ -317,6 +321,7 @@ fn a_template_of_lobbyd() {
     let table: toml::Table =
         "source = 'a'\ndestination = 'b'\nperms = 0o600\ncheck = ['x', '{{.Path}}']\nwait = '2s'".parse().expect("it is TOML");
     let want = TemplateSettings {
+        number: 0,
         perms: Some(0o600),
         check: Some(command(&["x", "{{.Path}}"], 30)),
         wait: Some(Wait { min: seconds(2), max: seconds(8) }),

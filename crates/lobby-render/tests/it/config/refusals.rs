@@ -3,7 +3,7 @@
 use lobby_render::config::error::TemplateProblem;
 use lobby_render::config::{ConfigError, Partial, template_from_toml};
 
-use super::{all, try_config};
+use super::{all, config, try_config};
 
 fn refusal(text: &str) -> ConfigError {
     match try_config(text) {
@@ -16,6 +16,7 @@ fn refusal(text: &str) -> ConfigError {
 fn unknown_keys_at_every_level() {
     for (text, want_key, want_nearest) in [
         ("templates {}", "templates", "template"),
+        ("nosuch = 1", "nosuch", ""),
         ("log_levle = \"warn\"", "log_levle", "log_level"),
         ("consul { adress = \"a\" }", "consul.adress", "address"),
         ("consul { auth { user = \"a\" } }", "consul.auth.user", "username"),
@@ -28,11 +29,13 @@ fn unknown_keys_at_every_level() {
         ("stagger { at_onc = 1 }", "stagger.at_onc", "at_once"),
         ("template { destinaton = \"a\" }", "template.destinaton", "destination"),
         ("template { exec { time_out = \"1s\" } }", "template.exec.time_out", "timeout"),
-        ("template { check { cmd = \"a\" } }", "template.check.cmd", "command"),
-        ("template \"web\" { source = \"a\" }", "template.web", "wait"),
+        ("template { check { cmmand = \"a\" } }", "template.check.cmmand", "command"),
+        ("template \"web\" { source = \"a\" }", "template.web", ""),
     ] {
         match refusal(text) {
-            ConfigError::UnknownKey { key, line: 1, nearest } => assert_eq!((&*key, nearest), (want_key, want_nearest), "{text}"),
+            ConfigError::UnknownKey { key, line: 1, nearest } => {
+                assert_eq!((&*key, nearest.unwrap_or_default()), (want_key, want_nearest), "{text}")
+            }
             other => panic!("{text}: {other:?}"),
         }
     }
@@ -72,6 +75,8 @@ fn values_that_do_not_fit() {
         ("exec { command = [\"\", \"a\"] }", "exec.command", "a list"),
         ("exec { command = [\"a\", 1] }", "exec.command", "a list"),
         ("exec { env { custom = [1] } }", "exec.env.custom", "a list"),
+        ("exec { env { custom = [\"A=b\", \"Ab\"] } }", "exec.env.custom", "\"Ab\""),
+        ("exec { env { custom = \"=b\" } }", "exec.env.custom", "\"=b\""),
         ("exec { env { custom = {} } }", "exec.env.custom", "a block"),
         ("template = \"a:b\"", "template", "\"a:b\""),
         ("template { perms = 600 }", "template.perms", "600"),
@@ -99,7 +104,7 @@ fn values_that_do_not_fit() {
 
 #[test]
 fn templates_that_lack_something() {
-    use TemplateProblem::{NoDestination, NoText, OneDestination, TwoTexts};
+    use TemplateProblem::{CheckPlace, CheckTimeout, Delimiters, NoDestination, NoText, OneDestination, TwoTexts};
     for (text, want) in [
         ("destination = \"b\"", NoText),
         ("source = \"\" destination = \"b\"", NoText),
@@ -107,7 +112,14 @@ fn templates_that_lack_something() {
         ("source = \"a\"", NoDestination),
         ("source = \"a\" destination = \"\"", NoDestination),
         ("source = \"a\" destination = \"b\" for_each = \"node\"", OneDestination),
-        ("source = \"a\" destination = \"{{.}}\" left_delimiter = \"<\" for_each = \"node\"", OneDestination),
+        ("source = \"a\" destination = \"<.>\" left_delimiter = \"<\" for_each = \"node\"", OneDestination),
+        ("source = \"a\" destination = \"b\" left_delimiter = \"|\" right_delimiter = \"|\"", Delimiters),
+        ("source = \"a\" destination = \"b\" left_delimiter = \"}}\"", Delimiters),
+        ("source = \"a\" destination = \"b\" check = \"x {{.Pth}}\"", CheckPlace),
+        ("source = \"a\" destination = \"b\" check = \"x {{Path}}\"", CheckPlace),
+        ("source = \"a\" destination = \"b\" check = \"x {{.Path\"", CheckPlace),
+        ("source = \"a\" destination = \"b\" check = [\"x\", \"{{.Path}} {{  .Path}}\"]", CheckPlace),
+        ("source = \"a\" destination = \"b\" check { command = \"x {{.Path}}\" timeout = 0 }", CheckTimeout),
     ] {
         match refusal(&format!("template {{ {text} }}")) {
             ConfigError::Template { problem, .. } => assert_eq!(problem, want, "{text}"),
@@ -121,6 +133,50 @@ fn templates_that_lack_something() {
         refusal("template { source = \"a.tpl\" }").to_string(),
         "template \"a.tpl\": missing destination: expected `destination`, unless nothing is written (-dry)"
     );
+}
+
+#[test]
+fn names_of_files_that_are_no_template() {
+    for (destination, want) in [
+        ("x/{{.Name", "template \"a\": template: destination:1: "),
+        ("x/{{nosuch .Name}}", "template \"a\": template: destination:1: function \"nosuch\" not defined"),
+    ] {
+        let error = refusal(&format!("template {{ source = \"a\" destination = \"{destination}\" for_each = \"service\" }}"));
+        assert!(error.to_string().starts_with(want), "{error}");
+    }
+}
+
+#[test]
+fn what_has_no_effect_is_warned_about() {
+    let of_template = |text: &str| config(&format!("template {{ source = \"a\" destination = \"b\" {text} }}")).warnings;
+    for (text, want) in [
+        ("roll_back = true", "roll_back does nothing without a command that is waited for"),
+        ("roll_back = true command = \"x\" command_timeout = 0", "roll_back does nothing without a command that is waited for"),
+        ("command = \"x\" exec { command = \"y\" }", "command is not run: the one of exec is"),
+        ("check = \"x y\"", "check does not see the new text: write {{.Path}} where it takes a file"),
+        ("function_denylist = [\"[\"]", "function_denylist: no function is called \"[\""),
+    ] {
+        assert_eq!(of_template(text), [format!("template \"a\": {want}")], "{text}");
+    }
+    let template = "template { source = \"a\" destination = \"b\" }";
+    for (text, want) in [
+        ("", &["there is no template: nothing is rendered"][..]),
+        (&format!("{template} diff = true"), &["diff does nothing without dry"]),
+        (&format!("{template} stagger {{ slot = \"1s\" }}"), &["stagger does nothing without commands"]),
+        (&format!("{template} diff = true dry = true stagger {{ slot = \"1s\" }} exec {{ command = \"x\" }}"), &[]),
+    ] {
+        assert_eq!(config(text).idle(), want, "{text}");
+    }
+}
+
+#[test]
+fn what_is_not_there_is_warned_about() {
+    let users = "template { source = \"a\" destination = \"b\" user = \"no such\" } template { source = \"c\" destination = \"d\" user = \"root\" }";
+    let config = config(&format!("keys_dir = \"/no/such\" {users}"));
+    let missing = lobby_render::config::missing(&config.settings, config.keys_dir.as_deref());
+    assert_eq!(missing.len(), 2, "{missing:?}");
+    assert_eq!(missing[0], "keys_dir /no/such is no folder: there are no keys");
+    assert!(missing[1].starts_with("template 1 (a -> b): user \"no such\" is not in /etc/passwd"), "{missing:?}");
 }
 
 #[test]
@@ -138,7 +194,7 @@ fn texts_of_other_languages() {
 #[test]
 fn a_template_of_lobbyd() {
     for (text, want) in
-        [("source = 1", "source is 1: expected a text in quotes"), ("x = 1", "unknown key \"x\": did you mean `exec`?")]
+        [("source = 1", "source is 1: expected a text in quotes"), ("sorce = 1", "unknown key \"sorce\": did you mean `source`?")]
     {
         let table: toml::Table = text.parse().expect("it is TOML");
         assert_eq!(template_from_toml(&table).expect_err("it is refused").to_string(), want);

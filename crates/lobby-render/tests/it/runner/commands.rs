@@ -19,7 +19,9 @@ async fn equal_commands_run_once_in_order_and_all_are_tried() {
     }
     stage.script.key("x", "1");
     let error = stage.run().await.unwrap_err();
-    assert!(matches!(error, RunError::Command(CommandError::Exit { .. })), "{error}");
+    assert!(matches!(error.what(), RunError::Command(CommandError::Exit { .. })), "{error}");
+    let name = format!("template 2 ((dynamic) -> {}): command exited", stage.path("b").display());
+    assert!(error.to_string().starts_with(&name), "{error}");
     assert_eq!(stage.file("runs"), "one\ntwo\nthree\n");
     // Nothing is to be rolled back: the new files stay, and what failed is not run again for them.
     assert_eq!(stage.names(), ["a", "b", "c", "d", "runs"]);
@@ -69,7 +71,8 @@ async fn a_fatal_command_puts_back_too_and_the_first_file_is_removed() {
     let command = stage.command("test ! -e FOLDER/f");
     let template = stage.template("x", "f");
     (template.command, template.roll_back) = (command, true);
-    assert!(matches!(stage.run().await, Err(RunError::Command(CommandError::Exit { .. }))));
+    let error = stage.run().await.unwrap_err();
+    assert!(matches!(error.what(), RunError::Command(CommandError::Exit { .. })), "{error}");
     assert!(stage.names().is_empty(), "{:?}", stage.names());
 }
 
@@ -150,6 +153,39 @@ async fn a_change_while_a_command_runs_is_rendered_after_it() {
     fs::write(stage.path("go"), "").unwrap();
     stage.until_file("runs", "1\n3\n").await;
     run.stop().await;
+}
+
+#[tokio::test]
+async fn a_command_without_a_time_goes_on_in_the_background() {
+    let log = Log::new();
+    let mut stage = Stage::new();
+    let text = "echo > FOLDER/begun; until test -e FOLDER/go; do sleep 0.01; done; echo > FOLDER/ended; exit 3";
+    let command = stage.command(text).map(|command| CommandSettings { timeout: Duration::ZERO, ..command });
+    stage.template("x", "f").command = command;
+    stage.settings.once = true;
+    assert!(matches!(stage.run().await, Ok(End::Done)));
+    assert!(!stage.path("ended").exists() && !stage.names().contains(&".f.lobby-none".to_owned()), "{:?}", stage.names());
+    fs::write(stage.path("go"), "").unwrap();
+    stage.until_file("ended", "\n").await;
+    until(|| log.count("a command in the background has failed") == 1, || log.lines()).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_fails_names_its_template_and_speaks_of_the_last_file_only_if_there_is_one() {
+    let log = Log::new();
+    let mut stage = Stage::new();
+    fs::write(stage.path("b"), "old").unwrap();
+    for name in ["a", "b"] {
+        let template = stage.template("x", name);
+        (template.user, template.error_fatal) = (Some("no such".into()), false);
+    }
+    let run = stage.start();
+    until(|| run.stats.failures.get() == 2, || log.lines()).await;
+    run.stop().await;
+    for (number, name, end) in [(1, "a", "or a number"), (2, "b", "or a number; the last good file stays")] {
+        let line = format!("template {number} ((dynamic) -> {}): user \"no such\" is not in", stage.path(name).display());
+        assert!(log.lines().iter().any(|said| said.contains(&line) && said.ends_with(end)), "{line}: {:?}", log.lines());
+    }
 }
 
 /// Killed processes may wait for whoever adopts them.

@@ -5,11 +5,11 @@ use lobby_render::settings::ForEach;
 
 use super::*;
 
-fn services() -> Query {
+pub(super) fn services() -> Query {
     Query::Services { datacenter: None }
 }
 
-fn names(names: &[&str]) -> Answer {
+pub(super) fn names(names: &[&str]) -> Answer {
     Answer::Services(names.iter().map(|name| CatalogService { name: (*name).into(), tags: Vec::new() }).collect())
 }
 
@@ -163,8 +163,8 @@ async fn two_templates_with_one_file_are_told_and_the_first_ones_stays() {
         until(|| run.stats.failures.get() == 1, || log.lines()).await;
         // A plain one asks nothing, and is there first.
         let (first, second) = if is_each { (1, 2) } else { (2, 1) };
-        let said = format!("template {first} ((dynamic)) and template {second} ((dynamic)) have the same destination");
-        let said = format!("{said} {:?}", stage.path("d/a"));
+        let name = |number: usize| stage.settings.templates[number - 1].called(number - 1);
+        let said = format!("{} and {} have the same destination {:?}", name(first), name(second), stage.path("d/a"));
         assert_eq!(log.count(&said), 1, "{said}: {:?}", log.lines());
         let holds = if is_each { "first" } else { "second" };
         assert_eq!(stage.file("d/a"), holds);

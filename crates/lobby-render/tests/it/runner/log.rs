@@ -38,7 +38,7 @@ struct Lines(Arc<Mutex<Vec<String>>>);
 
 impl Subscriber for Lines {
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
-        metadata.target().starts_with("lobby_render")
+        metadata.target().starts_with("lobby_render") && *metadata.level() <= tracing::Level::INFO
     }
 
     fn new_span(&self, _: &Attributes<'_>) -> Id {

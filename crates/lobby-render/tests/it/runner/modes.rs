@@ -1,6 +1,9 @@
 //! Once, dry, and the program that uses the files. Programs have real time, as what they are given ends early else.
 
+use lobby_render::settings::ForEach;
+
 use super::commands::is_alive;
+use super::items::{names, services};
 use super::log::Log;
 use super::*;
 
@@ -61,6 +64,24 @@ async fn a_dry_run_shows_what_differs_and_does_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_dry_run_shows_what_would_go_and_another_mode() {
+    let mut stage = Stage::new();
+    stage.settings.once = true;
+    let template = stage.template("x", "d/{{.Name}}");
+    (template.for_each, template.perms) = (Some(ForEach::Service), Some(0o644));
+    stage.script.say(services(), names(&["a", "b"]));
+    assert!(matches!(stage.run().await, Ok(End::Done)));
+    stage.settings.dry = true;
+    stage.settings.templates[0].perms = Some(0o600);
+    stage.script.say(services(), names(&["b", "c"]));
+    assert!(matches!(stage.run().await, Ok(End::Done)));
+    let shown: Vec<_> = lock(&SHOWN).iter().filter(|(path, _)| path.starts_with(stage.path("d"))).cloned().collect();
+    let want = [("b", "(mode 0644 -> 0600)"), ("c", "x"), ("a", "(gone)")];
+    assert_eq!(shown, want.map(|(name, what)| (stage.path("d").join(name), what.to_owned())));
+    assert!(stage.path("d/a").exists() && !stage.path("d/c").exists());
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_dry_run_runs_programs_of_templates_but_writes_no_files() {
     let mut stage = Stage::new();
     (stage.settings.once, stage.settings.dry) = (true, true);
@@ -70,9 +91,8 @@ async fn a_dry_run_runs_programs_of_templates_but_writes_no_files() {
     assert!(shown && stage.names().is_empty());
     let text = stage.with_folder("{{writeToFile \"FOLDER/out\" \"\" \"\" \"0644\" \"x\"}}");
     stage.template(&text, "g");
-    let error = stage.run().await.unwrap_err();
-    let cause = std::error::Error::source(&error).map(ToString::to_string).unwrap_or_default();
-    assert!(format!("{error} {cause}").contains("writeToFile"), "{error} {cause}");
+    let error = stage.run().await.unwrap_err().to_string();
+    assert!(error.contains("writeToFile: a trial run writes no files"), "{error}");
     assert!(stage.names().is_empty());
 }
 
@@ -143,7 +163,7 @@ async fn a_failure_ends_the_program_and_is_not_hidden_by_it() {
     let run = stage.start();
     stage.until_file("told", "\n").await;
     stage.script.key("a", "bad");
-    assert!(matches!(run.end().await, Err(RunError::Template(_))));
+    assert!(matches!(run.end().await.unwrap_err().what(), RunError::Template(_)));
     assert_eq!(stage.file("told"), "\nend\n");
 }
 
@@ -157,4 +177,24 @@ async fn the_end_of_whoever_gives_orders_is_a_stop() {
     drop(orders);
     assert!(matches!(task.await.unwrap(), Ok(End::Stopped)));
     assert!(log.lines().iter().all(|line| !line.starts_with("ERROR")), "{:?}", log.lines());
+}
+
+#[tokio::test(start_paused = true)]
+async fn bytes_that_are_no_text_are_copied() {
+    let mut stage = Stage::new();
+    stage.settings.once = true;
+    fs::write(stage.path("t"), b"l\xf6w {{`r\xe4w`}}\n").unwrap();
+    let source = TemplateSource::File(stage.path("t"));
+    stage.template("", "f").source = source;
+    assert!(matches!(stage.run().await, Ok(End::Done)));
+    assert_eq!(fs::read(stage.path("f")).unwrap(), b"l\xf6w r\xe4w\n");
+}
+
+#[test]
+fn a_folder_is_no_destination() {
+    let mut stage = Stage::new();
+    fs::create_dir(stage.path("d")).unwrap();
+    stage.template("x", "d");
+    let error = stage.runner().0.unwrap_err().to_string();
+    assert!(error.contains("template 1 ") && error.contains("is a directory: give the path of a file"), "{error}");
 }

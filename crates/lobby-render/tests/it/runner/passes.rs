@@ -41,7 +41,8 @@ async fn it_renders_only_with_all_answers_even_if_it_fails_without() {
     // Once its data is there, the error counts.
     let none = Query::Keys { prefix: "none".into(), datacenter: None };
     stage.script.say(none, Answer::Keys([].into()));
-    assert!(matches!(run.end().await, Err(RunError::Template(UnitError::Execute { .. }))));
+    let error = run.end().await.unwrap_err();
+    assert!(matches!(error.what(), RunError::Template(UnitError::Execute { .. })), "{error}");
 }
 
 #[tokio::test(start_paused = true)]
@@ -98,7 +99,7 @@ async fn a_fatal_error_ends_the_run_after_the_others_unless_it_goes_on() {
     let command = stage.command("echo >> FOLDER/runs");
     stage.settings.templates[1].command = command;
     let error = stage.run().await.unwrap_err();
-    assert!(error.to_string().starts_with("(dynamic): execute: template: :1:"), "{error}");
+    assert!(error.what().to_string().starts_with("(dynamic): execute: template: :1:"), "{error}");
     assert_eq!((stage.file("good").as_str(), stage.file("runs").as_str()), ("x", "\n"));
     assert_eq!(stage.names(), ["good", "runs"]);
     stage.environment.keep_going = true;
@@ -159,7 +160,9 @@ async fn two_templates_of_one_file_are_refused() {
     stage.template("b", "g");
     stage.template("c", "./f");
     let said = stage.runner().0.unwrap_err().to_string();
-    assert!(said.contains("template 1 ((dynamic)) and template 3 ((dynamic)) have the same destination"), "{said}");
+    let (one, other) = (stage.path("f"), stage.path("./f"));
+    let want = format!("template 1 ((dynamic) -> {}) and template 3 ((dynamic) -> {}) have", one.display(), other.display());
+    assert!(said.contains(&want), "{said}");
     // Files that are only shown have none.
     stage.settings.templates.iter_mut().for_each(|template| template.destination = PathBuf::new());
     assert!(stage.runner().0.is_ok());

@@ -130,6 +130,63 @@ fn a_second_signal_to_stop_does_not_wait_for_the_program() {
 }
 
 #[test]
+fn a_second_interrupt_kills_a_program_that_takes_none() {
+    let (folder, agent) = (Folder::new(), agent());
+    folder.write("a.tmpl", WWW);
+    let script = "trap 'echo not yet' INT; echo id $$; while :; do sleep 0.05; done";
+    let running = Running::start(&folder, agent.address.port(), &["-template", "a.tmpl:a", "-exec", script]);
+    let id = running.says("id ")["id ".len()..].to_owned();
+    running.signal(Signal::INT);
+    running.says("not yet");
+    running.signal(Signal::INT);
+    assert_eq!(running.ends().0, Some(12));
+    is_gone(&id);
+}
+
+#[test]
+fn what_a_function_runs_ends_with_us() {
+    let (folder, agent) = (Folder::new(), agent());
+    folder.write("a.tmpl", "{{plugin \"sh\" \"-c\" \"echo id $$ >&2; sleep 1000 & echo $! > id.new; mv id.new id; wait\"}}\n");
+    let running = Running::start(&folder, agent.address.port(), &["-template", "a.tmpl:a"]);
+    until("it is started", || folder.path("id").exists());
+    running.signal(Signal::TERM);
+    assert_eq!(running.ends().0, Some(12));
+    is_gone(folder.read("id").trim());
+}
+
+/// Killed processes may wait for whoever adopts them.
+#[track_caller]
+fn is_gone(id: &str) {
+    until(id, || {
+        let stat = std::fs::read_to_string(format!("/proc/{id}/stat")).unwrap_or_default();
+        stat.is_empty() || stat.contains(") Z ")
+    });
+}
+
+#[track_caller]
+fn until(what: &str, mut holds: impl FnMut() -> bool) {
+    // Nobody sends on it: it only waits.
+    let (_open, pause) = mpsc::channel::<()>();
+    let looks = std::iter::repeat_with(|| pause.recv_timeout(DEADLINE / 1000)).take(1000);
+    assert!(holds() || looks.into_iter().any(|_| holds()), "not in time: {what}");
+}
+
+#[test]
+fn a_pid_file_is_left_to_the_process_that_has_it() {
+    let (folder, agent) = (Folder::new(), agent());
+    folder.write("a.tmpl", WWW);
+    // That of a process that has nothing to do with it is replaced.
+    folder.write("pid", &std::process::id().to_string());
+    let port = agent.address.port();
+    let first = Running::start(&folder, port, &["-pid-file=pid", "-template", "a.tmpl:a:echo ran it"]);
+    first.says("ran it");
+    let second = Running::start(&folder, port, &["-pid-file=pid", "-template", "a.tmpl:b"]);
+    second.says(&format!("[ERR] (cli) cannot write the pid file pid: process {} has it and runs", first.child.id()));
+    assert_eq!(second.ends().0, Some(14));
+    assert_eq!(folder.read("pid"), first.child.id().to_string());
+}
+
+#[test]
 fn it_stops_while_it_looks_for_its_place_in_the_fleet() {
     let folder = Folder::new();
     folder.write("a.tmpl", WWW);

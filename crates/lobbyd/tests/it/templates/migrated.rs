@@ -124,6 +124,7 @@ fn once(folder: &Path) -> String {
 /// What `exec` started got the variables that its lists leave, and its own.
 fn child_was_given_its_variables(folder: &Path) {
     let child = fs::read_to_string(folder.join("child")).unwrap();
+    assert!(child.lines().any(|line| line == "PATH=$PATH:/etc/myapp/bin"), "as it is written: {child}");
     let names: Vec<_> = child.lines().filter_map(|line| line.split_once('=')).map(|(name, _)| name).collect();
     assert!(["APP", "CONSUL_HTTP_ADDR", "DEPLOYMENT", "PATH"].iter().all(|name| names.contains(name)), "{child}");
 }

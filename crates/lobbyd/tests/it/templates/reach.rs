@@ -48,7 +48,7 @@ fn an_agent_is_reached_over_tls_and_by_its_socket() {
     assert!(said.to_lowercase().contains("certificate"), "{said}");
     let (code, _, said) = render(&["-consul-addr", &https, "-consul-ssl-ca-cert", "/no/such"], &[]);
     assert_eq!(code, Some(15), "{said}");
-    assert!(said.contains("[ERR] (cli) cannot read /no/such: No such file"), "{said}");
+    assert!(said.contains("CONSUL_CACERT): cannot read /no/such: No such file"), "{said}");
 }
 
 #[test]

@@ -40,7 +40,7 @@ template {
 }
 
 exec {
-  command       = "env | sort > child; exit 0"
+  command       = "/usr/bin/env | /usr/bin/sort > child; exit 0"
   splay         = "0s"
   reload_signal = ""
   kill_signal   = "SIGTERM"
@@ -48,7 +48,7 @@ exec {
 
   env {
     pristine  = false
-    custom    = ["APP=shop"]
+    custom    = ["APP=shop", "PATH=$PATH:/etc/myapp/bin"]
     whitelist = ["DEPLOY*", "PATH", "CONSUL_*"]
     blacklist = ["CONSUL_HTTP_SSL*"]
   }
