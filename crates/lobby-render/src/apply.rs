@@ -114,6 +114,11 @@ impl Target {
         }
     }
 
+    /// A file that is no template's; its folder is made if it is missing. `perms` None: as the file has them, else 0644.
+    pub fn plain(destination: PathBuf, check: Option<CommandSettings>, perms: Option<u32>) -> Self {
+        Self { check, perms, ..Self::private(destination) }
+    }
+
     /// A file of our own that nobody else reads.
     pub(crate) fn private(destination: PathBuf) -> Self {
         let (create_dest_dirs, perms, backup, keep_last) = (true, Some(0o600), false, false);

@@ -7,7 +7,9 @@
 pub mod bridge;
 pub mod daemon;
 pub mod go_peer;
+pub mod haproxy;
 pub mod http;
+pub mod load;
 pub mod netns;
 pub mod port;
 pub mod process;

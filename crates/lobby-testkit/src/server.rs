@@ -15,6 +15,8 @@ use crate::{
     wait::eventually,
 };
 
+pub mod dnsmasq;
+pub mod moto;
 pub mod nats;
 pub mod nginx;
 pub mod prometheus;

@@ -2,7 +2,7 @@
 //!
 //! What goes by gossip has files of its own: members and where they are (`member`), keys (`keys`), user events
 //! (`event`) and queries to the fleet (`ask`). So have services: reading them (`service`), changing what the daemon's own
-//! node offers (`registration`, `hold`), following one (`follow`).
+//! node offers (`registration`, `hold`), following one (`follow`), the local proxy and its deploys (`local`).
 //!
 //! ```no_run
 //! use lobby::client::{Client, Filter};
@@ -35,6 +35,7 @@ mod event;
 mod follow;
 mod hold;
 mod keys;
+mod local;
 mod member;
 mod raw;
 mod registration;
@@ -382,10 +383,7 @@ impl Client {
 
 /// What all clients have in common.
 fn builder() -> ClientBuilder {
-    if rustls::crypto::CryptoProvider::get_default().is_none() {
-        // Lost only to another thread that installs one at this moment, which is as good.
-        let _ = rustls::crypto::ring::default_provider().install_default();
-    }
+    crate::fetch::tls_provider();
     // A redirect would carry the token elsewhere; no daemon sends one.
     reqwest::Client::builder().connect_timeout(CONNECT_TIMEOUT).timeout(TIMEOUT).redirect(redirect::Policy::none())
 }

@@ -66,6 +66,8 @@ mod builder;
 mod captured;
 #[cfg(feature = "node")]
 mod external;
+#[cfg(any(feature = "client", feature = "probe"))]
+pub mod fetch;
 #[cfg(feature = "probe")]
 mod group;
 #[cfg(feature = "node")]

@@ -18,6 +18,7 @@ use reqwest::{Response, StatusCode, Url};
 
 use self::request::Request;
 use super::{Verdict, tail::Tail, too_late};
+use crate::fetch::innermost;
 
 /// Most bytes of a body that are read: 256 times what is kept of it at most. Whoever sends more is cut off.
 const BODY_BYTES: u64 = 1 << 20;
@@ -90,15 +91,6 @@ fn shown(url: &str) -> String {
         }
         _ => url.to_owned(),
     }
-}
-
-/// The innermost cause, such as `Connection refused`: the rest repeats the URL.
-fn innermost(err: reqwest::Error) -> String {
-    let mut err: &dyn std::error::Error = &err;
-    while let Some(source) = err.source() {
-        err = source;
-    }
-    err.to_string()
 }
 
 #[cfg(test)]

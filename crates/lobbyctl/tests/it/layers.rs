@@ -18,8 +18,9 @@ const EDGES: &[(&str, &[&str])] = &[
     ("lobby-http", &["lobby-core"]),
     ("lobby-template", &[]),
     ("lobby-render", &["lobby-core", "lobby-template"]),
-    ("lobbyctl", &["lobby", "lobby-core", "lobby-render"]),
-    ("lobbyd", &["lobby", "lobby-core", "lobby-exchange", "lobby-gossip", "lobby-http", "lobby-render"]),
+    ("lobby-proxy", &["lobby-core", "lobby-render"]),
+    ("lobbyctl", &["lobby", "lobby-core", "lobby-proxy", "lobby-render"]),
+    ("lobbyd", &["lobby", "lobby-core", "lobby-exchange", "lobby-gossip", "lobby-http", "lobby-proxy", "lobby-render"]),
     ("lobby-testkit", &[]),
 ];
 
@@ -32,7 +33,7 @@ const CONFINED: &[(&str, &[&str])] = &[
     ("axum", &["lobby-http"]),
     ("clap", &["lobbyctl", "lobbyd"]),
     ("foca", &["lobby-gossip"]),
-    ("hickory-resolver", &["lobby-exchange"]),
+    ("hickory-resolver", &["lobby-exchange", "lobby-proxy"]),
     ("hyper", &["lobby-http"]),
     ("notify", &["lobby"]),
     ("redis", &["lobby-exchange"]),

@@ -9,7 +9,7 @@ use std::{net::IpAddr, sync::OnceLock};
 use lobby_core::check::kind::Tls;
 use reqwest::{Client, ClientBuilder, Url, header::HeaderValue, redirect::Policy};
 
-use super::innermost;
+use crate::fetch::innermost;
 use crate::probe::resolve;
 
 /// The one that verifies certificates, and the one that does not. A client that cannot be built is tried again by the next run.
@@ -52,10 +52,7 @@ async fn named(tls: &Tls, mut url: Url, name: &str) -> Result<(Client, Url, Opti
 }
 
 fn builder(tls: &Tls) -> ClientBuilder {
-    if rustls::crypto::CryptoProvider::get_default().is_none() {
-        // Lost only to another thread that installs one at this moment, which is as good.
-        let _ = rustls::crypto::ring::default_provider().install_default();
-    }
+    crate::fetch::tls_provider();
     Client::builder()
         .no_proxy()
         .pool_max_idle_per_host(0)

@@ -13,7 +13,8 @@ use reqwest::{
     },
 };
 
-use super::{client, innermost};
+use super::client;
+use crate::fetch::innermost;
 
 /// What Consul's checks call themselves: logs and firewalls of services know it.
 const AGENT: HeaderValue = HeaderValue::from_static("Consul Health Check");

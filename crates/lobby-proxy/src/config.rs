@@ -1,0 +1,123 @@
+//! Lobby's own `[proxy]`: from lobbyd's TOML to [`Settings`]. Decides its keys and their defaults, such that six lines are a
+//! proxy that serves. Unknown keys are errors that name the nearest known one.
+//!
+//! ```toml
+//! [proxy.haproxy]
+//! config = "/run/lobby/haproxy.cfg"
+//! manage = true
+//! [proxy.service.web]
+//! port = 8080
+//! ```
+//! ```text
+//! toml::Table ─────────────┐
+//! JSON, YAML (`text`) ─────┴─► tree ─► Section (typed, notes what it was asked for) ─► Settings
+//! ```
+//! Not here: Synapse's keys (`crate::synapse`), which uses the same parts.
+
+pub(crate) mod discovery;
+pub mod error;
+pub(crate) mod haproxy;
+mod nginx;
+pub(crate) mod part;
+pub(crate) mod section;
+mod service;
+#[cfg(test)]
+mod tests;
+pub(crate) mod text;
+pub(crate) mod tree;
+
+pub use self::error::ConfigError;
+
+use self::section::{Notes, Section};
+use crate::settings::{Compat, FileOutput, Guard, Settings};
+
+/// The `[proxy]` table: what to do, and what people should know about it. Reads one file, if `synapse` names it.
+pub fn from_toml(table: &toml::Table) -> Result<(Settings, Vec<String>), ConfigError> {
+    let notes = Notes::new(true);
+    let map = tree::map_of(table);
+    let proxy = Section::new("proxy", &map, &notes);
+    let mut settings = match proxy.file("synapse")? {
+        None => own(&proxy)?,
+        Some(path) => {
+            if let Some(key) = ["service", "nginx", "files"].into_iter().find(|key| proxy.raw(key).is_some()) {
+                return Err(proxy.refuse(key, "nothing beside `synapse`, whose file stands for it"));
+            }
+            let (mut settings, warnings) = crate::synapse::read(&path)?;
+            warnings.into_iter().for_each(|warning| notes.warn(format!("{}: {warning}", path.display())));
+            if let Some(section) = proxy.section("haproxy")? {
+                let place = settings.haproxy.as_mut();
+                let place =
+                    place.ok_or_else(|| proxy.refuse("haproxy", "nothing, for the Synapse file has no haproxy section"))?;
+                haproxy::runtime(&section, place)?;
+                if place.manage && place.reload_command.take().is_some() {
+                    section.warn(
+                        "manage",
+                        "reload_command of the Synapse file is not used: a managed HAProxy is reloaded by its master",
+                    );
+                }
+                section.done()?;
+            }
+            settings
+        }
+    };
+    settings.nerve = proxy.file("nerve")?;
+    settings.guard = guard(&proxy)?;
+    let compat = proxy.choice("compat", &[("lobby", Compat::Lobby), ("synapse", Compat::Synapse)])?;
+    settings.compat = compat.unwrap_or_default();
+    proxy.done()?;
+    Ok((settings, notes.into_warnings()))
+}
+
+/// Everything but what goes with a Synapse file as well.
+fn own(proxy: &Section<'_>) -> Result<Settings, ConfigError> {
+    let mut settings = Settings {
+        haproxy: proxy.section("haproxy")?.map(haproxy::read).transpose()?,
+        nginx: proxy.section("nginx")?.map(nginx::read).transpose()?,
+        file_output: proxy.section("files")?.map(files).transpose()?,
+        ..Settings::default()
+    };
+    if let Some(services) = proxy.section("service")? {
+        let is_anywhere = settings.haproxy.is_some() || settings.nginx.is_some() || settings.file_output.is_some();
+        if !is_anywhere && !services.map.is_empty() {
+            return Err(proxy.missing("haproxy", "at least one of [proxy.haproxy], [proxy.nginx] and [proxy.files]"));
+        }
+        settings.services = service::all(&services, &settings)?;
+    }
+    redispatches(proxy, &settings);
+    Ok(settings)
+}
+
+/// Without it, a client whose server was killed waits for all retries at that one, some seconds, and gets a 503.
+fn redispatches(proxy: &Section<'_>, settings: &Settings) {
+    let does = |lines: &[String]| lines.iter().any(|line| line.trim_start().starts_with("option redispatch"));
+    let Some(haproxy) = settings.haproxy.as_ref().filter(|haproxy| !does(&haproxy.defaults)) else { return };
+    let mut services =
+        settings.services.iter().filter_map(|service| service.haproxy.as_ref().map(|lines| (&service.name, lines)));
+    if !haproxy.defaults.is_empty()
+        && let Some((name, _)) = services.find(|(_, lines)| !does(&lines.listen) && !does(&lines.backend))
+    {
+        let what = "no `option redispatch`, nor in the lines of";
+        proxy.warn(
+            "haproxy.defaults",
+            &format!("{what} {name}: after a server is killed, its clients wait seconds and get a 503"),
+        );
+    }
+}
+
+fn files(section: Section<'_>) -> Result<FileOutput, ConfigError> {
+    let accepted = "a folder for one JSON file a service";
+    let output_directory = section.absolute("directory")?.ok_or_else(|| section.missing("directory", accepted))?;
+    section.done()?;
+    Ok(FileOutput { output_directory })
+}
+
+fn guard(proxy: &Section<'_>) -> Result<Guard, ConfigError> {
+    const ACCEPTED: &str = "a share such as \"50%\", 0% to 100%";
+    let text = match proxy.get("max_lost") {
+        None => return Ok(Guard::default()),
+        Some(tree::Value::Text(text)) => text,
+        Some(_) => return Err(proxy.refuse("max_lost", ACCEPTED)),
+    };
+    let percent = text.trim().strip_suffix('%').and_then(|number| number.trim().parse().ok()).filter(|percent| *percent <= 100);
+    Ok(Guard { percent: percent.ok_or_else(|| proxy.refuse("max_lost", ACCEPTED))?, ..Guard::default() })
+}

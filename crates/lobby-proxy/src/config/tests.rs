@@ -1,0 +1,369 @@
+//! Tests of `[proxy]`: six lines, every key, one configuration for each error, and a key too many in every table.
+
+use std::time::Duration;
+
+use super::*;
+use crate::Backend;
+use crate::settings::{
+    Bind, ConsulWatch, Cookie, Discovery, DnsWatch, DockerServer, DockerWatch, Ec2Watch, Haproxy, HaproxyService, LabelFilter,
+    LobbyWatch, MultiWatch, Nginx, NginxService, Order, Resolver, Secret, Service,
+};
+
+mod odd;
+
+/// Every key.
+const ALL: &str = include_str!("../../tests/fixtures/proxy.toml");
+
+fn table(text: &str) -> toml::Table {
+    let table: toml::Table = text.parse().unwrap_or_else(|err| panic!("{err}: {text}"));
+    table["proxy"].as_table().unwrap().clone()
+}
+
+fn parsed(text: &str) -> (Settings, Vec<String>) {
+    from_toml(&table(text)).unwrap_or_else(|err| panic!("{err}: {text}"))
+}
+
+fn lines(lines: &[&str]) -> Vec<String> {
+    lines.iter().map(|line| (*line).to_owned()).collect()
+}
+
+#[test]
+fn reloads_have_a_second_between_them() {
+    let of = |interval: &str| {
+        let text = format!("[proxy.haproxy]\nconfig = \"/h\"\nmanage = true\nreload_interval = \"{interval}\"\n");
+        let (settings, warnings) = parsed(&text);
+        (settings.haproxy.unwrap().restart_interval, warnings.join(""))
+    };
+    for interval in ["0s", "999ms"] {
+        let (used, warning) = of(interval);
+        assert_eq!(used, Duration::from_secs(1));
+        assert!(warning.contains("reload_interval: less than 1s"), "{warning}");
+    }
+    assert_eq!(of("1s"), (Duration::from_secs(1), String::new()));
+}
+
+#[test]
+fn six_lines_are_a_proxy() {
+    let text = "[proxy.haproxy]\nconfig = \"/run/lobby/haproxy.cfg\"\nmanage = true\n[proxy.service.web]\nport = 8080\n";
+    let (settings, warnings) = parsed(text);
+    assert_eq!(warnings, Vec::<String>::new());
+    let haproxy = settings.haproxy.unwrap();
+    let socket = "stats socket /run/lobby/haproxy.sock mode 660 level admin expose-fd listeners";
+    assert_eq!(haproxy.global, ["maxconn 2000", "hard-stop-after 30m", socket]);
+    assert_eq!((haproxy.defaults[0].as_str(), haproxy.defaults.len()), ("mode http", 9));
+    assert_eq!(haproxy.sockets, ["/run/lobby/haproxy.sock".into()] as [std::path::PathBuf; 1]);
+    assert_eq!(haproxy.master_socket, Some("/run/lobby/haproxy-master.sock".into()));
+    assert_eq!(haproxy.program, Some("haproxy".into()));
+    assert_eq!((haproxy.do_writes, haproxy.do_reloads, haproxy.do_socket, haproxy.do_checks), (true, true, true, true));
+    assert_eq!((haproxy.bind_address.as_str(), haproxy.drain), ("127.0.0.1", Duration::from_secs(5)));
+    let [web] = &settings.services[..] else { panic!("{:?}", settings.services) };
+    assert_eq!(web.discovery, Discovery::Lobby(LobbyWatch { service: "web".into(), ..LobbyWatch::default() }));
+    let want = HaproxyService { bind: Bind::Port(8080), server_options: "check".into(), ..HaproxyService::default() };
+    assert_eq!((web.haproxy.as_ref(), web.use_previous_backends, &web.nginx), (Some(&want), true, &None));
+    assert_eq!((settings.guard, settings.compat, web.file_output), (Guard::default(), Compat::Lobby, false));
+    assert_eq!(parsed("[proxy]\n").0, Settings::default());
+}
+
+#[test]
+fn every_key_of_the_outputs() {
+    let (settings, warnings) = parsed(ALL);
+    assert_eq!(warnings, ["proxy.haproxy.reload_command: not used: a managed HAProxy is reloaded by its master"]);
+    let want = Haproxy {
+        global: lines(&["maxconn 100"]),
+        defaults: lines(&["mode tcp", "option redispatch"]),
+        extra_sections: vec![("listen stats :1937".into(), lines(&["stats enable", "stats uri /"]))],
+        shared_frontend: Some(lines(&["bind :80"])),
+        do_checks: true,
+        config_file_path: Some("/run/lobby/haproxy.cfg".into()),
+        candidate_config_file_path: Some("/run/lobby/haproxy.new".into()),
+        sockets: vec!["/run/lobby/haproxy.sock".into()],
+        master_socket: Some("/run/lobby/master.sock".into()),
+        check_command: Some("haproxy -c -f {{.Path}}".into()),
+        program: Some("/usr/sbin/haproxy".into()),
+        manage: true,
+        version: "2.6".parse().ok(),
+        bind_address: "0.0.0.0".into(),
+        restart_interval: Duration::from_secs(5),
+        restart_jitter: 0.1,
+        drain: Duration::from_secs(10),
+        state_file_path: Some("/var/lib/lobby/haproxy.json".into()),
+        state_file_ttl: Duration::from_secs(12 * 3600),
+        server_order_seed: Some(7),
+        max_server_id: 1000,
+        use_nerve_weights: false,
+        ..Haproxy::default()
+    };
+    assert_eq!(settings.haproxy, Some(want));
+    let want = Nginx {
+        upstreams: Some("/etc/nginx/upstreams".into()),
+        do_writes: true,
+        do_reloads: true,
+        check_command: Some("nginx -t".into()),
+        reload_command: Some("nginx -s reload".into()),
+        start_command: Some("nginx".into()),
+        restart_interval: Duration::from_secs(3),
+        restart_jitter: 0.5,
+        listen_address: "0.0.0.0".into(),
+        ..Nginx::default()
+    };
+    assert_eq!(settings.nginx, Some(want));
+    assert_eq!(settings.file_output, Some(FileOutput { output_directory: "/run/lobby/services".into() }));
+    assert_eq!((settings.guard.percent, settings.nerve), (30, Some("/etc/nerve.conf.json".into())));
+    let (whole, _) = parsed("[proxy.nginx]\nconfig = \"/n\"\nmain = [\"a\"]\nhttp = [\"b\"]\n");
+    let nginx = whole.nginx.unwrap();
+    let contexts = nginx.contexts.unwrap();
+    assert_eq!((contexts.main, contexts.http, nginx.upstreams), (lines(&["a"]), lines(&["b"]), None));
+}
+
+#[test]
+fn every_key_of_a_service() {
+    let (settings, _) = parsed(ALL);
+    let web = settings.services.iter().find(|service| service.name == "web").unwrap();
+    let filter = |label: &str, value: &str, is_equal| LabelFilter { label: label.into(), value: value.into(), is_equal };
+    let want = Service {
+        name: "web".into(),
+        discovery: Discovery::Lobby(LobbyWatch {
+            service: "website".into(),
+            selector: "label=zone:eu".into(),
+            tag: Some("v2".into()),
+            datacenter: Some("dc1".into()),
+            near: Some("_agent".into()),
+            warning: true,
+        }),
+        default_servers: vec![
+            Backend { host: "10.0.0.1".into(), port: 80, ..Backend::default() },
+            Backend {
+                name: "b".into(),
+                host: "::1".into(),
+                port: 81,
+                id: Some(2),
+                weight: Some(9),
+                haproxy_server_options: "backup".into(),
+                labels: [("rack".to_owned(), "a".to_owned())].into(),
+                is_backup: true,
+                is_draining: false,
+            },
+        ],
+        keep_default_servers: true,
+        use_previous_backends: false,
+        backend_port_override: Some(50001),
+        backup_port: Some(50002),
+        leader_election: true,
+        label_filters: vec![filter("rack", "a", true), filter("canary", "yes", false)],
+        haproxy: Some(HaproxyService {
+            bind: Bind::Port(8080),
+            bind_address: Some("127.0.0.2".into()),
+            bind_options: "maxconn 10".into(),
+            frontend: lines(&["option httplog"]),
+            backend: lines(&["balance leastconn", "cookie SERVERID insert indirect nocache"]),
+            listen: lines(&["mode http", "timeout client 5s"]),
+            shared_frontend: lines(&["use_backend web if TRUE"]),
+            backend_name: Some("web-be".into()),
+            server_options: "check inter 1s".into(),
+            backend_order: Order::Ascending,
+            cookie_value_method: Cookie::Hash,
+        }),
+        nginx: Some(NginxService {
+            port: Some(81),
+            is_tcp: false,
+            upstream: lines(&["zone web 64k"]),
+            server: lines(&["a"]),
+            listen_address: Some("::1".into()),
+            listen_options: "ssl".into(),
+            upstream_order: Order::Found,
+            upstream_name: Some("web-up".into()),
+            server_options: "max_fails=1".into(),
+        }),
+        file_output: false,
+    };
+    assert_eq!(*web, want);
+}
+
+#[test]
+fn every_discovery() {
+    let (settings, _) = parsed(ALL);
+    let found = |name: &str| settings.services.iter().find(|service| service.name == name).unwrap().discovery.clone();
+    let host = |host: &str, port| Backend { host: host.into(), port, ..Backend::default() };
+    let servers = vec![host("db.example.com", 5432), host("h", 1)];
+    let want = DnsWatch { servers, nameserver: "10.0.0.2:53".parse().ok(), interval: Duration::from_secs(5) };
+    assert_eq!(found("names"), Discovery::Dns(want));
+    let want = Ec2Watch {
+        tag_name: "a".into(),
+        tag_value: "b".into(),
+        region: Some("eu-west-1".into()),
+        credentials: Some(("id".into(), Secret("key".into()))),
+        endpoint: Some("http://127.0.0.1:5000".into()),
+        interval: Duration::from_secs(60),
+        port: 50001,
+    };
+    assert_eq!(found("cloud"), Discovery::Ec2Tag(want));
+    let server =
+        |name: &str, host: &str, endpoint: &str| DockerServer { name: name.into(), host: host.into(), endpoint: endpoint.into() };
+    let servers = vec![
+        server("", "127.0.0.1", "unix:/run/docker.sock"),
+        server("", "10.0.0.1", "http://10.0.0.1:2375"),
+        server("d", "10.0.0.9", "unix:/d.sock"),
+    ];
+    let interval = Duration::from_secs(2);
+    let want = DockerWatch { servers, image_name: "shop/web:2".into(), container_port: 80, interval };
+    assert_eq!(found("containers"), Discovery::Docker(want));
+    let query = LobbyWatch {
+        service: "web".into(),
+        selector: "tag=v2".into(),
+        tag: Some("x".into()),
+        datacenter: Some("dc2".into()),
+        near: Some("_agent".into()),
+        warning: false,
+    };
+    let want = ConsulWatch { address: "http://consul:8500".into(), token: Some("t".into()), query };
+    assert_eq!(found("elsewhere"), Discovery::Consul(want));
+    let ours = Discovery::Lobby(LobbyWatch { service: "web".into(), ..LobbyWatch::default() });
+    let watchers = [("ours".to_owned(), ours), ("old".to_owned(), Discovery::Base)].into();
+    let want = MultiWatch { watchers, resolver: Resolver::Sequential(lines(&["ours", "old"])) };
+    assert_eq!(found("both"), Discovery::Multi(want));
+    let order = |name: &str| {
+        let service = settings.services.iter().find(|service| service.name == name).unwrap();
+        service.haproxy.clone().unwrap().backend_order
+    };
+    assert_eq!((order("elsewhere"), order("names")), (Order::Found, Order::Shuffled), "nearest first is not shuffled");
+}
+
+#[test]
+fn sockets_and_reloads() {
+    let read = |keys: &str| {
+        let (settings, warnings) = parsed(&format!("[proxy.haproxy]\nconfig = \"/a/b.cfg\"\n{keys}\n"));
+        (settings.haproxy.unwrap(), warnings)
+    };
+    let (plain, warnings) = read("");
+    assert!(!plain.do_reloads && warnings.len() == 1 && warnings[0].contains("proxy.haproxy.reload_command"), "{warnings:?}");
+    assert_eq!((plain.program, plain.do_checks, plain.state_file_path), (None, false, Some("/a/haproxy-state.json".into())));
+    let (own, warnings) =
+        read("reload_command = \"r\"\nglobal = [\"stats socket /s mode 600 level admin\", \"stats socket /t\"]");
+    assert_eq!((own.sockets, own.do_socket, own.do_reloads, warnings.len()), (vec!["/s".into()], true, true, 0));
+    let (none, warnings) = read("reload_command = \"r\"\nglobal = [\"maxconn 1\"]");
+    assert!(!none.do_socket && warnings.len() == 1 && warnings[0].contains("proxy.haproxy.global"), "{warnings:?}");
+    let (off, warnings) = read("reload_command = \"r\"\nsocket = false");
+    assert!(!off.do_socket && off.sockets.is_empty() && warnings.is_empty(), "{warnings:?}");
+    assert!(!off.global.iter().any(|line| line.contains("socket")), "{:?}", off.global);
+    let (master, _) = read("master_socket = \"/m\"\nsocket = [\"/1\", \"/2\"]");
+    assert!(master.do_reloads && master.sockets.len() == 2 && master.global.len() == 4, "{master:?}");
+}
+
+#[test]
+fn a_synapse_file_instead() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("synapse.json");
+    std::fs::write(&path, include_str!("../../tests/fixtures/synapse-seed.conf.json")).unwrap();
+    let proxy = format!("[proxy]\nsynapse = \"{}\"\n", path.display());
+    let more = "nerve = \"/n\"\nmax_lost = \"0%\"\ncompat = \"synapse\"\n[proxy.haproxy]\nversion = \"2.6\"\ndrain = \"1s\"\n";
+    let (settings, warnings) = parsed(&format!("{proxy}{more}"));
+    assert_eq!((warnings.len(), settings.services.len(), settings.compat), (0, 1, Compat::Synapse));
+    let haproxy = settings.haproxy.unwrap();
+    assert_eq!((haproxy.version, haproxy.drain, haproxy.manage), ("2.6".parse().ok(), Duration::from_secs(1), false));
+    assert_eq!((settings.nerve, settings.guard.percent), (Some("/n".into()), 0));
+    let (settings, warnings) = parsed(&format!("{proxy}[proxy.haproxy]\nmanage = true\n"));
+    let haproxy = settings.haproxy.unwrap();
+    assert!(warnings.len() == 1 && warnings[0].contains("reload_command"), "{warnings:?}");
+    assert_eq!((haproxy.program, haproxy.reload_command), (Some("haproxy".into()), None));
+    assert_eq!(haproxy.master_socket, Some("/etc/haproxy/haproxy-master.sock".into()));
+    for (keys, words) in [
+        ("[proxy.haproxy]\nconfig = \"/x\"\n", "unknown key proxy.haproxy.\"config\""),
+        ("[proxy.service.web]\nport = 1\n", "proxy.service is a map: expected nothing beside `synapse`"),
+    ] {
+        let message = from_toml(&table(&format!("{proxy}{keys}"))).unwrap_err().to_string();
+        assert!(message.contains(words), "{message}");
+    }
+    std::fs::write(&path, "{\"services\": 5}").unwrap();
+    let message = from_toml(&table(&proxy)).unwrap_err().to_string();
+    assert!(message.contains("synapse.json: "), "{message}");
+}
+
+#[test]
+fn errors_name_the_key_the_value_and_what_is_accepted() {
+    for (text, words) in [
+        ("[proxy]\nmax_lost = \"half\"", &["proxy.max_lost is \"half\"", "50%"][..]),
+        ("[proxy]\nmax_lost = \"101%\"", &["proxy.max_lost"]),
+        ("[proxy]\nhaproksy = 1", &["unknown key proxy.\"haproksy\"", "`haproxy`"]),
+        ("[proxy]\ncompat = \"x\"", &["proxy.compat is \"x\"", "lobby, synapse"]),
+        ("[proxy.service.web]\nport = 1", &["proxy.haproxy is missing", "[proxy.nginx]"]),
+        ("[proxy.haproxy]\nmanage = true", &["proxy.haproxy.config is missing"]),
+        ("[proxy.haproxy]\nconfig = \"/a b/c\"", &["proxy.haproxy.socket", "without blanks"]),
+        ("[proxy.haproxy]\nconfig = \"/h\"\ndrain = 5", &["proxy.haproxy.drain is 5", "a duration in quotes"]),
+        ("[proxy.haproxy]\nconfig = \"/h\"\ndrain = \"900000h\"", &["proxy.haproxy.drain", "8784h0m0s"]),
+        ("[proxy.haproxy]\nconfig = \"/h\"\nversion = \"x\"", &["proxy.haproxy.version is \"x\""]),
+        ("[proxy.nginx]\ncheck_command = \"x\"", &["proxy.nginx.upstreams is missing", "config"]),
+        ("[proxy]\nmax_lost = 0.5", &["proxy.max_lost is 0.5: expected a share such as \"50%\""]),
+        ("[proxy.haproxy]\nconfig = \"h.cfg\"", &["proxy.haproxy.config is \"h.cfg\"", "an absolute path"]),
+        ("[proxy.haproxy]\nconfig = \"/h\"\nstate_file = \"s\"", &["proxy.haproxy.state_file", "absolute"]),
+        ("[proxy.haproxy]\nconfig = \"/h\"\nprogram = \"./haproxy\"", &["proxy.haproxy.program", "absolute"]),
+        ("[proxy.haproxy]\nconfig = \"/h\"\nsocket = []", &["proxy.haproxy.socket is a list", "one at least"]),
+        ("[proxy.haproxy]\nconfig = \"/h\"\nsocket = \"s\"", &["proxy.haproxy.socket is \"s\"", "absolute"]),
+        ("[proxy.haproxy]\nconfig = \"/h\"\nmanage = true\nsocket = false", &["proxy.haproxy.socket is false", "`manage`"]),
+        ("[proxy.haproxy]\nconfig = \"/h\"\nbind = \"a b\"", &["proxy.haproxy.bind is \"a b\"", "without blanks"]),
+        ("[proxy.haproxy]\nconfig = \"/h\"\ncheck_command = \"x {{.File}}\"", &["proxy.haproxy.check_command", "{{.Path}}"]),
+        ("[proxy.haproxy]\nconfig = \"/h\"\nglobal = [\"a\", \"b\\nc\"]", &["proxy.haproxy.global[1]", "one line"]),
+        ("[proxy.haproxy]\nconfig = \"/h\"\n[proxy.haproxy.extra]\nx = [\"b\\nc\"]", &["haproxy.extra.x[0]", "one line"]),
+        ("[proxy.nginx]\nupstreams = \"/u\"\nconfig = \"/c\"", &["proxy.nginx.config is \"/c\"", "nothing beside `upstreams`"]),
+        ("[proxy.nginx]\nupstreams = \"u\"", &["proxy.nginx.upstreams is \"u\"", "absolute"]),
+        ("[proxy.files]\ndirectory = \"d\"", &["proxy.files.directory is \"d\"", "absolute"]),
+        ("[proxy.nginx]\nupstreams = \"/u\"\nhttp = [\"a\"]", &["proxy.nginx.config is missing"]),
+        ("[proxy.files]\n", &["proxy.files.directory is missing"]),
+    ] {
+        let message = from_toml(&table(text)).err().unwrap_or_else(|| panic!("taken: {text}")).to_string();
+        assert!(words.iter().all(|word| message.contains(word)), "{text}: {message}");
+    }
+}
+
+#[test]
+fn so_do_errors_of_a_service() {
+    let haproxy = "[proxy.haproxy]\nconfig = \"/h\"\nmanage = true\n";
+    for (keys, words) in [
+        ("port = 0", &["proxy.service.web.port is 0", "1 to 65535"][..]),
+        ("prot = 1", &["proxy.service.web.\"prot\"", "`port`"]),
+        ("port = 1\nbind = \"/run/x\"", &["proxy.service.web.bind is \"/run/x\"", "`port` says it"]),
+        ("port = 1\nbind = \"[::1]:80\"", &["proxy.service.web.bind"]),
+        ("where = \"label\"", &["proxy.service.web.where is \"label\""]),
+        ("near = \"a b\"", &["proxy.service.web.near is \"a b\": a name must not contain"]),
+        ("service = \"\"", &["proxy.service.web.service is \"\""]),
+        ("mode = \"udp\"", &["proxy.service.web.mode is \"udp\"", "http, tcp"]),
+        ("order = \"asc\"", &["proxy.service.web.order", "shuffled, ascending, descending, found"]),
+        ("labels = [\"a=b\", \"rack\"]", &["proxy.service.web.labels[1] is \"rack\"", "LABEL!=VALUE"]),
+        ("port = 1\nbind = \"a b\"", &["proxy.service.web.bind is \"a b\"", "without blanks"]),
+        ("frontend = [\"a\\nb\"]", &["proxy.service.web.frontend[0]", "one line"]),
+        ("backend = [\"a\\nb\"]", &["proxy.service.web.backend[0]", "one line"]),
+        ("discovery = \"lobby\"", &["web.discovery is \"lobby\": expected a table such as { method ="]),
+        (
+            "discovery = { method = \"ec2tag\", tag_name = \"a\", tag_value = \"b\", port = 1, endpoint = \"nonsense\" }",
+            &["web.discovery.endpoint is \"nonsense\"", "http://HOST"],
+        ),
+        ("nginx = true", &["proxy.service.web.nginx is true", "[proxy.nginx]"]),
+        ("files = true", &["proxy.service.web.files is true", "[proxy.files]"]),
+        ("default_servers = [\"10.0.0.1\"]", &["default_servers[0] is \"10.0.0.1\"", "HOST:PORT"]),
+        ("default_servers = [\"::1:80\"]", &["default_servers[0]"]),
+        ("default_servers = [{ host = \"h\", port = 1, prot = 2 }]", &["default_servers[0].\"prot\"", "`port`"]),
+        ("backup_port = 2\nport_override = 2", &["proxy.service.web.backup_port is 2", "another port"]),
+        ("tag = \"a\"\ndiscovery = { method = \"base\" }", &["proxy.service.web.tag is \"a\"", "beside `discovery`"]),
+        ("discovery = { method = \"etcd\" }", &["service web", "\"etcd\" is not built yet", "lobby, consul"]),
+        ("discovery = { method = \"ec2\" }", &["\"ec2\" is unknown", "ec2tag"]),
+        ("discovery = { method = \"ec2tag\", tag_name = \"a\", tag_value = \"b\" }", &["web.discovery.port is missing"]),
+        ("discovery = { method = \"dns\", servers = [\"a:1\"], interval = \"1ms\" }", &["web.discovery.interval", "100ms to"]),
+        (
+            "discovery = { method = \"docker\", servers = [\"ssh://x\"] , port = 1, image = \"a\" }",
+            &["servers[0] is \"ssh://x\""],
+        ),
+        ("discovery = { method = \"multi\", watchers = { a = { method = \"multi\" } } }", &["watchers.a.method"]),
+        (
+            "discovery = { method = \"multi\", watchers = { a = { method = \"base\" } }, resolver = \"x\" }",
+            &["resolver is \"x\""],
+        ),
+    ] {
+        let text = format!("{haproxy}[proxy.service.web]\n{keys}\n");
+        let err = from_toml(&table(&text)).err().unwrap_or_else(|| panic!("taken: {text}"));
+        let message = err.to_string();
+        assert!(words.iter().all(|word| message.contains(word)), "{text}: {message}");
+        assert_eq!(err.exit_code(), 64);
+    }
+    let twice = format!("{haproxy}[proxy.service.a]\nport = 1\n[proxy.service.b]\nport = 1\n");
+    let message = from_toml(&table(&twice)).unwrap_err().to_string();
+    assert!(message.contains("proxy.service.b.port is 1") && message.contains("but a has it"), "{message}");
+}

@@ -1,0 +1,180 @@
+//! A whole proxy: watchers and all outputs of one settings, as one thing that is started, looked at and stopped. Decides
+//! what runs, and nothing of what it does.
+//!
+//! ```text
+//! Settings ─► watchers ─► picture ─┬─► haproxy
+//!                                  ├─► nginx
+//!                                  └─► files
+//! ```
+//! New settings are a new proxy, started when the old one has stopped: outputs find what is there and change what differs.
+//! Not here: reading settings again, nerve (which changes its settings without a gap), who shows a status.
+
+use std::{collections::BTreeMap, future::pending, sync::Arc};
+
+use lobby_render::{Source, command::Surroundings};
+use serde::{Deserialize, Serialize};
+use tokio::{
+    sync::watch,
+    task::{JoinError, JoinSet},
+};
+
+use crate::{
+    Picture, Settings,
+    fetch::Fetch,
+    file_output, haproxy, nginx,
+    watcher::{self, Watching},
+};
+
+/// Everything that runs for one settings. Dropped, it is cut off; what it keeps in step goes on as it is.
+#[derive(Debug)]
+pub struct Proxy {
+    observer: Observer,
+    watching: Watching,
+    outputs: JoinSet<()>,
+    stop: watch::Sender<bool>,
+}
+
+/// Looks at a proxy, also when it has stopped. Clones look at the same one.
+#[derive(Debug, Clone)]
+pub struct Observer(Arc<Observed>);
+
+#[derive(Debug)]
+struct Observed {
+    /// Of the services, in the order of the picture.
+    names: Vec<String>,
+    picture: watch::Receiver<Picture>,
+    haproxy: Option<Arc<haproxy::stats::Stats>>,
+    nginx: Option<Arc<nginx::Stats>>,
+    files: Option<Arc<file_output::Stats>>,
+}
+
+/// A proxy at one moment.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Status {
+    /// In the order of the settings.
+    pub services: Vec<ServiceStatus>,
+    /// None: there is no HAProxy.
+    pub haproxy: Option<haproxy::stats::Status>,
+    /// None: there is no nginx.
+    pub nginx: Option<nginx::Status>,
+    /// None: no files are written.
+    pub files: Option<file_output::Status>,
+}
+
+/// One service.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ServiceStatus {
+    /// As in the settings.
+    pub name: String,
+    /// How many backends it has. None: its source has not answered yet.
+    pub backends: Option<u64>,
+    /// Those of them that are kept although contact with their node is lost.
+    pub held: u64,
+    /// Why its source does not answer, if it does not.
+    pub trouble: Option<String>,
+}
+
+impl Proxy {
+    /// Starts everything. `source` is the agent that services of the catalog are asked from; `environment` is where sources
+    /// look up credentials and the like; `around` is for commands.
+    pub fn start<F: Fetch, S: Source>(
+        settings: Arc<Settings>,
+        fetch: F,
+        source: S,
+        environment: &BTreeMap<String, String>,
+        around: Surroundings,
+    ) -> Self {
+        let (picture, watching) = watcher::start(&settings, fetch, source, environment);
+        let (stop, stopped) = watch::channel(false);
+        let mut outputs = JoinSet::new();
+        let given = || (settings.clone(), picture.clone(), around.clone(), is_true(stopped.clone()));
+        let haproxy = settings.haproxy.as_ref().map(|_| {
+            let (stats, (settings, picture, around, stop)) = (Arc::default(), given());
+            outputs.spawn(haproxy::output::run(settings, picture, around, Arc::clone(&stats), stop));
+            stats
+        });
+        let nginx = settings.nginx.as_ref().map(|_| {
+            let (stats, (settings, picture, around, stop)) = (Arc::default(), given());
+            outputs.spawn(nginx::run(settings, picture, around, Arc::clone(&stats), stop));
+            stats
+        });
+        let files = settings.file_output.as_ref().map(|_| {
+            let (stats, (settings, picture, around, stop)) = (Arc::default(), given());
+            outputs.spawn(file_output::run(settings, picture, around, Arc::clone(&stats), stop));
+            stats
+        });
+        let names = settings.services.iter().map(|service| service.name.clone()).collect();
+        let observer = Observer(Arc::new(Observed { names, picture, haproxy, nginx, files }));
+        Self { observer, watching, outputs, stop }
+    }
+
+    /// How it is now.
+    pub fn status(&self) -> Status {
+        self.observer.status()
+    }
+
+    /// Looks at it from elsewhere.
+    pub fn observer(&self) -> Observer {
+        self.observer.clone()
+    }
+
+    /// Comes back when a part of it has ended, which none does by itself; says how, for people. It is to be stopped then.
+    /// Dropping the future loses nothing.
+    pub async fn ended(&mut self) -> String {
+        let output = async {
+            match self.outputs.join_next().await {
+                Some(ended) => told(ended),
+                None => pending().await,
+            }
+        };
+        tokio::select! {
+            why = self.watching.ended() => why,
+            why = output => why,
+        }
+    }
+
+    /// Returns when no file is written and no command is run any more. HAProxy and nginx go on. Dropping the future cuts off
+    /// what is at work.
+    pub async fn stop(mut self) {
+        self.stop.send_replace(true);
+        while let Some(ended) = self.outputs.join_next().await {
+            if ended.is_err() {
+                tracing::error!("{}", told(ended));
+            }
+        }
+    }
+}
+
+impl Observer {
+    /// How it is now, or was when it stopped.
+    pub fn status(&self) -> Status {
+        let Observed { names, picture, haproxy, nginx, files } = &*self.0;
+        let service = |(name, known): (&String, &crate::backend::Known)| ServiceStatus {
+            name: name.clone(),
+            backends: known.backends.as_ref().map(|backends| backends.len() as u64),
+            held: known.n_held as u64,
+            trouble: known.trouble.clone(),
+        };
+        let picture = picture.borrow().clone();
+        Status {
+            services: names.iter().zip(picture.iter()).map(service).collect(),
+            haproxy: haproxy.as_ref().map(|stats| stats.status()),
+            nginx: nginx.as_ref().map(|stats| stats.status()),
+            files: files.as_ref().map(|stats| stats.status()),
+        }
+    }
+}
+
+/// Waits for a stop; whoever could tell may be gone instead.
+async fn is_true(mut stopped: watch::Receiver<bool>) {
+    drop(stopped.wait_for(|stopped| *stopped).await);
+}
+
+fn told(ended: Result<(), JoinError>) -> String {
+    match ended {
+        Ok(()) => "an output has ended".into(),
+        Err(err) => format!("an output has ended: {err}"),
+    }
+}
