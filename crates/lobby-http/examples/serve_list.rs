@@ -44,6 +44,8 @@ async fn main() {
         agent: Arc::new(AgentStats::default()),
         exchanges: Vec::new(),
         templates: None,
+        proxy: None,
+        proxy_counts: None,
         log: None,
         clock: Arc::new(now),
     };

@@ -49,6 +49,8 @@ named! {
         Ask = "ask",
         /// `/v1/keys…`.
         Keys = "keys",
+        /// `/v1/proxy`.
+        Proxy = "proxy",
         /// `/v1/services…`, `/v1/drain`, `/v1/hold`, `/v1/openapi.json`.
         Services = "services",
         /// `/v1/agent/service…`, `/v1/agent/check…`, `/v1/agent/self` and what else Consul's clients ask their agent, `/v1/status/…`.
@@ -144,6 +146,7 @@ impl Route {
             "/v1/keys" => Self::Keys,
             "/v1/events" => Self::Events,
             "/v1/http_sd" => Self::HttpSd,
+            "/v1/proxy" => Self::Proxy,
             _ if path.starts_with("/v1/prometheus/") => Self::Prometheus,
             _ if path.starts_with("/v1/catalog/") => Self::Catalog,
             _ if path.starts_with("/v1/health/") => Self::HealthLists,

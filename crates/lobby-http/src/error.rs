@@ -110,6 +110,9 @@ pub(crate) enum ApiError {
     /// There are no ACLs. Consul's clients look for the words.
     #[error("ACL support disabled")]
     AclDisabled,
+    /// No `[proxy]` is configured.
+    #[error("proxy: none is configured at this agent; add [proxy.haproxy] and [proxy.service.NAME] to its configuration")]
+    NoProxy,
     /// There is no mesh.
     #[error("the service mesh (Connect) is not enabled: lobbyd has none")]
     NoMesh,
@@ -226,7 +229,7 @@ impl ApiError {
             Self::NotFound(_) | Self::NoCoordinate(_) | Self::NotHere { .. } | Self::NoService(_) | Self::Never(_) => {
                 StatusCode::NOT_FOUND
             }
-            Self::NoInstance { .. } => StatusCode::NOT_FOUND,
+            Self::NoInstance { .. } | Self::NoProxy => StatusCode::NOT_FOUND,
             Self::WrongMethod(_) => StatusCode::METHOD_NOT_ALLOWED,
         }
     }

@@ -29,7 +29,7 @@ use axum::{Router, middleware};
 use lobby_core::{
     catalog::Snapshot,
     port::{CatalogReader, Commands, external::ExternalHandle, gossip::GossipHandle, log::Log, registry::RegistryHandle},
-    stats::{AgentStats, Stats, TemplateCounts},
+    stats::{AgentStats, ProxyCounts, Stats, TemplateCounts},
     time::Now,
 };
 use tokio::sync::Semaphore;
@@ -63,6 +63,7 @@ mod operator;
 mod parking;
 mod path;
 pub mod prometheus;
+mod proxy;
 pub mod query;
 mod receive;
 mod registry;
@@ -125,6 +126,10 @@ pub struct Handles {
     pub exchanges: Vec<(Arc<str>, Arc<Stats>)>,
     /// Tells what files that follow the catalog have come to; `None`: there are none.
     pub templates: Option<TemplateReader>,
+    /// Tells how the local proxy is; `None`: none is configured.
+    pub proxy: Option<ProxyReader>,
+    /// What it counts; `None`: nothing is shown.
+    pub proxy_counts: Option<ProxyCountsReader>,
     /// The log of the process, for monitors; `None`: it cannot be listened to.
     pub log: Option<Log>,
     /// Both clocks.
@@ -133,6 +138,12 @@ pub struct Handles {
 
 /// Reads what the files that follow the catalog have come to.
 pub type TemplateReader = Arc<dyn Fn() -> TemplateCounts + Send + Sync>;
+
+/// Reads how the local proxy is, as it is shown; null: none is configured now.
+pub type ProxyReader = Arc<dyn Fn() -> serde_json::Value + Send + Sync>;
+
+/// Reads what the local proxy counts.
+pub type ProxyCountsReader = Arc<dyn Fn() -> ProxyCounts + Send + Sync>;
 
 /// The HTTP side of one agent. Cheap to clone; all listeners and the router share one.
 #[derive(Clone)]

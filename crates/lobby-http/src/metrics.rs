@@ -24,6 +24,7 @@ use lobby_core::{
 use crate::{App, View, health};
 
 mod process;
+mod proxy;
 mod registry;
 mod template;
 mod text;
@@ -46,6 +47,9 @@ pub(crate) async fn metrics(State(app): State<App>, Extension(view): Extension<V
     registry::write(&mut text, &app.state.handles.registry);
     if let Some(templates) = &app.state.handles.templates {
         template::write(&mut text, &templates());
+    }
+    if let Some(counts) = &app.state.handles.proxy_counts {
+        proxy::write(&mut text, &counts());
     }
     http(&mut text, &app);
     process::write(&mut text);

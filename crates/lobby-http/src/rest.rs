@@ -5,8 +5,8 @@
 //! GET    /v1/discoveries                         the same, but only matching labels are shown
 //! GET    /v1/discovery                           the local packet
 //! GET    /v1/resolve?label=L                     names of the hosts that carry L
-//! POST   /v1/labels                              adds runtime labels, one a line
-//! DELETE /v1/labels                              removes runtime labels, one a line
+//! POST   /v1/labels                              adds runtime labels, one a line; ?wait=10s: until they are applied
+//! DELETE /v1/labels                              removes runtime labels, one a line; the same
 //! ```
 //! The unfiltered list is rendered once per revision and second and shared by all answers.
 //! Not here: how a packet is rendered (`lobby_core::wire::rest`), which hosts a filter takes (`lobby_core::select`).
@@ -31,7 +31,9 @@ use lobby_core::{
 
 use crate::{
     App, View, answer,
+    ask::applied::Wait,
     body::{self, Body},
+    consul::Stop,
     error::{ApiError, shown},
     query, receive,
 };
@@ -119,20 +121,28 @@ async fn resolve(Extension(view): Extension<View>, uri: Uri, headers: HeaderMap)
     Ok(Body::new(answer::pretty(&names)).answer(&headers, body::etag([view.snapshot.revision.0])).await)
 }
 
-async fn add_labels(State(app): State<App>, request: Request) -> Result<Response, ApiError> {
-    let labels = labels(&app, request).await?;
-    if !labels.is_empty() {
-        app.state.handles.commands.add_labels(labels).await?;
-    }
-    Ok(answer::ok())
+async fn add_labels(State(app): State<App>, stop: Stop, request: Request) -> Result<Response, ApiError> {
+    change_labels(&app, stop, request, true).await
 }
 
-async fn remove_labels(State(app): State<App>, request: Request) -> Result<Response, ApiError> {
-    let labels = labels(&app, request).await?;
-    if !labels.is_empty() {
-        app.state.handles.commands.remove_labels(labels).await?;
+async fn remove_labels(State(app): State<App>, stop: Stop, request: Request) -> Result<Response, ApiError> {
+    change_labels(&app, stop, request, false).await
+}
+
+async fn change_labels(app: &App, stop: Stop, request: Request, adds: bool) -> Result<Response, ApiError> {
+    let query = request.uri().query().unwrap_or_default();
+    // What the old daemon did not read is not judged.
+    let wait = if query.contains("wait=") { Wait::from_query(app, query)? } else { None };
+    let labels = labels(app, request).await?;
+    match (labels.is_empty(), adds) {
+        (true, _) => {}
+        (false, true) => app.state.handles.commands.add_labels(labels).await?,
+        (false, false) => app.state.handles.commands.remove_labels(labels).await?,
     }
-    Ok(answer::ok())
+    match wait {
+        Some(wait) => wait.answer(app, stop).await,
+        None => Ok(answer::ok()),
+    }
 }
 
 /// The labels of a body, sorted, each once. One bad line refuses them all.

@@ -4,7 +4,7 @@
 //! ROUTES ─► router                      services/list       what is offered, by whom, and how it is
 //!        └► GET /v1/openapi.json        services/change     registering, reports, draining
 //!                                       hold                registered while the connection is open
-//!                                       nodes, events, why, http_sd    each of them one level up
+//!                                       nodes, events, why, http_sd, proxy    each of them one level up
 //! ```
 //! Ids in a path are one segment: a slash inside of one is written `%2F`. Changes answer `OK`, errors are a line of text.
 //! Not here: Consul's routes for the same (`agent`), the routes of old and of gossip, what is done with it (the registry).
@@ -14,7 +14,7 @@ use axum::{
     routing::{MethodFilter, MethodRouter, on},
 };
 
-use crate::{App, events, hold, http_sd, nodes, why};
+use crate::{App, events, hold, http_sd, nodes, proxy, why};
 
 mod change;
 mod list;
@@ -46,6 +46,8 @@ enum Answer {
     Done,
     /// A list of things of this schema.
     List(&'static str),
+    /// One thing of this schema.
+    One(&'static str),
     /// A line end now and then, for as long as it lasts.
     Stream,
     /// Server-sent events.
@@ -91,7 +93,7 @@ const PLAIN: Route = Route {
     handler: |filter| on(filter, openapi::description),
 };
 
-static ROUTES: [Route; 16] = [
+static ROUTES: [Route; 17] = [
     Route {
         path: "/v1/services",
         summary: "All services: how many instances each has, and how they are",
@@ -239,6 +241,14 @@ static ROUTES: [Route; 16] = [
         answer: Answer::List("TargetGroup"),
         refusals: &[400, 503],
         handler: |filter| on(filter, http_sd::targets),
+        ..PLAIN
+    },
+    Route {
+        path: "/v1/proxy",
+        summary: "The local proxy: its services, and whether HAProxy and nginx are in step",
+        answer: Answer::One("Proxy"),
+        refusals: &[404],
+        handler: |filter| on(filter, proxy::status),
         ..PLAIN
     },
     Route { path: "/v1/openapi.json", summary: "This description", answer: Answer::Description, ..PLAIN },

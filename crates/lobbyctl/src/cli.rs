@@ -1,80 +1,24 @@
-//! What can be typed: options, verbs, and the help text.
+//! What can be typed: options and verbs.
 //!
 //! The Go tools take long options with one dash; those are rewritten before clap sees them.
-//! Not here: where the daemon is (`door`), the arguments of the verbs of gossip (`gossip`) and of services (`service`), what a
-//! verb does (`cmd/<verb>.rs`).
+//! Not here: the help text (`help`), where the daemon is (`door`), the arguments of the verbs of gossip (`gossip`), of services
+//! (`service`) and of the local proxy (`proxy`), what a verb does (`cmd/<verb>.rs`).
 
 use std::{collections::BTreeSet, ffi::OsString};
 
 use clap::{Arg, CommandFactory, FromArgMatches, Parser, Subcommand, value_parser};
 use lobby::client::Label;
 
+use help::HELP;
+
 pub(crate) mod blame;
 pub(crate) mod door;
 pub(crate) mod gossip;
+mod help;
+pub(crate) mod proxy;
 pub(crate) mod serf;
 pub(crate) mod service;
 pub(crate) mod time;
-
-/// The help text in groups, which clap does not know for verbs; a test holds it to the verbs that exist.
-const HELP: &str = "\
-{about}
-
-{usage-heading} lobbyctl [OPTIONS] COMMAND
-
-The fleet:
-  resolve LABEL                 names of the servers that carry exactly this label
-  discoveries                   every server and its labels
-  discoveries labels LABEL…     servers with any of these labels
-  discoveries search PREFIX…    servers with a label that begins so
-  nodes [--near NODE]           every node with its state, failed ones too
-  watch                         what changes, as it happens
-
-Services:
-  services                      what is offered, by how many, and how they are
-  service NAME                  its instances, and what is wrong with them
-  why SERVICE [ID]              the evidence for what is made of an instance
-  watch --service NAME          its changes; with -- COMMAND, runs that for each
-  run --name NAME -- COMMAND    runs a program, registered for as long as it runs
-  register --name NAME          registers an instance here; --file FILE
-  deregister ID                 takes it away
-  check pass|warn|fail ID       reports to a check with a TTL
-  maint on|off [ID]             takes an instance, or this node, out or back in
-  drain [ID] [--undo]           it takes nothing new, or again
-
-The daemon's own server:
-  discovery                     its packet
-  labels add LABEL…             add labels at run time
-  labels del LABEL…             delete labels that were added at run time
-
-Files:
-  template -template SRC:DST[:CMD]
-                                keeps files in step with the fleet and runs commands, with
-                                consul-template's flags: template -h
-
-Gossip:
-  members                       members with state, round trip, version, age
-  event NAME [PAYLOAD]          tell everybody that something happens
-  events [--watch]              the newest events
-  query NAME [PAYLOAD]          ask everybody, print the answers as they come
-  rtt A [B]                     estimated round trip between two nodes
-  join ADDR…                    contact these agents now
-  force-leave NODE              make everybody forget a failed node
-  keys list                     which node has which keys
-  keys install|use|remove KEY   change the keys of all nodes
-
-The daemon:
-  status                        whether it serves, is warm, and its links are up
-  info                          who it is, and the numbers of its gossip
-  reload                        read the label sources again
-  leave                         say goodbye to the fleet and end
-  keygen                        print a new key (asks no daemon)
-
-Options:
-{options}
-
-Exit status: 0 done, 1 failed, 64 wrong usage, 69 no daemon answers.
-";
 
 /// The daemon's port where it stands behind a verb.
 const DAEMON_PORT: &str = "daemon_port";
@@ -159,6 +103,16 @@ pub(crate) enum Command {
     Maint(service::Maint),
     /// An instance of the daemon's node, or all of the node, takes nothing new
     Drain(service::Drain),
+    /// HAProxy, kept in step with where services are
+    Proxy {
+        #[command(subcommand)]
+        verb: proxy::Proxy,
+    },
+    /// Which of two ports of a service takes its requests
+    Deploy {
+        #[command(subcommand)]
+        verb: proxy::Deploy,
+    },
     /// Whether the daemon serves, is warm, and its links are up
     Status,
     /// Who the daemon is, and the numbers of its gossip
@@ -346,6 +300,9 @@ mod tests {
             "maint on web -reason x",
             "drain -undo -wait",
             "check pass web note",
+            "proxy plan -config f -timeout 2s",
+            "proxy apply -synapse f",
+            "deploy swap web -to 50002 -force -wait 0",
         ] {
             let args = double_dashed(std::iter::once("lobbyctl").chain(line.split(' ')).map(OsString::from));
             Cli::try_parse_from(args).unwrap_or_else(|err| panic!("{line}: {err}"));

@@ -9,6 +9,7 @@ use crate::{
 };
 
 mod check;
+mod deploy;
 mod deregister;
 mod discoveries;
 mod discovery;
@@ -25,6 +26,7 @@ mod leave;
 mod maint;
 mod members;
 mod nodes;
+mod proxy;
 mod query;
 mod register;
 mod reload;
@@ -47,6 +49,9 @@ pub(crate) async fn run(cli: &Cli, out: Output) -> anyhow::Result<ExitCode> {
         Command::Run(run) => return run::run(&client()?, run).await,
         // Waited for, it succeeds only if all have applied it.
         Command::Drain(drain) => return drain::run(&client()?, drain, out).await,
+        // Applied, it succeeds only if all is in step.
+        Command::Proxy { verb } => return proxy::run(&cli.door, verb, out).await,
+        Command::Deploy { verb } => return deploy::run(&client()?, verb, out).await,
         Command::Services { selector } => services::run(&client()?, selector.as_deref(), out).await,
         Command::Service { name, selector } => service::run(&client()?, name, selector.as_deref(), out).await,
         Command::Register(register) => register::run(&client()?, register, out).await,

@@ -83,6 +83,8 @@ pub(crate) fn report(err: &anyhow::Error) -> ExitCode {
         ClientError::Refused { status: 404, message } if message.starts_with("no route") => {
             (1, Some("the daemon may be older than this lobbyctl, or its API is disabled"))
         }
+        // It says itself what to do.
+        ClientError::Refused { status: 404, message } if message.starts_with("proxy:") => (1, None),
         ClientError::Refused { status: 404, message } if message.starts_with("service ") => {
             (1, Some("`lobbyctl services` shows what is offered"))
         }

@@ -51,6 +51,13 @@ impl Output {
         Ok(io::stdout().lock().write_all(shown.as_bytes())?)
     }
 
+    /// One value: as JSON, or as this text, whose lines and tabs stay as they are.
+    pub(crate) fn text<T: Serialize>(self, value: &T, text: &str) -> anyhow::Result<()> {
+        let is_bad = |c: char| c.is_control() && !matches!(c, '\n' | '\t');
+        let shown = if self.json { serde_json::to_string_pretty(value)? + "\n" } else { text.replace(is_bad, "\u{fffd}") };
+        Ok(io::stdout().lock().write_all(shown.as_bytes())?)
+    }
+
     /// A change was made.
     pub(crate) fn done(self, what: &str) -> anyhow::Result<()> {
         self.value(&serde_json::json!({ "ok": true }), |_| vec![vec![plain(what)]])

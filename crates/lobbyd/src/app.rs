@@ -1,7 +1,7 @@
 //! Wires the parts together, runs them until a signal, and stops them in order.
 //!
-//! Order of a start: data folder, HTTP listeners, agent (its exchanges bind their addresses), templates, ready line. Order of a
-//! stop: templates, so that no file follows our own end; goodbye on every exchange while the API still answers; the API.
+//! Order of a start: data folder, HTTP listeners, agent (its exchanges bind their addresses), templates, proxy, ready
+//! line. Order of a stop: templates and proxy, so that nothing follows our own end; goodbye on every exchange while the API still answers; the API.
 
 use std::{
     io::{ErrorKind, IsTerminal, Write},
@@ -27,6 +27,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     config::{Config, Driver, Http, template::Templates},
     data_dir,
+    proxy::{self, Shown},
     signal::{Asked, Signals},
     template::{self, Counts},
 };
@@ -38,8 +39,14 @@ const SPARE_DESCRIPTORS: usize = 256;
 /// finds no place tries again only a second later. The system's own bound (net.core.somaxconn) counts too.
 const BACKLOG: u32 = 4096;
 
+/// What is to be kept in step with the catalog, now and after each reload.
+pub(crate) struct Wanted {
+    pub(crate) templates: watch::Receiver<Templates>,
+    pub(crate) proxy: watch::Receiver<proxy::Wanted>,
+}
+
 /// Runs the daemon to its end.
-pub(crate) async fn run(config: Config, templates: watch::Receiver<Templates>, log: Log) -> anyhow::Result<()> {
+pub(crate) async fn run(config: Config, wanted: Wanted, log: Log) -> anyhow::Result<()> {
     let mut signals = Signals::listen().context("listening to signals")?;
     let data = data_dir::open(config.data_dir.as_deref(), config.dev).await?;
     let (builder, http) = agent(config, data.store)?;
@@ -50,17 +57,15 @@ pub(crate) async fn run(config: Config, templates: watch::Receiver<Templates>, l
     let api = Api { https: http.access.is_https(), http: local(&tcp)?, consul: consul.as_ref().map(local).transpose()? };
     let stop_http = CancellationToken::new();
     let counts = Arc::new(Counts::default());
-    let handles = handles(&lobby, log, counts.clone());
-    let renderer = template::start(
-        templates,
-        template::Agent {
-            cluster: http.cluster.clone(),
-            handles: Handles { log: None, ..handles.clone() },
-            node: lobby.id().to_string(),
-            around: template::surroundings(api.https, api.http),
-            counts,
-        },
-    );
+    let shown = Arc::new(Shown::default());
+    let handles = handles(&lobby, log, counts.clone(), shown.clone());
+    let around = template::surroundings(api.https, api.http);
+    let inside = (http.cluster.clone(), Handles { log: None, ..handles.clone() });
+    let proxy = proxy::Agent { inside: inside.clone(), around: around.clone(), shown };
+    let (cluster, inside) = inside;
+    let agent = template::Agent { cluster, handles: inside, node: lobby.id().to_string(), around, counts };
+    let renderer = template::start(wanted.templates, agent);
+    let proxy = proxy::start(wanted.proxy, proxy);
     let app = http_app(http, handles);
     let listeners = [Some(Listener::Tcp(tcp)), consul.map(Listener::Tcp), unix.map(Listener::Unix)];
     let serve = |listener| tokio::spawn(lobby_http::serve(listener, app.clone(), stop_http.clone().cancelled_owned()));
@@ -81,7 +86,7 @@ pub(crate) async fn run(config: Config, templates: watch::Receiver<Templates>, l
         // Without systemd there is nobody to tell.
         let _ = sd_notify::notify(&[sd_notify::NotifyState::Stopping]);
     }
-    renderer.stop().await;
+    tokio::join!(renderer.stop(), proxy.stop());
     app.stopping();
     match asked {
         Ok(Asked::Restart) => lobby.restart().await,
@@ -203,7 +208,8 @@ fn bind_unix(path: &Path, mode: u32) -> std::io::Result<UnixListener> {
 }
 
 /// What the API reaches.
-fn handles(lobby: &Lobby, log: Log, counts: Arc<Counts>) -> Handles {
+fn handles(lobby: &Lobby, log: Log, counts: Arc<Counts>, shown: Arc<Shown>) -> Handles {
+    let counted = shown.clone();
     let clock = lobby.clock();
     Handles {
         reader: lobby.reader(),
@@ -215,6 +221,9 @@ fn handles(lobby: &Lobby, log: Log, counts: Arc<Counts>) -> Handles {
         exchanges: lobby.exchanges().iter().map(|exchange| (exchange.name.into(), exchange.stats.clone())).collect(),
         clock: Arc::new(move || clock.now()),
         templates: Some(Arc::new(move || counts.read())),
+        // A status is numbers and texts, which always have a JSON form.
+        proxy: Some(Arc::new(move || serde_json::to_value(shown.status()).unwrap_or_default())),
+        proxy_counts: Some(Arc::new(move || counted.counts())),
         log: Some(log),
     }
 }

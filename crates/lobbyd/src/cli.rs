@@ -12,6 +12,7 @@ use crate::config::{
     setting::{GROUPS, Kind, SETTINGS},
 };
 
+pub(crate) mod proxy;
 pub(crate) mod serf;
 
 /// What to do with the configuration.
@@ -34,7 +35,9 @@ const ABOUT: &str = "Shares what runs on this server and answers what runs on al
 
 Without any setting the agent speaks gossip on 127.0.0.1:1314 and answers HTTP on 127.0.0.1:1313.
 Every setting is a flag, an environment variable (NAME or LOBBY_NAME) and a key of the file;
-flags win over the environment, the environment over the file. docs/configuration.md has them all.";
+flags win over the environment, the environment over the file. docs/configuration.md has them all.
+
+`lobbyd proxy` keeps HAProxy and nginx in step without an agent in the process; `lobbyd proxy --help` says how.";
 
 /// The command with a flag for each setting.
 pub(crate) fn command() -> Command {

@@ -22,12 +22,14 @@ mod exchange;
 mod handler;
 mod hold;
 mod hook;
+pub(crate) mod proxy;
 pub(crate) mod raw;
 pub(crate) mod setting;
 pub(crate) mod template;
 #[cfg(test)]
 mod tests;
 
+use proxy::Proxies;
 use raw::{Origin, Raw};
 use template::Templates;
 
@@ -108,6 +110,8 @@ pub(crate) struct Config {
     pub(crate) hooks: Vec<Hook>,
     pub(crate) handlers: Vec<Handler>,
     pub(crate) templates: Templates,
+    /// What `[proxy]` says; None: there is none.
+    pub(crate) proxy: Option<Proxies>,
     pub(crate) script_checks: bool,
     pub(crate) services_path: Option<PathBuf>,
     pub(crate) log: Targets,
@@ -148,6 +152,7 @@ impl Config {
             hooks.push(hook::from_table(table)?);
         }
         let templates = template::all(&read, &mut warnings)?;
+        let proxy = proxy::read(&raw, None, &mut warnings)?;
         Ok(Self {
             hostname: read.optional("HOSTNAME", "a name of at most 128 bytes without blanks")?,
             register: read.truth("REGISTER")?,
@@ -163,6 +168,7 @@ impl Config {
             hooks,
             handlers: handler::all(&read)?,
             templates,
+            proxy,
             script_checks: read.truth("ENABLE_SCRIPT_CHECKS")?,
             services_path: read.path("SERVICES_PATH").filter(|_| !own_services_only),
             log,

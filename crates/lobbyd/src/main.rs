@@ -1,20 +1,23 @@
 //! lobbyd: one on every server.
 //!
 //! Reads the configuration, starts the agent and its HTTP API, says so, and waits for a signal. Exit status: 0 after a
-//! clean stop, 64 for a bad configuration, 1 for everything else.
+//! clean stop, 64 for a bad configuration, 1 for everything else. `lobbyd proxy`, or the name of Synapse or Nerve, is `alone`.
 //! Not here: any logic. What runs is in the crate `lobby`, what is answered in `lobby-http`.
 
 use std::{io::Write, process::ExitCode, sync::Arc};
 
+mod alone;
 mod app;
 mod cli;
 mod config;
 mod data_dir;
 mod log;
+mod proxy;
 mod reborn;
 mod signal;
 mod template;
 
+use app::Wanted;
 use cli::{Cli, Mode};
 use config::{Config, ConfigError, raw::Raw, template::Templates};
 use lobby::AgentError;
@@ -25,6 +28,9 @@ use tokio::sync::watch;
 const BAD_CONFIGURATION: u8 = 64;
 
 fn main() -> ExitCode {
+    if let Some(alone) = cli::proxy::find(std::env::args_os()) {
+        return alone::run(alone);
+    }
     let cli = match Cli::parse(std::env::args_os()) {
         Ok(cli) => cli,
         Err(err) => {
@@ -47,13 +53,16 @@ fn main() -> ExitCode {
     let printed = (mode == Mode::Print).then(|| raw.print());
     let started_with = raw.clone();
     let (wanted, templates) = watch::channel(Templates::default());
+    let (wanted_proxy, proxy) = watch::channel(None);
     let config = match Config::from_raw(raw, cli.dev) {
         Ok(mut config) => {
             let access = config.http.access.clone();
             wanted.send_replace(config.templates.clone());
+            wanted_proxy.send_replace(config.proxy.clone());
             config.labels.read_fixed = Some(Arc::new(move || {
                 let reloaded = access.reload().map_err(kept);
                 let read = reread(&cli, &started_with).map_err(|err| err.to_string()).and_then(|read| {
+                    wanted_proxy.send_replace(read.proxy);
                     read.templates.check().map_err(|why| format!("{why}; the templates of before stay in use"))?;
                     // Even if nothing has changed here: the texts of templates are read again.
                     wanted.send_replace(read.templates);
@@ -76,7 +85,7 @@ fn main() -> ExitCode {
             }
             say("the configuration is good\n");
         }
-        Mode::Run => return run(config, templates),
+        Mode::Run => return run(config, Wanted { templates, proxy }),
     }
     ExitCode::SUCCESS
 }
@@ -98,11 +107,11 @@ fn read_configuration(cli: &Cli) -> Result<Raw, ConfigError> {
     Ok(raw)
 }
 
-/// The configuration as it is now. What has changed beside labels and templates is named: it needs a restart.
+/// The configuration as it is now. What has changed beside labels, templates and the proxy is named: it needs a restart.
 fn reread(cli: &Cli, started_with: &Raw) -> Result<Config, ConfigError> {
     let raw = read_configuration(cli)?;
     let mut changed = raw.differences(started_with);
-    changed.retain(|name| *name != "LABELS" && *name != "template" && !name.starts_with("TEMPLATE_"));
+    changed.retain(|name| !matches!(*name, "LABELS" | "template" | "proxy") && !name.starts_with("TEMPLATE_"));
     let config = Config::from_raw(raw, cli.dev)?;
     if !changed.is_empty() {
         tracing::warn!("changed, but in use only after a restart: {}", changed.join(", "));
@@ -119,7 +128,7 @@ fn kept(errors: Vec<FileError>) -> String {
     format!("{}; what was read before stays in use", errors.join("; "))
 }
 
-fn run(config: Config, templates: watch::Receiver<Templates>) -> ExitCode {
+fn run(config: Config, wanted: Wanted) -> ExitCode {
     let reborn = Reborn::remember();
     let log = log::start(config.log.clone(), config.log_format);
     for warning in &config.warnings {
@@ -129,7 +138,7 @@ fn run(config: Config, templates: watch::Receiver<Templates>) -> ExitCode {
     rustls::crypto::ring::default_provider().install_default().expect("no other provider was installed before");
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().thread_name("lobbyd").build();
     let result = runtime.map_err(anyhow::Error::from).and_then(|runtime| {
-        let result = runtime.block_on(app::run(config, templates, log));
+        let result = runtime.block_on(app::run(config, wanted, log));
         // Blocking file work may be stuck on a dead disk; the stop does not wait for it.
         runtime.shutdown_background();
         result

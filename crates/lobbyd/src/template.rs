@@ -233,7 +233,7 @@ impl Tally {
 
 /// Our own API, without a socket.
 #[derive(Debug)]
-struct Own(Inside);
+pub(crate) struct Own(pub(crate) Inside);
 
 impl Transport for Own {
     async fn get(&self, path_and_query: &str, _: Duration) -> Result<Reply, TransportError> {

@@ -1,7 +1,7 @@
 //! Waiting, after a change, until the agents that answer have applied it.
 //!
 //! ```text
-//! ?wait=10s    on PUT and DELETE of the drains ─► {"applied":30,"asked":31,"missing":["host-7"]}
+//! ?wait=10s    on changes of drains and labels ─► {"applied":30,"asked":31,"missing":["host-7"]}
 //! ```
 //! Asked are those whom a query reaches (`silent`), ourselves too; the answer comes when all have applied the change, or the
 //! time is over, and who is missing is for the client to judge. Nobody is asked where there is no gossip, and by a node that

@@ -84,6 +84,7 @@ fn responses(route: &Route) -> Map<String, Value> {
     let (what, content) = match route.answer {
         Answer::Done => ("OK", text.clone()),
         Answer::List(schema) => (schema, json_of(json!({ "type": "array", "items": reference(schema) }))),
+        Answer::One(schema) => (schema, json_of(reference(schema))),
         Answer::Stream => ("Registered; a line end every ten seconds until the connection ends", text.clone()),
         Answer::Events => (
             "The whole picture, then each change for as long as the connection is open",
@@ -109,7 +110,7 @@ const fn meaning(status: u16) -> &'static str {
     match status {
         400 => "Something in the request is not accepted; nothing was changed",
         403 => "The token is missing or wrong, or the caller is no operator",
-        404 => "There is no such node, service, instance or check",
+        404 => "There is no such node, service, instance or check, or no proxy",
         409 => "A label makes the instance, or several nodes have the name",
         413 => "The body is too large",
         429 => "Too many streams are open, or queries under way",

@@ -13,6 +13,7 @@ pub(super) fn schemas() -> Value {
         "Service": service(),
         "Instance": instance(),
         "Check": check(),
+        "Proxy": proxy(),
         "Report": report(),
         "Definition": definition(),
         "CheckDefinition": check_definition(),
@@ -185,6 +186,21 @@ fn check() -> Value {
         "notes": { "type": "string" },
         "output": { "type": "string", "description": "its beginning" },
     }))
+}
+
+fn proxy() -> Value {
+    let known = json!({ "type": ["integer", "null"], "minimum": 0, "description": "null: its source has not answered yet" });
+    let trouble = perhaps("why the source does not answer, if it does not; what was found before holds");
+    let service = whole(json!({ "name": text(), "backends": known, "held": count(), "trouble": trouble }));
+    let one = |what: &str| json!({ "type": ["object", "null"], "description": what });
+    let haproxy = one("is_in_step, config_file, version, backends, last_error and counters; null: there is none");
+    let mut proxy = whole(json!({ "services": list(service), "haproxy": haproxy }));
+    for (name, what) in
+        [("nginx", "the same of nginx"), ("files", "the same of [proxy.files]"), ("nerve", "checks of nerve's file")]
+    {
+        proxy["properties"][name] = one(what);
+    }
+    proxy
 }
 
 fn report() -> Value {

@@ -116,6 +116,21 @@ async fn nobody_is_asked_without_gossip_or_by_who_is_not_listed() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn labels_are_waited_for_as_well() {
+    let (gossip, asked) = asking();
+    let served = serve(fleet(), &gossip);
+    for method in ["POST", "DELETE"] {
+        let change = served.ask(method, "/v1/labels?wait=5s", &[], "a:b\n");
+        let (answer, ()) = tokio::join!(change, answers(&asked, &[(1, YES), (2, YES), (3, YES)]));
+        assert_eq!(answer.json(), json!({"applied": 3, "asked": 3, "missing": []}), "{method}");
+        assert_eq!(served.ask(method, "/v1/labels?x=%zz", &[], "a:b\n").await.text(), "OK", "as before");
+        assert_eq!(served.ask(method, "/v1/labels?wait=0s", &[], "c:d\n").await.status, StatusCode::BAD_REQUEST);
+    }
+    assert_eq!(served.told().len(), 4);
+    assert!(served.told().iter().all(|told| !told.contains("c:d")), "{:?}", served.told());
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_is_refused_changes_nothing() {
     let (gossip, asked) = asking();
     let served = serve_with(fleet(), &gossip, Config { limits: Limits { asks: 1, ..Limits::default() }, ..config() });

@@ -234,6 +234,8 @@ impl Fleet {
             agent: agent.clone(),
             exchanges: vec![("gossip".into(), Arc::default()), ("nats".into(), nats_stats.clone())],
             templates: Some(Arc::new(|| TemplateCounts { templates: 3, writes: 2, ..TemplateCounts::default() })),
+            proxy: Some(Arc::new(crate::proxy::status)),
+            proxy_counts: Some(Arc::new(crate::proxy::counts)),
             log: Some(log.clone()),
             clock: Arc::new(move || *now.lock().unwrap()),
         };

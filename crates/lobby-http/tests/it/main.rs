@@ -33,6 +33,7 @@ mod nodes;
 mod not_available;
 mod parked;
 mod prometheus;
+mod proxy;
 mod registry;
 mod services;
 mod sockets;

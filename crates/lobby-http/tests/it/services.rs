@@ -288,6 +288,7 @@ async fn the_description_has_every_route_and_no_other() {
             "/v1/http_sd",
             "/v1/nodes",
             "/v1/openapi.json",
+            "/v1/proxy",
             "/v1/services",
             "/v1/services/{name}",
             "/v1/services/{name}/{id}",

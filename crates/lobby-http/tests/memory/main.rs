@@ -72,6 +72,8 @@ async fn start() -> Running {
         agent: Arc::new(AgentStats::default()),
         exchanges: Vec::new(),
         templates: None,
+        proxy: None,
+        proxy_counts: None,
         log: None,
         clock: Arc::new(|| NOW),
     };

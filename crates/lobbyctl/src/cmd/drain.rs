@@ -33,7 +33,7 @@ pub(crate) async fn run(client: &Client, drain: &Drain, out: Output) -> anyhow::
     Ok(ExitCode::SUCCESS)
 }
 
-fn text(applied: &Applied) -> Vec<Vec<Cell>> {
+pub(super) fn text(applied: &Applied) -> Vec<Vec<Cell>> {
     let Applied { applied, asked, missing } = applied;
     let text = match missing.as_slice() {
         _ if *asked == 0 => "nobody was asked whether it is applied: the daemon does not gossip, or is not listed".to_owned(),

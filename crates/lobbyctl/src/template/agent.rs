@@ -69,6 +69,13 @@ impl Agent {
         Ok(Self { client, address, token, namespace })
     }
 
+    /// The one behind the door.
+    pub(crate) fn local(door: &Door) -> anyhow::Result<Self> {
+        let client = door.client()?;
+        let address = local_address(client.url());
+        Ok(Self { client, address, token: door.token().map(str::to_owned), namespace: None })
+    }
+
     /// What commands find in their environment.
     pub(crate) fn surroundings(&self, consul: &Consul) -> Surroundings {
         let mut set = vec![("CONSUL_HTTP_ADDR".to_owned(), self.address.clone())];

@@ -4,10 +4,12 @@
 
 mod again;
 mod canned;
+mod deploy;
 mod gossip;
 mod layers;
 mod papers;
 mod program;
+mod proxy;
 mod query;
 mod run;
 mod services;

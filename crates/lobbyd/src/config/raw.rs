@@ -39,6 +39,8 @@ pub(crate) struct Raw {
     pub(crate) handlers: Vec<Table>,
     /// Its `[[template]]` blocks.
     pub(crate) templates: Vec<Table>,
+    /// Its `[proxy]` table.
+    pub(crate) proxy: Option<Table>,
     /// The file, for messages about its blocks.
     pub(crate) file: String,
     /// Things worth a warning.
@@ -67,13 +69,15 @@ impl Raw {
         if self.value("NATS_URL").0.is_empty() { "gossip" } else { "nats" }
     }
 
-    /// The settings whose values differ, hooks, handlers and templates among them.
+    /// The settings whose values differ, hooks, handlers, templates and the proxy among them.
     pub(crate) fn differences(&self, other: &Self) -> Vec<&'static str> {
         let differs = |setting: &&Setting| self.value(setting.name).0 != other.value(setting.name).0;
         let hooks = (self.hooks != other.hooks).then_some("hook");
         let handlers = (self.handlers != other.handlers).then_some("handler");
         let templates = (self.templates != other.templates).then_some("template");
-        SETTINGS.iter().filter(differs).map(|setting| setting.name).chain(hooks).chain(handlers).chain(templates).collect()
+        let proxy = (self.proxy != other.proxy).then_some("proxy");
+        let blocks = hooks.into_iter().chain(handlers).chain(templates).chain(proxy);
+        SETTINGS.iter().filter(differs).map(|setting| setting.name).chain(blocks).collect()
     }
 
     /// Reads the file's text.
@@ -97,7 +101,7 @@ impl Raw {
                 *blocks = tables(value).ok_or_else(|| ConfigError::File { file: file(), why: why() })?;
                 continue;
             }
-            let known: Vec<_> = GROUPS.iter().map(|(group, _)| *group).chain(["hook", "handler", "template"]).collect();
+            let known: Vec<_> = GROUPS.iter().map(|(group, _)| *group).chain(["hook", "handler", "template", "proxy"]).collect();
             if !known.contains(&group.as_str()) {
                 // A key without its table is the likelier mistake when its name is a known one.
                 let key = SETTINGS.iter().find(|setting| setting.key() == group).map(|setting| setting.path.to_owned());
@@ -107,6 +111,10 @@ impl Raw {
             let Value::Table(keys) = value else {
                 return Err(ConfigError::File { file: file(), why: format!("`{group}` is a table: write [{group}]") });
             };
+            if group == "proxy" {
+                self.proxy = Some(keys);
+                continue;
+            }
             for (key, value) in keys {
                 let in_group = || SETTINGS.iter().filter(|setting| setting.group() == group);
                 let Some(setting) = in_group().find(|setting| setting.key() == key) else {
@@ -176,12 +184,15 @@ impl Raw {
                 text.push_str(&Table::from_iter([(name.to_owned(), Value::Array(blocks))]).to_string());
             }
         }
+        if let Some(proxy) = &self.proxy {
+            text.push_str(&Table::from_iter([("proxy".to_owned(), super::proxy::shown(proxy))]).to_string());
+        }
         text
     }
 }
 
 /// A list of addresses without what stands before their `@`. A password may hold a comma, so the list is not split at those.
-fn without_password(value: &str) -> String {
+pub(super) fn without_password(value: &str) -> String {
     let hide = |part: &str| match part.rsplit_once('@') {
         Some((_, host)) => format!("<hidden>@{host}"),
         None => part.to_owned(),

@@ -20,6 +20,7 @@ mod labels;
 mod mixed;
 mod process;
 mod prometheus;
+mod proxy;
 mod restart;
 mod rolling;
 mod run;

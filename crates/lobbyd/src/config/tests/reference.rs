@@ -45,6 +45,7 @@ fn reference() -> String {
     text.push_str(HOOKS);
     text.push_str(HANDLERS);
     text.push_str(TEMPLATES);
+    text.push_str(PROXY);
     text
 }
 
@@ -112,6 +113,32 @@ stdin is in [handlers.md](handlers.md).
 | `cooldown` | `0` | Least seconds between the end of a run and the next. |
 | `first_run_delay` | `0` | Least seconds from the start of the agent to the first run. |
 | `timeout` | `60` | A run that takes longer is killed with everything it started. |
+";
+
+const PROXY: &str = "
+## Proxy
+
+HAProxy, nginx and files of backends that are kept in step. `[proxy]` is one table, whose keys are in [proxy.md](proxy.md); six
+lines are a proxy that serves:
+
+```toml
+[proxy.haproxy]
+config = \"/run/lobby/haproxy.cfg\"
+manage = true
+
+[proxy.service.web]
+port = 8080
+```
+
+`synapse = FILE` reads a file of Synapse instead, `nerve = FILE` one of Nerve. The table and the files it names are read again on
+SIGHUP or `lobbyctl reload`; if anything in them is bad then, what was before stays in use, and if nothing has changed, nothing is
+touched. HAProxy and nginx go on when lobbyd stops. A managed HAProxy ends only when the table does not name it any more.
+
+`lobbyd proxy --config FILE` runs the table of such a file without an agent: no listener, no exchange, no DATA_DIR. So do
+`lobbyd proxy --synapse FILE`, `--nerve FILE`, or a link to `lobbyd` that is called `synapse` (`-c FILE`, `SYNAPSE_CONFIG`,
+`DEBUG`) or `nerve` (`-c FILE`, `-i ID`, `-k`, `NERVE_CONFIG`, `NERVE_INSTANCE_ID`, `NERVE_CHECK_CONFIG`). The catalog is asked
+from the agent at HOST, PORT or SOCKET with TOKEN, `PROTO` and `CA_CERT`. SIGTERM ends it (0), SIGHUP reads the files again; a bad
+file is status 64.
 ";
 
 const TEMPLATES: &str = "

@@ -1,0 +1,131 @@
+//! What `proxy plan`, `diff` and `apply` know before they look at HAProxy: the settings, and what the sources of all services
+//! say.
+//!
+//! ```text
+//! --config, --synapse ─► Settings ─► each source asked until it has answered once ─► picture
+//! ```
+//! A service whose source does not answer ends them all: nothing is planned for servers that nobody knows.
+//! Not here: the comparison with HAProxy (`lobby_proxy::haproxy`), how it is shown (`show`).
+
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use anyhow::{Context as _, bail};
+use lobby_proxy::{
+    Picture, Settings, config,
+    fetch::{BODY_BYTES, Fetch, FetchError, Request, Response},
+    synapse, watcher,
+};
+use lobby_render::{
+    command::Surroundings,
+    source::{Consul, Options},
+};
+
+use crate::{
+    cli::{door::Door, proxy::Source},
+    failure::{say, usage},
+    template::agent::Agent,
+};
+
+pub(crate) mod show;
+
+/// What names a configuration of lobbyd, also for lobbyd itself.
+const CONFIG: &str = "LOBBY_CONFIG";
+
+/// HTTP for sources.
+#[derive(Debug, Clone, Copy)]
+struct Http;
+
+impl Fetch for Http {
+    async fn fetch(&self, request: Request) -> Result<Response, FetchError> {
+        let Request { method, url, headers, body, unix_socket, timeout, is_insecure } = request;
+        let request = lobby::fetch::Request { method, url, headers, body, unix_socket, is_insecure, timeout, most: BODY_BYTES };
+        let lobby::fetch::Response { status, headers, body } = lobby::fetch::fetch(request).await.map_err(FetchError)?;
+        Ok(Response { status, headers, body })
+    }
+}
+
+/// What was written, with an HAProxy in it; what people should know of it is said.
+pub(crate) fn settings(source: &Source) -> anyhow::Result<Settings> {
+    let from_variable = || std::env::var_os(CONFIG).filter(|path| !path.is_empty()).map(PathBuf::from);
+    if source.timeout.is_zero() {
+        return Err(usage("--timeout must be more than 0".into()));
+    }
+    let (path, read) = match (&source.synapse, source.config.clone()) {
+        // Synapse's reader names the file itself.
+        (Some(path), _) => (path.clone(), synapse::read(path).map_err(|err| usage(err.to_string()))),
+        (None, config) => {
+            let path = config.or_else(from_variable);
+            let path = path.ok_or_else(|| usage(format!("--config or --synapse must name a file, or {CONFIG}")))?;
+            let table = table(&path)?;
+            let read = config::from_toml(&table).map_err(|err| usage(format!("{}: {err}", path.display())));
+            (path, read)
+        }
+    };
+    let (settings, warnings) = read?;
+    warnings.iter().for_each(say);
+    if settings.haproxy.is_none() {
+        bail!("{}: no haproxy is configured, and other outputs have no plan", path.display());
+    }
+    if settings.nginx.is_some() || settings.file_output.is_some() {
+        say("only haproxy is looked at: nginx and files are left to lobbyd");
+    }
+    Ok(settings)
+}
+
+/// The `[proxy]` table of lobbyd's configuration.
+fn table(path: &Path) -> anyhow::Result<toml::Table> {
+    let text = std::fs::read_to_string(path).map_err(|err| usage(format!("cannot read {}: {err}", path.display())))?;
+    let mut whole: toml::Table = text.parse().map_err(|err| usage(format!("{}: {err}", path.display())))?;
+    match whole.remove("proxy") {
+        Some(toml::Value::Table(table)) => Ok(table),
+        _ => Err(usage(format!("{} has no [proxy] table", path.display()))),
+    }
+}
+
+/// What all sources say, once those of all services in HAProxy have answered.
+pub(crate) async fn picture(settings: &Settings, door: &Door, within: Duration) -> anyhow::Result<Picture> {
+    let variables = std::env::vars_os();
+    let variables = variables.filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
+    let environment: BTreeMap<String, String> = variables.collect();
+    let source = Consul::new(Agent::local(door)?, Options::default());
+    let (mut picture, mut watching) = watcher::start(settings, Http, source, &environment);
+    let is_whole = |picture: &Picture| missing(settings, picture).next().is_none();
+    let answered = async {
+        tokio::select! {
+            answered = picture.wait_for(is_whole) => answered.map(|picture| picture.clone()).context("the watchers have ended"),
+            why = watching.ended() => bail!(why),
+        }
+    };
+    if let Ok(answered) = tokio::time::timeout(within, answered).await {
+        return answered;
+    }
+    let picture = picture.borrow().clone();
+    let silent = missing(settings, &picture).map(|(name, trouble)| match trouble {
+        Some(trouble) => format!("{name} ({trouble})"),
+        None => name.to_owned(),
+    });
+    let silent = silent.collect::<Vec<_>>().join(", ");
+    bail!("no answer within {within:?} about: {silent}; nothing was done")
+}
+
+/// Services of HAProxy that nothing is known of, and why.
+fn missing<'a>(settings: &'a Settings, picture: &'a Picture) -> impl Iterator<Item = (&'a str, Option<&'a str>)> {
+    let services = settings.services.iter().zip(picture.iter());
+    let silent = services.filter(|(service, known)| service.haproxy.is_some() && known.backends.is_none());
+    silent.map(|(service, known)| (service.name.as_str(), known.trouble.as_deref()))
+}
+
+/// What commands get of our environment: nothing that is a secret of lobbyd.
+pub(crate) fn surroundings() -> Surroundings {
+    Surroundings { set: Vec::new(), unset: lobby::secret_variables().collect(), started: None }
+}
+
+/// Whether both name one file, by whatever way.
+pub(crate) fn is_same_file(one: &Path, other: &Path) -> bool {
+    let real = |path: &Path| path.canonicalize().unwrap_or_else(|_| path.to_owned());
+    one == other || real(one) == real(other)
+}

@@ -1,0 +1,11 @@
+//! The local proxy of the real binary: in an agent, and alone under the names of Synapse and Nerve.
+//!
+//! What its parts do is tested in `lobby-proxy`.
+
+mod agent;
+mod container;
+mod faults;
+mod load;
+mod nerve;
+mod stage;
+mod synapse;
