@@ -16,6 +16,7 @@
 //! bench rolling            agents restart one after the other under services and watches
 //! bench render [CHANGES]   50 templates over 1 000 services that change: processor time per change, in this process
 //! bench start [ROUNDS]     an agent is killed and started again under services and watches
+//! bench proxy [ROUNDS]     requests through HAProxy while its backends change, beside a template and `haproxy -sf`
 //! bench templates [PAIRS]  templates read and run, beside Go's text/template
 //! ```
 //! Each prints a table and fails (by a panic with the daemons' logs) when what it promises does not hold. `$LOBBYD` names
@@ -34,6 +35,7 @@ mod host;
 mod kill;
 mod list;
 mod nats;
+mod proxy;
 mod random;
 mod registrations;
 mod render;
@@ -51,7 +53,7 @@ mod watchers;
 const USAGE: &str =
     "usage: bench list [ROUNDS] | senders [SECONDS] | flood [COUNT] | soak [SECONDS] | death [ROUNDS] | serf [AGENTS]
        | services [ROUNDS] | watchers [N] | registrations [PAIRS] | checks [N] | kill [ROUNDS] | ttl | rolling | start [ROUNDS]
-       | render [CHANGES] | templates [PAIRS]";
+       | render [CHANGES] | templates [PAIRS] | proxy [ROUNDS]";
 
 fn main() -> ExitCode {
     let args: Vec<_> = env::args().skip(1).collect();
@@ -73,6 +75,8 @@ fn main() -> ExitCode {
         Some("rolling") => number(0).map(|_| rolling::run()),
         Some("render") => number(200).map(render::run),
         Some("start") => number(5).map(rolling::start),
+        Some("proxy") => number(20).map(proxy::run),
+        Some("backend") => Some(proxy::backend(&args[1..])),
         Some("templates") => number(5).map(templates::run),
         Some("templates-own") => Some(templates::own(&args[1..])),
         _ => None,
