@@ -154,15 +154,15 @@ Files that follow the catalog, one or many for each `[[template]]` block; what t
 | `source`, `contents` | | The template: a file, or the text itself. One of them. |
 | `destination` | | The file to write. With `for_each` a template of its own, such as `/etc/sites/{{.Name}}.conf`. |
 | `for_each` | | One file for each of something: `\"service\"`, `\"node\"` or `{ node = \"SELECTOR\" }`. |
-| `check` | | Run before the file is put in place, with `{{.Path}}` the new text: if it fails, the old file stays. A text, a list, or a table as for `exec`. |
-| `command`, `command_timeout` | none, `30s` | Run after the file changed. A text with blanks is for `sh -c`; one word or a list is run as it stands. |
-| `exec` | | Instead of both: `{ command = …, timeout = …, env = { pristine, custom, allowlist, denylist } }`. |
-| `roll_back` | `false` | If the command fails, put the last good file back and run it again. |
+| `check` | | Run before the file is put in place, with `{{.Path}}` the new text: if it fails, the old file stays. A text, a list, or a table as for `exec`, with a `timeout` above 0. Other braces in it are an error. |
+| `command`, `command_timeout` | none, `30s` | Run after the file changed. A text with blanks is for `sh -c`; one word or a list is run as it stands. With the time `0` it goes on in the background. The program is looked for in the agent's `PATH`, whatever `env` gives it. |
+| `exec` | | Instead of both, and before them: `{ command = …, timeout = …, env = { pristine, custom, allowlist, denylist } }`. |
+| `roll_back` | `false` | If the command fails, put the last good file back and run it again. Not for one in the background. |
 | `wait` | TEMPLATE_WAIT | Gather changes: `\"2s:10s\"` is until none came for 2 s, at most 10 s. |
 | `perms`, `user`, `group` | as they are, `0644` | Mode in octal, owner by name or number. |
 | `backup` | `false` | Keep the file before as `DESTINATION.bak`. |
 | `create_dest_dirs` | `true` | Make missing folders, mode 0755. |
-| `left_delimiter`, `right_delimiter` | `{{`, `}}` | What stands around actions. |
+| `left_delimiter`, `right_delimiter` | `{{`, `}}` | What stands around actions; two that differ. Not in `destination` and `check`. |
 | `error_on_missing_key` | `false` | Whether a key that a map has not is an error; else it prints as nothing. |
 | `function_denylist` | `[]` | Functions that the template may not call, as globs. |
 | `sandbox_path` | | `file` reads below this folder only. |
