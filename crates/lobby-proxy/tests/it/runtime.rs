@@ -350,7 +350,9 @@ async fn a_pair_swaps_under_load_without_a_reload_and_no_request_fails() {
         for is_green in [true, false, true, false, true] {
             // Refuses whatever would take a reload.
             proxy.settle(&swapped(is_green)).await;
-            tokio::time::sleep(Duration::from_millis(300)).await;
+            // Enough requests for each of the 16 clients to have met it.
+            let enough = load.n_sent() + 100;
+            eventually_async(SOON, async || expect(load.n_sent() >= enough, load.n_sent())).await;
         }
         let report = load.stop();
         assert!(
