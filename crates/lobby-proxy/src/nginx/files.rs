@@ -150,8 +150,11 @@ impl Files {
         };
         match done {
             Ok(()) => {
+                // They are in place and taken. A copy that stays beside one costs its next start a reload, nothing else.
                 for changed in undo.changed {
-                    changed.settle()?;
+                    if let Err(err) = changed.settle() {
+                        tracing::warn!("nginx: {err}");
+                    }
                 }
                 Ok(put)
             }
