@@ -64,7 +64,7 @@ pub(crate) fn run(rounds: u32) {
         ("(a) random changes of backends", plain, changes::random, true),
         ("(b) structural changes", plain, changes::structural, true),
         ("(c) rolling deploys of 6", plain, changes::rolling, true),
-        ("(e) swaps of primary and backup", swapped, changes::swaps, false),
+        ("swaps of primary and backup", swapped, changes::swaps, false),
     ];
     let mut broken = Vec::new();
     println!("{}", table::HEAD);
@@ -75,17 +75,25 @@ pub(crate) fn run(rounds: u32) {
             if ours.report.n_failed() > 0 {
                 broken.push(format!("{what}, {connections:?}: failed {:?}", ours.report.failed));
             }
-            if what.starts_with("(a)") && ours.reloads > 0 {
+            if !what.starts_with("(b)") && ours.reloads > 0 {
                 broken.push(format!("{what}, {connections:?}: {} reloads", ours.reloads));
             }
             println!("{}", Row { what, connections, ours: &ours, peer: peer.as_ref() });
         }
+    }
+    for connections in [Connections::New, Connections::Kept] {
+        let ours = one(&program, Way::Nginx, plain, connections, rounds, changes::random);
+        if ours.report.n_failed() > 0 {
+            broken.push(format!("nginx, {connections:?}: failed {:?}", ours.report.failed));
+        }
+        println!("{}", Row { what: "(a) with nginx", connections, ours: &ours, peer: None });
     }
     let mut late = Vec::new();
     for (what, redispatch, haunts) in [
         ("(d) kill -9, with redispatch", true, false),
         ("(d) kill -9, without redispatch", false, false),
         ("(d) kill -9, last request there", true, true),
+        ("(d) kill -9, without redispatch, last request there", false, true),
     ] {
         for connections in [Connections::New, Connections::Kept] {
             let structure = Structure { redispatch, ..plain };
@@ -127,7 +135,7 @@ fn under_load(stage: &Stage, connections: Connections, change: impl FnOnce() -> 
     let changes = change();
     sleep_until(now() + AROUND);
     let report = load.stop();
-    if report.n_failed() > 0 && stage.way == Way::Proxy {
+    if report.n_failed() > 0 && stage.way != Way::Template {
         eprintln!("{:?} {:?}\n{}", report.failed, report.answered, stage.agent.process.log());
     }
     (report, changes, stage.reloads() - before)

@@ -74,8 +74,18 @@ async fn churn(changes: usize) {
     let templates = (0..TEMPLATES).map(|index| template(index, &folder)).collect();
     let settings = Settings { templates, exec: None, wait: None, once: false, dry: false, rate: 0, stagger: None };
     let (around, variables) = (Surroundings::default(), Arc::new(BTreeMap::new()));
+    #[expect(clippy::disallowed_methods, reason = "templates are told the time")]
     let clock = SystemTime::now;
-    let environment = Environment { around, variables, node: "me".into(), keep_going: false, lookups_must_succeed: false, lists: Lists::default(), clock, show: |_, _| {} };
+    let environment = Environment {
+        around,
+        variables,
+        node: "me".into(),
+        keep_going: false,
+        lookups_must_succeed: false,
+        lists: Lists::default(),
+        clock,
+        show: |_| {},
+    };
     let (watchers, before, start) = (Watchers::default(), resident(), processor());
     let (orders, receiver) = mpsc::channel(1);
     let runner = Runner::new(settings, environment, Memory(watchers.clone()), receiver).unwrap();

@@ -145,7 +145,7 @@ impl Object for Instance {
 
 fn instance(idx: usize) -> Value {
     let mut meta: BTreeMap<Key, Value> = BTreeMap::from([(Key::Str("version".into()), "1.2".into())]);
-    if idx % 2 == 0 {
+    if idx.is_multiple_of(2) {
         meta.insert(Key::Str("zone".into()), format!("z{}", idx % 7).into());
     }
     let text = |text: String| Value::Str(Str::from(text));
@@ -153,7 +153,7 @@ fn instance(idx: usize) -> Value {
         ("ID", text(format!("www-{idx}"))),
         ("Name", "www".into()),
         ("Address", text(format!("10.0.{}.{}", idx / 250, idx % 250))),
-        ("Status", if idx % 10 == 0 { "critical" } else { "passing" }.into()),
+        ("Status", if idx.is_multiple_of(10) { "critical" } else { "passing" }.into()),
         ("Port", Value::int(80 + idx as i64 % 100)),
         ("Weight", Value::int(idx as i64 % 9)),
         ("Tags", Value::strings(["a", "primary", "eu-west"])),

@@ -9,6 +9,7 @@
 //! After each step: nothing that goes out is larger than it may be, and every datagram is counted once. The engine has
 //! no key, because nothing of a sealed packet is looked at before the cipher has said that a member sent it.
 
+mod dns;
 mod play;
 
 use std::{sync::Arc, time::Duration};
@@ -20,6 +21,9 @@ use lobby_core::{
     time::{Moment, Now},
 };
 
+use lobby_exchange::seal::{Key, Keys};
+
+pub use dns::responder;
 pub use play::{ADDR, Frame, Play, SEED, TICK, engine, keyring};
 
 /// Labels of [`host`] and of the engine's node.
@@ -32,6 +36,11 @@ pub fn local(number: u8) -> LocalRecord {
     local.set_labels(LABELS.iter().map(|label| label.parse().expect("a label")));
     local.commit(Moment::ZERO);
     local
+}
+
+/// The keys under which packets of the corpus are sealed.
+pub fn exchange_keys() -> Keys {
+    Keys { list: vec![Key::from_bytes([7; 32]), Key::from_bytes([8; 32])], takes_unsigned: false }
 }
 
 /// A host as lists show it.

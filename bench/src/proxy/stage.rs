@@ -37,6 +37,8 @@ pub(crate) enum Way {
     Proxy,
     /// lobbyd's `[[template]]` and a new HAProxy for each change.
     Template,
+    /// lobbyd's `[proxy]` with nginx, which is reloaded at most each second.
+    Nginx,
 }
 
 /// What the file says apart from servers.
@@ -111,6 +113,7 @@ impl Stage {
         match self.way {
             Way::Proxy => eventually(SOON, || reloads(&self.path("haproxy-master.sock")).ok_or("the master does not answer")),
             Way::Template => metric(&self.agent, "lobby_template_commands_total", &[]),
+            Way::Nginx => metric(&self.agent, "lobby_proxy_reloads_total", &["output=\"nginx\""]),
         }
     }
 
@@ -163,6 +166,21 @@ fn ask_stats(socket: &Path) -> String {
     ask(socket, "show servers state").unwrap_or_default()
 }
 
+impl Drop for Stage {
+    fn drop(&mut self) {
+        if self.way != Way::Nginx {
+            return;
+        }
+        // What it does for the backends that end comes to nothing. A check alone leaves an empty file.
+        self.agent.kill();
+        let runs = || fs::read_to_string(self.path("nginx.pid")).is_ok_and(|pid| !pid.is_empty());
+        if runs() {
+            let _ = Command::new("sh").args(["-c", &nginx_command(self.folder.path(), "-s stop")]).status();
+            eventually(SOON, || expect(!runs(), "nginx still runs"));
+        }
+    }
+}
+
 impl Backend {
     pub(crate) fn start(name: &str) -> Self {
         Self::start_at(name, free())
@@ -212,7 +230,26 @@ fn text(way: Way, structure: Structure, folder: &Path, front: SocketAddr, more: 
     match way {
         Way::Proxy => proxy(structure, folder, front, more),
         Way::Template => template(structure, folder, front, more),
+        Way::Nginx => nginx(folder, front),
     }
+}
+
+fn nginx_command(folder: &Path, arguments: &str) -> String {
+    let (program, folder) = (find("nginx").display().to_string(), folder.display());
+    format!("{program} -p {folder} -e {folder}/error.log -c {folder}/nginx.conf {arguments}")
+}
+
+fn nginx(folder: &Path, front: SocketAddr) -> String {
+    let [check, reload, start] = ["-t", "-s reload", ""].map(|arguments| nginx_command(folder, arguments));
+    let (port, folder) = (front.port(), folder.display());
+    let paths = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"].map(|what| format!("\"{what}_temp_path {folder}/{what}\""));
+    format!(
+        "[proxy.nginx]\nconfig = \"{folder}/nginx.conf\"\nmain = [\"pid {folder}/nginx.pid\"]\n\
+         events = [\"worker_connections 1024\"]\nhttp = [\"access_log off\", {}]\n\
+         check_command = {check:?}\nreload_command = {reload:?}\nstart_command = {start:?}\nreload_interval = \"1s\"\n\
+         [proxy.service.web]\nnginx = {{ port = {port} }}\n",
+        paths.join(", "),
+    )
 }
 
 fn defaults(structure: Structure) -> Vec<&'static str> {

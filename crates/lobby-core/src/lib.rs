@@ -26,6 +26,7 @@ pub mod local;
 pub mod name;
 pub mod near;
 pub mod port;
+pub mod proof;
 pub mod record;
 pub mod select;
 pub mod selector;

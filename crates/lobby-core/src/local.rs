@@ -19,6 +19,7 @@ use crate::{
     label::{self, Label},
     limits,
     name::Name,
+    proof::Signer,
     record::{ENTRY_BYTES, Entry, HEAD_BYTES, Key, Phase, Record, Stamp, Value},
     time::Moment,
     wire::service::{encode_check, encode_instance},
@@ -52,6 +53,8 @@ const _: () = {
 #[derive(Debug)]
 pub struct LocalRecord {
     record: Arc<Record>,
+    /// Signs each version. None in tests and tools of which nobody takes records in.
+    signer: Option<Arc<Signer>>,
     name: Name,
     phase: Phase,
     wanted: BTreeMap<Key, Value>,
@@ -96,11 +99,19 @@ pub enum SetError {
 }
 
 impl LocalRecord {
-    /// The empty record of a process that has just started.
+    /// The empty record of a process that has just started; each version of it is signed.
+    pub fn signed(signer: Arc<Signer>, generation: Generation, name: Name) -> Self {
+        let unsigned = Self::new(signer.id(), generation, name);
+        let first = signer.sign((*unsigned.record).clone());
+        Self { record: Arc::new(first), signer: Some(signer), ..unsigned }
+    }
+
+    /// The same without signatures: no exchange takes it in.
     pub fn new(id: NodeId, generation: Generation, name: Name) -> Self {
         let stamp = Stamp { generation, version: Version(1) };
         Self {
             record: Arc::new(Record::new(Origin::Node(id), name.clone(), stamp)),
+            signer: None,
             name,
             phase: Phase::Running,
             wanted: BTreeMap::new(),
@@ -201,8 +212,9 @@ impl LocalRecord {
         self.phase = Phase::Restarting;
     }
 
-    /// Makes the next version if anything differs from the last one, and returns it. Takes time in proportion to what was
-    /// touched since, as long as no tombstone is to be forgotten.
+    /// Makes the next version if anything differs from the last one, signs it, and returns it. Without the signature, whose
+    /// hash is a pass over the record, this takes time in proportion to what was touched since, as long as no tombstone is to
+    /// be forgotten.
     pub fn commit(&mut self, now: Moment) -> Option<Arc<Record>> {
         let old = &*self.record;
         let version = old.stamp.version.next();
@@ -230,7 +242,10 @@ impl LocalRecord {
         if let Some(floor) = self.forget(now) {
             next.forget_tombstones(floor);
         }
-        self.record = Arc::new(next);
+        self.record = Arc::new(match &self.signer {
+            Some(signer) => signer.sign(next),
+            None => next.with_proof(None),
+        });
         Some(self.record.clone())
     }
 

@@ -19,6 +19,7 @@ use crate::{
     catalog::Snapshot,
     id::{ExchangeId, NodeId, Origin},
     label::Label,
+    proof::Signer,
     record::Record,
     stats::Stats,
 };
@@ -112,6 +113,8 @@ pub struct PeerLink {
     pub reader: CatalogReader,
     /// Where this exchange counts.
     pub stats: Arc<Stats>,
+    /// Our key: shows a process that has our id too that we are no impostor.
+    pub signer: Arc<Signer>,
     events: mpsc::Sender<(ExchangeId, PeerEvent)>,
 }
 
@@ -128,9 +131,10 @@ impl PeerLink {
         questions: mpsc::Receiver<NodeId>,
         reader: CatalogReader,
         stats: Arc<Stats>,
+        signer: Arc<Signer>,
         events: mpsc::Sender<(ExchangeId, PeerEvent)>,
     ) -> Self {
-        Self { exchange, announcement, questions, reader, stats, events }
+        Self { exchange, announcement, questions, reader, stats, signer, events }
     }
 
     /// Tells the node task; waits while its queue is full.

@@ -17,8 +17,13 @@ use crate::{
     label::Label,
     limits,
     name::Name,
+    proof::Proof,
     wire::service::{decode_check, decode_instance, decode_tags},
 };
+
+mod delta;
+
+pub use delta::{ApplyDeltaError, Delta};
 
 /// The bytes of an entry. Two words: a record of a kilobyte is held ten thousand times. The empty one ([`Arc::default`]) takes no
 /// memory of its own.
@@ -112,50 +117,19 @@ pub struct Record {
     pub phase: Phase,
     /// Entries and tombstones. Crate-private so that `Record` keeps its bounds.
     pub(crate) entries: OrdMap<Key, Entry>,
-}
-
-/// The entries of one record that are newer than `base`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Delta {
-    /// Whose record it changes.
-    pub origin: NodeId,
-    /// The node's name after the change.
-    pub name: Name,
-    /// Holders of this version or a newer one of the same generation can apply the delta.
-    pub base: Version,
-    /// What the record is after the change.
-    pub stamp: Stamp,
-    /// The record's floor after the change.
-    pub floor: Version,
-    /// The record's phase after the change.
-    pub phase: Phase,
-    /// Changed entries, sorted by key.
-    pub entries: Vec<(Key, Entry)>,
-}
-
-/// Why a delta could not be applied. The record was not changed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum ApplyDeltaError {
-    /// The record is already as new as the delta. Drop the delta.
-    #[error("the record is already as new as the delta")]
-    Stale,
-    /// The delta builds on a version that is not here. Ask for the full record.
-    #[error("the delta builds on a version that is not here")]
-    UnknownBase,
-    /// The result would break a bound of `limits`. Drop the delta and count it.
-    #[error("the delta would make the record too large")]
-    TooLarge,
+    /// That its owner wrote it, as it was told; whoever takes it in from outside has checked it.
+    proof: Option<Arc<Proof>>,
 }
 
 /// More than the numbers around one entry take in the binary form, and more than everything but entries does: a record
 /// within its limits always encodes to fewer than [`limits::RECORD_BYTES`].
 pub(crate) const ENTRY_BYTES: usize = 24;
-pub(crate) const HEAD_BYTES: usize = 256;
+pub(crate) const HEAD_BYTES: usize = 384;
 
 impl Record {
     /// An empty record, the first of its generation.
     pub fn new(origin: Origin, name: Name, stamp: Stamp) -> Self {
-        Self { origin, name, stamp, floor: stamp.version, phase: Phase::Running, entries: OrdMap::new() }
+        Self { origin, name, stamp, floor: stamp.version, phase: Phase::Running, entries: OrdMap::new(), proof: None }
     }
 
     /// A record as read from the wire. `None` when it breaks a bound of `limits`.
@@ -167,8 +141,25 @@ impl Record {
         phase: Phase,
         entries: impl IntoIterator<Item = (Key, Entry)>,
     ) -> Option<Self> {
-        let record = Self { origin, name, stamp, floor, phase, entries: entries.into_iter().collect() };
+        let entries = entries.into_iter().collect();
+        let record = Self { origin, name, stamp, floor, phase, entries, proof: None };
         record.within_limits().then_some(record)
+    }
+
+    /// The same record with another proof, or without one.
+    pub fn with_proof(self, proof: Option<Proof>) -> Self {
+        Self { proof: proof.map(Arc::new), ..self }
+    }
+
+    /// What proves that its owner wrote it, as far as it was told.
+    pub fn proof(&self) -> Option<&Proof> {
+        self.proof.as_deref()
+    }
+
+    /// Whether it is signed. What an exchange took in was checked, so this is the owner's word; without, it is whoever
+    /// sent it who says so: a Go daemon, or the agent that wrote the record of a node without one.
+    pub fn is_signed(&self) -> bool {
+        self.proof.is_some()
     }
 
     /// Whether the owner said goodbye.
@@ -243,48 +234,19 @@ impl Record {
         self.entries.iter()
     }
 
-    /// What has changed since `base` of this generation; `None` when deletions since then are forgotten.
-    /// Bare records have no deltas.
-    pub fn delta_since(&self, base: Version) -> Option<Delta> {
-        if base < self.floor {
-            return None;
-        }
-        let newer = self.entries.iter().filter(|(_, entry)| entry.version > base);
-        Some(Delta {
-            origin: self.origin.node_id()?,
-            name: self.name.clone(),
-            base,
-            stamp: self.stamp,
-            floor: self.floor,
-            phase: self.phase,
-            entries: newer.map(|(key, entry)| (key.clone(), entry.clone())).collect(),
-        })
-    }
-
-    /// The record after `delta`.
-    pub fn apply(&self, delta: &Delta) -> Result<Self, ApplyDeltaError> {
-        if delta.stamp <= self.stamp {
-            return Err(ApplyDeltaError::Stale);
-        }
-        if self.origin != Origin::Node(delta.origin)
-            || delta.stamp.generation != self.stamp.generation
-            || delta.base > self.stamp.version
-        {
-            return Err(ApplyDeltaError::UnknownBase);
-        }
-        let mut next = self.clone();
-        next.name = delta.name.clone();
-        next.stamp = delta.stamp;
-        next.phase = delta.phase;
-        for (key, entry) in &delta.entries {
-            next.entries.insert(key.clone(), entry.clone());
-        }
-        next.forget_tombstones(delta.floor);
-        if next.within_limits() { Ok(next) } else { Err(ApplyDeltaError::TooLarge) }
-    }
-
     /// 64 bits that differ (but for a chance of 2^-64) when name, entries or phase differ.
     pub fn content_hash(&self) -> u64 {
+        Self::short_hash(&self.content())
+    }
+
+    /// The content hash that belongs to what is signed, without another pass.
+    pub(crate) fn short_hash(content: &[u8; 32]) -> u64 {
+        u64::from_le_bytes(std::array::from_fn(|i| content[i]))
+    }
+
+    /// The hash of name, phase and entries that is signed: the same however the record travelled. Takes a pass over the
+    /// record.
+    pub fn content(&self) -> [u8; 32] {
         let mut hasher = blake3::Hasher::new();
         let mut add = |bytes: &[u8]| {
             hasher.update(&(bytes.len() as u64).to_le_bytes());
@@ -299,8 +261,7 @@ impl Record {
             add(text);
             add(value);
         }
-        let hash = hasher.finalize();
-        u64::from_le_bytes(std::array::from_fn(|i| hash.as_bytes()[i]))
+        *hasher.finalize().as_bytes()
     }
 
     /// Raises the floor and drops the tombstones at or below it.

@@ -1,10 +1,23 @@
 //! What an exchange counts (packets by direction, kind and verdict, the depth of its queues), what agent and
 //! registry count.
 //!
-//! Plain atomics, so that counting needs no lock and reading needs no message. The shells count, `/metrics` reads.
+//! Plain atomics, so that counting needs no lock and reading needs no message; a lock for what never happens among honest
+//! agents. The shells count, `/metrics` reads.
 //! Not here: the text form of metrics (`lobby-http::metrics`).
 
-use std::sync::atomic::{AtomicU64, Ordering};
+mod proxy;
+
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use crate::{id::NodeId, proof::Forged};
+
+pub use proxy::{ProxyBackends, ProxyCounts, ProxyOutput};
 
 /// Declares an enum with all its values and their names in metrics.
 #[macro_export]
@@ -69,20 +82,35 @@ named! {
         Oversize = "oversize",
         /// Of another cluster.
         Foreign = "foreign",
-        /// Encrypted with a key that is not ours.
+        /// Encrypted or sealed with a key that is not ours.
         WrongKey = "wrong_key",
         /// Encrypted with a key that was ours and is not any more.
         OldKey = "old_key",
-        /// Not encrypted although it should be.
+        /// Not encrypted or sealed although it should be.
         NoKey = "no_key",
         /// Cut short.
         Truncated = "truncated",
         /// Seen before.
         Replayed = "replayed",
+        /// Of a sender that has not shown yet that it lives now: it may be a recording.
+        Unproven = "unproven",
         /// Above the rate one origin may have, or above the number of nodes a catalog may have.
         Refused = "refused",
+        /// Of a node with an id, and not signed.
+        Unsigned = "unsigned",
+        /// Signed by somebody else, or changed after it was signed.
+        Forged = "forged",
         /// The exchange could not send it, or the link broke.
         Failed = "failed",
+    }
+}
+
+impl From<Forged> for Verdict {
+    fn from(why: Forged) -> Self {
+        match why {
+            Forged::Unsigned => Self::Unsigned,
+            Forged::WrongKey | Forged::BadSignature => Self::Forged,
+        }
     }
 }
 
@@ -110,6 +138,19 @@ named! {
         /// What streams have read and the exchange has not taken yet.
         StreamEvents = "stream_events",
     }
+}
+
+/// What DNS has counted since the start, by the names that it has in metrics.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct DnsCounts {
+    /// What has happened.
+    pub events: Vec<(&'static str, u64)>,
+    /// Answers by how they end.
+    pub answers: Vec<(&'static str, u64)>,
+    /// Requests that were none, by what is wrong with them.
+    pub malformed: Vec<(&'static str, u64)>,
+    /// TCP connections that are open.
+    pub connections: u64,
 }
 
 /// What the registry has counted since the start, read all at once. What is registered, its view shows.
@@ -151,6 +192,9 @@ pub struct JournalCounts {
 const N_KINDS: usize = PacketKind::ALL.len();
 const N_VERDICTS: usize = Verdict::ALL.len();
 
+/// Members whose forgeries are counted one by one; those of others count among the packets only.
+pub const MOST_CULPRITS: usize = 64;
+
 /// The counters of one exchange.
 #[derive(Debug, Default)]
 pub struct Stats {
@@ -160,6 +204,8 @@ pub struct Stats {
     bytes_sent: AtomicU64,
     reconnects: AtomicU64,
     depths: [(AtomicU64, AtomicU64); Queue::ALL.len()],
+    culprits: Mutex<BTreeMap<NodeId, u64>>,
+    flooders: Mutex<BTreeMap<NodeId, u64>>,
 }
 
 impl Stats {
@@ -173,6 +219,26 @@ impl Stats {
     pub fn sent(&self, kind: PacketKind, verdict: Verdict, bytes: usize) {
         self.sent[kind as usize][verdict as usize].fetch_add(1, Ordering::Relaxed);
         self.bytes_sent.fetch_add(bytes as u64, Ordering::Relaxed);
+    }
+
+    /// Counts one record that this member delivered and that its owner did not write.
+    pub fn forged_by(&self, member: NodeId) {
+        count_member(&self.culprits, member);
+    }
+
+    /// How many such records each member delivered, as far as it is known who did; of the first [`MOST_CULPRITS`].
+    pub fn forged_counts(&self) -> Vec<(NodeId, u64)> {
+        member_counts(&self.culprits)
+    }
+
+    /// Counts one event or query that this member delivered and that is so far ahead in time that no honest one hands it on.
+    pub fn refused_post_of(&self, member: NodeId) {
+        count_member(&self.flooders, member);
+    }
+
+    /// How many such events and queries each member delivered; of the first [`MOST_CULPRITS`].
+    pub fn refused_post_counts(&self) -> Vec<(NodeId, u64)> {
+        member_counts(&self.flooders)
     }
 
     /// Counts one lost connection that is tried again.
@@ -222,6 +288,22 @@ impl Stats {
     }
 }
 
+fn count_member(counts: &Mutex<BTreeMap<NodeId, u64>>, member: NodeId) {
+    // A map of numbers is whole at any time.
+    let mut counts = counts.lock().unwrap_or_else(PoisonError::into_inner);
+    let has_room = counts.len() < MOST_CULPRITS;
+    match counts.get_mut(&member) {
+        Some(count) => *count += 1,
+        None if has_room => _ = counts.insert(member, 1),
+        None => {}
+    }
+}
+
+fn member_counts(counts: &Mutex<BTreeMap<NodeId, u64>>) -> Vec<(NodeId, u64)> {
+    let counts = counts.lock().unwrap_or_else(PoisonError::into_inner);
+    counts.iter().map(|(member, count)| (*member, *count)).collect()
+}
+
 fn counts(table: &[[AtomicU64; N_VERDICTS]; N_KINDS]) -> impl Iterator<Item = (PacketKind, Verdict, u64)> {
     PacketKind::ALL.iter().flat_map(move |kind| {
         let row = &table[*kind as usize];
@@ -269,65 +351,6 @@ pub struct AgentStats {
     pub handlers_queries_dropped: AtomicU64,
     /// The catalog could not be written to disk.
     pub catalog_saves_failed: AtomicU64,
-}
-
-/// What the local proxy has come to, since its start.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct ProxyCounts {
-    /// Services that are proxied, now.
-    pub services: u64,
-    /// Those of them whose source has not answered yet, now.
-    pub unanswered: u64,
-    /// Backends of each service, now.
-    pub backends: Vec<ProxyBackends>,
-    /// Those that there are: `haproxy`, `nginx`, `files`.
-    pub outputs: Vec<(&'static str, ProxyOutput)>,
-    /// Commands over HAProxy's socket by kind, such as `add server`: each a change without a reload.
-    pub commands: Vec<(String, u64)>,
-    /// Commands over the socket that were refused or lost.
-    pub commands_failed: u64,
-    /// Reads of the socket that failed.
-    pub socket_failures: u64,
-    /// Commands that mended what somebody else had changed.
-    pub repaired: u64,
-    /// Starts of a managed HAProxy.
-    pub starts: u64,
-    /// Ends of a managed HAProxy that nobody asked for.
-    pub crashes: u64,
-}
-
-/// The backends of one service.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct ProxyBackends {
-    /// As in the proxy's file.
-    pub name: String,
-    /// Those that should take traffic.
-    pub wanted: u64,
-    /// Those that do.
-    pub up: u64,
-    /// Those that finish what they have.
-    pub draining: u64,
-    /// Those that are kept although contact with their node is lost.
-    pub held: u64,
-}
-
-/// What one proxy's files and reloads have come to.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct ProxyOutput {
-    /// Files and process are as they should be.
-    pub is_in_step: bool,
-    /// Files put in place.
-    pub writes: u64,
-    /// Files that could not be written.
-    pub writes_failed: u64,
-    /// Files that the check did not take.
-    pub checks_failed: u64,
-    /// Reloads that were done.
-    pub reloads: u64,
-    /// For how many of them there was this reason; one may have several.
-    pub reload_reasons: Vec<(String, u64)>,
-    /// Reloads that failed.
-    pub reloads_failed: u64,
 }
 
 /// What the files that follow the catalog have come to, since the start of the process.

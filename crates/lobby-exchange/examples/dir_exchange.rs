@@ -21,6 +21,7 @@ use lobby_core::{
     id::{ExchangeId, NodeId, Origin},
     limits,
     port::{Announcement, LinkState, NodeEnded, PeerEvent, PeerLink},
+    proof::Checker,
     stats::{PacketKind, Verdict},
     wire::packet::{self, Message},
 };
@@ -158,7 +159,7 @@ impl Dir {
         let verdict = match &incoming.cluster {
             Some(cluster) if *cluster != self.cluster => Verdict::Foreign,
             _ if incoming.record.origin.node_id() == own => Verdict::Own,
-            _ => Verdict::Ok,
+            _ => incoming.check(&Checker::new(&self.cluster)).map_or_else(Verdict::from, |()| Verdict::Ok),
         };
         link.stats.received(PacketKind::Hi, verdict, file.bytes.len());
         if verdict != Verdict::Ok {
@@ -229,9 +230,10 @@ async fn blocking<T: Send + 'static>(
 async fn main() {
     use lobby_core::{
         catalog::{Catalog, ExchangeSpec, Liveness},
-        id::{Generation, Revision, Version},
+        id::{Generation, Revision},
+        local::LocalRecord,
         port::{self, CatalogReader},
-        record::{Record, Stamp},
+        proof::Signer,
     };
     use tokio::sync::{mpsc, watch};
 
@@ -239,11 +241,11 @@ async fn main() {
     let (Some(folder), Some(name)) = (args.next(), args.next()) else { panic!("usage: dir_exchange FOLDER NAME") };
     fs::create_dir_all(&folder).expect("the folder can be made");
     let clock = clock::Clock::start();
-    let mut id = [0; 16];
-    getrandom::fill(&mut id).expect("the system has randomness");
-    let stamp = Stamp { generation: Generation(clock::unix_micros()), version: Version(1) };
+    let mut secret = [0; 32];
+    getrandom::fill(&mut secret).expect("the system has randomness");
+    let signer = Arc::new(Signer::new(&secret, "lobby"));
     let name = name.parse().expect("NAME is a host name");
-    let record = Arc::new(Record::new(Origin::Node(NodeId::from_bytes(id)), name, stamp));
+    let record = LocalRecord::signed(signer.clone(), Generation(clock::unix_micros()), name).record().clone();
 
     let spec = ExchangeSpec { name: "dir".into(), liveness: Liveness::Ttl(Duration::from_secs(30)) };
     let mut catalog = Catalog::new(Revision(0), [spec], record.clone(), true, Duration::from_secs(60), clock.now());
@@ -251,7 +253,8 @@ async fn main() {
     let (_ask, questions) = mpsc::channel(port::QUESTIONS);
     let (events, mut heard) = mpsc::channel(port::EVENTS);
     let (_publish, snapshots) = watch::channel(catalog.poll_snapshot().expect("a new catalog has a snapshot"));
-    let link = PeerLink::new(ExchangeId(0), announcement, questions, CatalogReader::new(snapshots), Arc::default(), events);
+    let (reader, stats) = (CatalogReader::new(snapshots), Arc::default());
+    let link = PeerLink::new(ExchangeId(0), announcement, questions, reader, stats, signer, events);
     let every = Duration::from_secs(1);
     let dir = Dir { folder: folder.into(), cluster: "lobby".into(), keep_alive: every * 5, look_every: every, clock };
     tokio::spawn(dir.run(link, CancellationToken::new()));

@@ -13,27 +13,36 @@
 
 use std::{collections::VecDeque, sync::Arc, time::Duration};
 
-use bytes::Bytes;
 use lobby_core::{
     catalog::{NodeState, Presence},
     id::{ExchangeId, NodeId, Origin},
     limits,
     port::{Announcement, CatalogReader, Gone, LinkState, PeerEvent, PeerLink},
+    proof::Check,
     record::Record,
     stats::{PacketKind, Stats, Verdict},
     time::{Moment, Now},
     wire::packet::{self, Ask, Incoming, Message},
 };
+use tokio::sync::watch;
+
+use crate::seal::{Keys, Opened, SEAL_BYTES, Sealer, Tag};
 
 mod answer;
 mod external;
+mod forged;
 mod run;
+mod sealed;
 #[cfg(test)]
 mod tests;
+mod words;
 
 use answer::Answers;
 use external::Riders;
+use forged::Forgeries;
 pub(crate) use run::{Bus, run};
+use sealed::Greeting;
+pub(crate) use words::{Address, Answering, BusEvent, Output, Topic};
 
 /// Largest payload that is read: a record of the largest kind, written as JSON.
 const MAX_RECEIVED: usize = 8 * limits::RECORD_BYTES;
@@ -47,72 +56,17 @@ const ASK_AGAIN: Duration = Duration::from_millis(400);
 /// How long after KEEP_ALIVE the slowest packet may arrive.
 const SLACK: Duration = Duration::from_secs(1);
 
-/// How the peers settle who of them answers a newcomer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[cfg_attr(not(all(feature = "nats", feature = "redis")), allow(dead_code, reason = "each broker has its own way"))]
-pub(crate) enum Answering {
-    /// The bus gives each question to one of those who are willing.
-    Queue,
-    /// Everybody sees each question: who wants to answer waits a random time, then says so on the same channel.
-    Claim,
-}
-
-/// Where a packet goes.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Address {
-    /// To everybody.
-    Packets,
-    /// To whoever answers newcomers.
-    Asks,
-    /// To one node.
-    Node(NodeId),
-    /// To one newcomer, and where it wants the answer if the bus has such a thing.
-    Answer(NodeId, Option<String>),
-}
-
-/// Where a packet came in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Topic {
-    /// Packets of everybody.
-    Packets,
-    /// Questions of newcomers.
-    Asks,
-    /// Questions to us alone.
-    OwnAsks,
-    /// Answers to us.
-    Answers,
-}
-
-/// What a bus reports.
-#[derive(Debug)]
-pub(crate) enum BusEvent {
-    /// Connected and subscribed; the bus carries payloads up to this size.
-    Up { max_bytes: usize },
-    /// Not any more.
-    Down { why: Arc<str> },
-    /// A payload, and where its sender wants the answer.
-    Message { topic: Topic, reply: Option<String>, payload: Bytes },
-}
-
-/// What is to be done.
-#[derive(Clone, Debug)]
-pub(crate) enum Output {
-    /// Tell the node task.
-    Tell(PeerEvent),
-    /// Send a payload.
-    Send(Address, PacketKind, Vec<u8>),
-    /// From now on take (or leave) questions of newcomers.
-    Serve(bool),
-}
-
 /// Everything both brokers need to know.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(crate) struct Setup {
     /// The name in logs.
     pub(crate) broker: &'static str,
     pub(crate) cluster: String,
     pub(crate) keep_alive: Duration,
     pub(crate) answering: Answering,
+    pub(crate) keys: watch::Receiver<Keys>,
+    /// Says whether a record is its owner's.
+    pub(crate) check: Check,
 }
 
 /// The machine.
@@ -122,6 +76,8 @@ pub(crate) struct Broker {
     setup: Setup,
     reader: CatalogReader,
     stats: Arc<Stats>,
+    sealer: Sealer,
+    greeting: Greeting,
     announced: Announcement,
     /// The last record that was sent, to say goodbye for its name when the name changes.
     sent: Option<Arc<Record>>,
@@ -138,17 +94,23 @@ pub(crate) struct Broker {
     answers: Answers,
     /// Nodes without an agent that we wrote, on their way.
     riders: Riders,
+    forgeries: Forgeries,
     outputs: VecDeque<Output>,
 }
 
 impl Broker {
     pub(crate) fn new(setup: Setup, link: &PeerLink) -> Self {
         let announced = link.announcement.borrow().clone();
+        let own = announced.record.origin.node_id().expect("our own record has a node id");
+        let sealer = Sealer::new(setup.broker, own, announced.record.stamp.generation, &setup.keys.borrow());
         Self {
             exchange: link.exchange,
-            own: announced.record.origin.node_id().expect("our own record has a node id"),
+            own,
+            sealer,
+            greeting: Greeting::default(),
             answers: Answers::default(),
             riders: Riders::default(),
+            forgeries: Forgeries::default(),
             setup,
             reader: link.reader.clone(),
             stats: link.stats.clone(),
@@ -174,12 +136,18 @@ impl Broker {
 
     /// When [`Self::handle_deadline`] wants to be called next.
     pub(crate) fn next_deadline(&self) -> Option<Moment> {
-        [self.next_hi, self.next_ask, self.complete_at, self.answers.next_due()].into_iter().flatten().min()
+        [self.next_hi, self.next_ask, self.complete_at, self.answers.next_due(), self.greeting.next_due()]
+            .into_iter()
+            .flatten()
+            .min()
     }
 
     /// Does what is due.
     pub(crate) fn handle_deadline(&mut self, now: Now) {
         let due = |at: Option<Moment>| at.is_some_and(|at| at <= now.moment);
+        if due(self.greeting.next_due()) {
+            self.greet(now.moment);
+        }
         if due(self.next_hi) {
             self.say_hi(now);
         }
@@ -191,8 +159,8 @@ impl Broker {
         if due(self.complete_at) {
             self.become_complete();
         }
-        while let Some((asker, reply)) = self.answers.poll_due(now.moment) {
-            self.answer(asker, reply, now);
+        while let Some(question) = self.answers.poll_due(now.moment) {
+            self.answer(question, now);
         }
     }
 
@@ -201,7 +169,7 @@ impl Broker {
         match event {
             BusEvent::Up { max_bytes } => {
                 self.up = true;
-                self.max_bytes = max_bytes;
+                self.max_bytes = max_bytes.saturating_sub(if self.sealer.is_on() { SEAL_BYTES } else { 0 });
                 self.outputs.push_back(Output::Tell(PeerEvent::Link(LinkState::Up)));
                 self.next_hi = Some(now.moment);
                 self.next_ask = Some(now.moment);
@@ -213,6 +181,7 @@ impl Broker {
                 self.up = false;
                 self.complete = false;
                 self.riders = Riders::default();
+                self.greeting.forget();
                 (self.next_hi, self.next_ask, self.complete_at) = (None, None, None);
                 self.answers.forget();
                 self.outputs.push_back(Output::Tell(PeerEvent::Link(LinkState::Down { why })));
@@ -222,9 +191,13 @@ impl Broker {
                 self.stats.received(kind(topic), Verdict::Oversize, payload.len());
             }
             BusEvent::Message { topic, reply, payload } => {
+                let opened = match self.open(topic, &payload, now.moment, random) {
+                    Ok(opened) => opened,
+                    Err(verdict) => return self.stats.received(kind(topic), verdict, payload.len()),
+                };
                 let verdict = match topic {
-                    Topic::Packets => return self.handle_packet(&payload),
-                    Topic::Asks => self.handle_ask(&payload, reply, now.moment, random),
+                    Topic::Packets => return self.handle_packet(&payload, &opened, now.moment),
+                    Topic::Asks => self.handle_ask(&payload, &opened, reply, now.moment, random),
                     Topic::OwnAsks => self.handle_own_ask(&payload, now.moment),
                     Topic::Answers => self.handle_answer(&payload, now.moment),
                 };
@@ -305,7 +278,7 @@ impl Broker {
         self.oversize = false;
         self.sent = Some(record);
         self.sent_at = now.moment;
-        self.outputs.push_back(Output::Send(Address::Packets, PacketKind::Hi, bytes));
+        self.send(Address::Packets, PacketKind::Hi, None, bytes);
         self.riders.sent(riders);
         if self.riders.are_left(&self.announced, self.own) {
             self.hurry_hi(now.moment);
@@ -315,12 +288,12 @@ impl Broker {
     /// However large the record is: a goodbye names it and holds none of its entries.
     fn send_goodbye(&mut self, record: &Record, now: Now) {
         let bytes = packet::encode(record, Message::Goodbye, &self.setup.cluster, now.wall);
-        self.outputs.push_back(Output::Send(Address::Packets, PacketKind::Goodbye, bytes));
+        self.send(Address::Packets, PacketKind::Goodbye, None, bytes);
     }
 
     fn ask(&mut self, to: Address, taken: bool) {
         let ask = Ask { asker: self.own, cluster: self.setup.cluster.clone(), taken };
-        self.outputs.push_back(Output::Send(to, PacketKind::Ask, packet::encode_ask(&ask)));
+        self.send(to, PacketKind::Ask, None, packet::encode_ask(&ask));
     }
 
     fn become_complete(&mut self) {
@@ -334,38 +307,37 @@ impl Broker {
 // === Packets of others ===
 
 impl Broker {
-    fn handle_packet(&mut self, payload: &[u8]) {
-        let count = |kind, verdict| self.stats.received(kind, verdict, payload.len());
-        let Ok(incoming) = packet::decode(payload, self.exchange) else {
+    fn handle_packet(&mut self, payload: &[u8], opened: &Opened, now: Moment) {
+        let stats = self.stats.clone();
+        let count = |kind, verdict| stats.received(kind, verdict, payload.len());
+        let Ok(mut incoming) = packet::decode(payload, self.exchange) else {
             return count(PacketKind::Hi, Verdict::Garbage);
         };
+        // Who seals tells of itself only.
+        if opened.sender.is_some_and(|sender| incoming.record.origin != Origin::Node(sender)) {
+            return count(PacketKind::Hi, Verdict::Garbage);
+        }
         let kind = match incoming.message {
             Message::Hi => PacketKind::Hi,
             Message::Goodbye => PacketKind::Goodbye,
         };
-        match self.verdict(&incoming) {
+        // The old name of a node that told its new one, or will: its id is what counts, and nothing follows.
+        if incoming.message == Message::Goodbye && incoming.record.origin.node_id().is_some() && !incoming.record.is_last() {
+            return count(kind, self.misdirected(&incoming).unwrap_or(Verdict::Ok));
+        }
+        match self.verdict(&mut incoming, now) {
             verdict @ (Verdict::Ok | Verdict::Trimmed) => count(kind, verdict),
             refused => return count(kind, refused),
         }
-        let externals = incoming.externals.into_iter();
-        self.outputs.extend(externals.map(|record| Output::Tell(PeerEvent::Record(record))));
+        for record in incoming.externals {
+            self.tell_external(record, now);
+        }
         let record = incoming.record;
         match (incoming.message, &record.origin) {
             (Message::Hi, _) if !record.is_last() => self.tell_alive(record, Duration::ZERO),
-            // The old name of a node that told its new one, or will: its id is what counts.
-            (Message::Goodbye, Origin::Node(_)) if !record.is_last() => {}
-            // It left, or restarts: the catalog knows what follows.
+            // It left, or restarts, or we know a newer version: the catalog knows what follows.
             (_, Origin::Node(_)) => self.outputs.push_back(Output::Tell(PeerEvent::Record(record))),
             (_, origin) => self.outputs.push_back(Output::Tell(PeerEvent::Gone(origin.clone(), Gone::Left))),
-        }
-    }
-
-    fn verdict(&self, incoming: &Incoming) -> Verdict {
-        match &incoming.cluster {
-            Some(cluster) if *cluster != self.setup.cluster => Verdict::Foreign,
-            _ if incoming.record.origin == Origin::Node(self.own) => Verdict::Own,
-            _ if incoming.dropped > 0 => Verdict::Trimmed,
-            _ => Verdict::Ok,
         }
     }
 

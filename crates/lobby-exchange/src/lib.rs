@@ -27,6 +27,7 @@ pub mod memory;
 pub mod nats;
 #[cfg(feature = "redis")]
 pub mod redis;
+pub mod seal;
 
 /// A way for records to travel.
 pub trait Exchange: Send + 'static {

@@ -23,10 +23,11 @@ use bytes::Bytes;
 use futures_util::StreamExt;
 use lobby_core::{
     port::PeerLink,
+    proof::Checker,
     stats::{PacketKind, Stats, Verdict},
 };
 use tokio::{
-    sync::Notify,
+    sync::{Notify, watch},
     time::{Interval, MissedTickBehavior, interval},
 };
 use tokio_util::sync::CancellationToken;
@@ -36,6 +37,7 @@ use crate::{
     backoff::Backoff,
     broker::{self, Address, Answering, Bus, BusEvent, Setup, Topic},
     clock::Clock,
+    seal::{self, Keys},
 };
 
 mod options;
@@ -72,6 +74,8 @@ pub struct Config {
     pub key: Option<PathBuf>,
     /// CLUSTER.
     pub cluster: String,
+    /// EXCHANGE_KEY, and how strict it is; may change while we run. See [`seal::fixed`].
+    pub keys: watch::Receiver<Keys>,
     /// KEEP_ALIVE.
     pub keep_alive: Duration,
     /// How long to wait between attempts to connect.
@@ -92,6 +96,7 @@ impl Default for Config {
             cert: None,
             key: None,
             cluster: "lobby".into(),
+            keys: seal::fixed(Keys::default()),
             keep_alive: Duration::from_secs(5),
             backoff: Backoff::default(),
         }
@@ -113,6 +118,7 @@ impl fmt::Debug for Config {
             .field("cert", &self.cert)
             .field("key", &self.key)
             .field("cluster", &self.cluster)
+            .field("keys", &self.keys.borrow().list.len())
             .field("keep_alive", &self.keep_alive)
             .field("backoff", &self.backoff)
             .finish()
@@ -146,8 +152,9 @@ impl Exchange for Nats {
     async fn run(self, link: PeerLink, stop: CancellationToken) -> Result<(), ExchangeError> {
         let node = link.announcement.borrow().record.origin.node_id().expect("our own record has a node id");
         let bus = NatsBus::open(self.options, self.servers, &self.config.channel, node, link.stats.clone()).await?;
-        let Config { cluster, keep_alive, .. } = self.config;
-        let setup = Setup { broker: "nats", cluster, keep_alive, answering: Answering::Queue };
+        let Config { cluster, keys, keep_alive, .. } = self.config;
+        let check = Checker::new(&cluster).into_check();
+        let setup = Setup { broker: "nats", cluster, keep_alive, answering: Answering::Queue, keys, check };
         Box::pin(broker::run(bus, setup, link, self.clock, stop)).await;
         Ok(())
     }
@@ -277,8 +284,7 @@ impl Bus for NatsBus {
             Address::Packets => self.client.publish(self.channel.clone(), payload).await,
             Address::Asks => self.client.publish_with_reply(format!("{}.ask", self.channel), self.inbox.clone(), payload).await,
             Address::Node(node) => self.client.publish(format!("{}.ask.{node}", self.channel), payload).await,
-            // Only to inboxes: a question must not make us write to any other subject.
-            Address::Answer(_, Some(inbox)) if inbox.starts_with("_INBOX.") => self.client.publish(inbox, payload).await,
+            Address::Answer(_, Some(inbox)) if is_inbox(&inbox) => self.client.publish(inbox, payload).await,
             Address::Answer(..) => return false,
         };
         sent.is_ok()
@@ -296,6 +302,11 @@ impl Bus for NatsBus {
             let _ = self.client.flush().await;
         }
     }
+}
+
+/// Whether a question may have its answer there: it must not make us write to any other subject, nor to several.
+fn is_inbox(subject: &str) -> bool {
+    subject.starts_with("_INBOX.") && subject.split('.').all(|token| !matches!(token, "" | "*" | ">"))
 }
 
 /// Where the client's events go.
@@ -326,6 +337,30 @@ impl Events {
                 }
             }
             Event::Disconnected | Event::Closed | Event::LameDuckMode | Event::Draining => {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_inbox;
+
+    #[test]
+    fn answers_go_to_one_inbox_and_nowhere_else() {
+        assert!(is_inbox("_INBOX.abc") && is_inbox("_INBOX.abc.1"));
+        for other in [
+            "",
+            "_INBOX",
+            "_INBOX.",
+            "_INBOXES.a",
+            "_INBOX.>",
+            "_INBOX.*",
+            "_INBOX.a.>",
+            "lobby.discovery",
+            "$JS.API.INFO",
+            "$SYS.REQ",
+        ] {
+            assert!(!is_inbox(other), "{other}");
         }
     }
 }

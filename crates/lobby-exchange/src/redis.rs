@@ -7,7 +7,7 @@
 //! CHANNEL:answer:NODE   the answer to a newcomer                                 that newcomer listens
 //! ```
 //! One connection in protocol 3 (Redis 6 or newer) both publishes and listens. A ping with a deadline finds out when its
-//! other end is dead. Not here: what is sent when (`broker`).
+//! other end is dead. Not here: what is sent when (`broker`), settings into options (`options`).
 
 use std::{fmt, path::PathBuf, pin::Pin, sync::Arc, time::Duration};
 
@@ -16,14 +16,12 @@ use lobby_core::{
     id::NodeId,
     limits,
     port::PeerLink,
+    proof::Checker,
     stats::{PacketKind, Stats, Verdict},
 };
-use redis::{
-    AsyncConnectionConfig, Client, ConnectionAddr, IntoConnectionInfo, ProtocolVersion, PushInfo, PushKind, RedisConnectionInfo,
-    RedisResult, TlsCertificates, Value, aio::MultiplexedConnection,
-};
+use redis::{AsyncConnectionConfig, Client, PushInfo, PushKind, RedisResult, Value, aio::MultiplexedConnection};
 use tokio::{
-    sync::mpsc,
+    sync::{mpsc, watch},
     time::{Sleep, sleep},
 };
 use tokio_util::sync::CancellationToken;
@@ -33,7 +31,10 @@ use crate::{
     backoff::{Backoff, random},
     broker::{self, Address, Answering, Bus, BusEvent, Setup, Topic},
     clock::Clock,
+    seal::{self, Keys},
 };
+
+mod options;
 
 /// Largest payload we publish. Redis has no limit worth the name; this is the default one of NATS.
 const MAX_BYTES: usize = limits::RECORD_BYTES;
@@ -67,8 +68,14 @@ pub struct Config {
     pub tls: bool,
     /// PEM file of authorities to trust instead of the system's.
     pub ca: Option<PathBuf>,
+    /// REDIS_CERT: PEM file of the client certificate; needs `key`. Makes TLS required.
+    pub cert: Option<PathBuf>,
+    /// REDIS_KEY: PEM file of the client certificate's key.
+    pub key: Option<PathBuf>,
     /// CLUSTER.
     pub cluster: String,
+    /// EXCHANGE_KEY, and how strict it is; may change while we run. See [`seal::fixed`].
+    pub keys: watch::Receiver<Keys>,
     /// KEEP_ALIVE.
     pub keep_alive: Duration,
     /// How long to wait between attempts to connect.
@@ -86,7 +93,10 @@ impl Default for Config {
             password: None,
             tls: false,
             ca: None,
+            cert: None,
+            key: None,
             cluster: "lobby".into(),
+            keys: seal::fixed(Keys::default()),
             keep_alive: Duration::from_secs(5),
             backoff: Backoff::default(),
         }
@@ -104,7 +114,10 @@ impl fmt::Debug for Config {
             .field("password", &self.password.as_ref().map(|_| "***"))
             .field("tls", &self.tls)
             .field("ca", &self.ca)
+            .field("cert", &self.cert)
+            .field("key", &self.key)
             .field("cluster", &self.cluster)
+            .field("keys", &self.keys.borrow().list.len())
             .field("keep_alive", &self.keep_alive)
             .field("backoff", &self.backoff)
             .finish()
@@ -127,44 +140,23 @@ impl fmt::Debug for Redis {
 impl Redis {
     /// Checks the settings and reads the file they name. Does not connect.
     pub fn try_new(config: Config, clock: Clock) -> Result<Self, ExchangeError> {
-        let client = client(&config)?;
+        let client = options::client(&config)?;
         Ok(Self { config, client, clock })
     }
 }
 
 impl Exchange for Redis {
     async fn run(self, link: PeerLink, stop: CancellationToken) -> Result<(), ExchangeError> {
-        let Config { channel, cluster, keep_alive, backoff, .. } = self.config;
+        let Config { channel, cluster, keys, keep_alive, backoff, .. } = self.config;
         let node = link.announcement.borrow().record.origin.node_id().expect("our own record has a node id");
         let door = Arc::new(Door { client: self.client, channels: Channels::new(&channel, node), stats: link.stats.clone() });
         let state = State::Connecting(connect(door.clone()));
         let bus = RedisBus { door, backoff, attempts: 0, state };
-        let setup = Setup { broker: "redis", cluster, keep_alive, answering: Answering::Claim };
+        let check = Checker::new(&cluster).into_check();
+        let setup = Setup { broker: "redis", cluster, keep_alive, answering: Answering::Claim, keys, check };
         Box::pin(broker::run(bus, setup, link, self.clock, stop)).await;
         Ok(())
     }
-}
-
-fn client(config: &Config) -> Result<Client, ExchangeError> {
-    let unusable = |setting| move |err: redis::RedisError| ExchangeError::Setting { setting, why: err.to_string() };
-    let (host, port) = (config.host.clone(), config.port);
-    let addr = if config.tls || config.ca.is_some() {
-        ConnectionAddr::TcpTls { host, port, insecure: false, tls_params: None }
-    } else {
-        ConnectionAddr::Tcp(host, port)
-    };
-    let mut settings = RedisConnectionInfo::default().set_db(config.db).set_protocol(ProtocolVersion::RESP3);
-    if let Some(user) = &config.user {
-        settings = settings.set_username(user);
-    }
-    if let Some(password) = config.password.as_ref().filter(|password| !password.is_empty()) {
-        settings = settings.set_password(password);
-    }
-    let info = addr.into_connection_info().map_err(unusable("REDIS_HOST"))?.set_redis_settings(settings);
-    let Some(path) = &config.ca else { return Client::open(info).map_err(unusable("REDIS_HOST")) };
-    let read = std::fs::read(path);
-    let root = read.map_err(|err| ExchangeError::Setting { setting: "REDIS_CA", why: format!("{}: {err}", path.display()) })?;
-    Client::build_with_tls(info, TlsCertificates { client_tls: None, root_cert: Some(root) }).map_err(unusable("REDIS_CA"))
 }
 
 /// The names of the channels.

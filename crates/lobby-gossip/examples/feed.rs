@@ -24,6 +24,7 @@ use lobby_core::{
     label::Label,
     local::LocalRecord,
     port::Announcement,
+    proof::{Checker, Signer},
     record::Record,
     time::Moment,
     wire::binary::{Reader, encode_delta, put_bytes, put_varint},
@@ -57,8 +58,12 @@ fn main() {
 }
 
 /// What a node is, made of its number.
+fn signer(idx: usize) -> Signer {
+    Signer::new(&SmallRng::seed_from_u64(idx as u64).random(), CLUSTER)
+}
+
 fn id(idx: usize) -> NodeId {
-    NodeId::from_bytes(SmallRng::seed_from_u64(idx as u64).random())
+    signer(idx).id()
 }
 
 fn addr(idx: usize) -> SocketAddr {
@@ -72,7 +77,7 @@ fn index(addr: SocketAddr) -> usize {
 
 /// A record of about a kilobyte.
 fn local(idx: usize) -> LocalRecord {
-    let mut local = LocalRecord::new(id(idx), GENERATION, format!("node-{idx}").parse().expect("a name"));
+    let mut local = LocalRecord::signed(Arc::new(signer(idx)), GENERATION, format!("node-{idx}").parse().expect("a name"));
     local.set_labels((0..16).map(|n| label(&format!("label-{n}:{:04}-{}", idx * 31 + n, "x".repeat(40)))));
     local.commit(Moment::ZERO);
     local
@@ -92,6 +97,8 @@ fn engine(idx: usize, seeded: bool, now: Moment) -> Engine {
         peers: Vec::new(),
         nonces: Box::new(|| [0; 24]),
         seed: idx as u64,
+        check: Checker::new(CLUSTER).into_check(),
+        signer: Arc::new(signer(idx)),
         stats: Arc::default(),
     };
     Engine::new(setup, now)

@@ -80,6 +80,21 @@ impl Codec {
         out
     }
 
+    /// foca's word to one who is suspected: of what, so that it can refute it. An incarnation of zero says nothing new about
+    /// `src`.
+    pub(crate) fn accusation(&self, src: Identity, accused: &Member<Identity>) -> Vec<u8> {
+        self.rumour(src, *accused.id(), accused)
+    }
+
+    /// foca's word about one member to another.
+    pub(crate) fn rumour(&self, src: Identity, dst: Identity, about: &Member<Identity>) -> Vec<u8> {
+        let mut out = Vec::with_capacity(128);
+        put_header(&Header { src, src_incarnation: 0, dst, message: Message::Gossip }, &mut out);
+        out.put_u16(1);
+        put_member(about, &mut out);
+        out
+    }
+
     /// Our own identity if the packet is for this process, else one that is not ours.
     fn read_dst(&self, reader: &mut Reader<'_>) -> Result<Identity, DecodeError> {
         let prefix: [u8; 4] = reader.array()?;
@@ -99,6 +114,13 @@ impl Codec {
 pub(crate) enum Probe {
     Ping(u8),
     Ack(u8),
+}
+
+/// The incarnation of a foca packet's sender.
+pub(crate) fn incarnation(packet: &[u8]) -> Option<u16> {
+    let mut reader = Reader::new(packet);
+    Identity::decode(&mut reader).ok()?;
+    reader.array().ok().map(u16::from_le_bytes)
 }
 
 /// Whether a foca packet is a direct probe or its answer.

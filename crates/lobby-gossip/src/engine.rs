@@ -13,6 +13,7 @@ use std::{
 
 use lobby_core::{
     id::{Generation, NodeId, Origin},
+    proof::{Check, Signer},
     record::Record,
     stats::{PacketKind, Queue, Stats, Verdict},
     time::Moment,
@@ -41,6 +42,7 @@ mod event;
 #[cfg(test)]
 mod external_tests;
 mod force;
+mod forged;
 mod gift;
 mod keys;
 #[cfg(test)]
@@ -74,6 +76,7 @@ pub use talk::MAX_INBOUND;
 
 use contact::Contact;
 use death::{Deaths, Fate, Why};
+use forged::Forgeries;
 use push::Push;
 use reunite::Reunion;
 use talk::Talks;
@@ -88,6 +91,8 @@ const FORGET_PERIOD: Duration = Duration::from_secs(60);
 #[derive(Debug)]
 enum Timer {
     Member(MemberTimer),
+    /// Judge this member: others say that it is dead.
+    Judge(Identity),
     /// Push fresh changes.
     Flush,
     /// Send another round of changes that are not yet fresh nor done.
@@ -130,6 +135,9 @@ pub struct Engine {
     nonces: Box<dyn FnMut() -> Nonce + Send>,
     rng: SmallRng,
     stats: Arc<Stats>,
+    check: Check,
+    signer: Arc<Signer>,
+    forgeries: Forgeries,
     own: NodeId,
     generation: Generation,
     counter: u64,
@@ -169,6 +177,9 @@ impl Engine {
             nonces: setup.nonces,
             rng,
             stats: setup.stats.clone(),
+            check: setup.check,
+            signer: setup.signer,
+            forgeries: Forgeries::default(),
             own,
             generation,
             counter: 0,
@@ -255,6 +266,9 @@ impl Engine {
                 Timer::Member(timer) => {
                     self.with_membership(now, |membership, effects| membership.handle_timer(timer, now, effects));
                 }
+                Timer::Judge(suspect) => {
+                    self.with_membership(now, |membership, effects| membership.judge(suspect, now, effects));
+                }
                 Timer::Flush => self.flush(now),
                 Timer::Gossip => self.gossip(now),
                 Timer::Root => {
@@ -299,6 +313,9 @@ impl Engine {
         for (after, timer) in effects.timers {
             self.timers.arm(now, after, Timer::Member(timer));
         }
+        for (after, suspect) in effects.judgements {
+            self.timers.arm(now, after, Timer::Judge(suspect));
+        }
         for (to, packet) in effects.sends {
             let coordinate = self.note_probe_out(&to, &packet, now);
             self.send(to.addr, &packet, coordinate.as_slice());
@@ -309,6 +326,9 @@ impl Engine {
         (0..effects.n_refused).for_each(|_| self.stats.received(PacketKind::Member, Verdict::Refused, 0));
         for id in effects.accused {
             self.inquire(id, Why::Probe, now);
+        }
+        if effects.overdue {
+            self.catch_up(now);
         }
     }
 

@@ -41,6 +41,7 @@ const ROOT: u8 = 5;
 const QUESTION: u8 = 6;
 const ANSWER: u8 = 7;
 const BEACON: u8 = 20;
+const PROVEN: u8 = 21;
 
 /// One item.
 #[derive(Clone, Debug, PartialEq)]
@@ -57,6 +58,8 @@ pub(crate) enum Item {
     Question(u64),
     /// I am.
     Answer(u64),
+    /// I am, and have the key of this id: [`lobby_core::proof::Signer::answer`].
+    Proven(u64, [u8; 64]),
     /// What everybody must hear.
     Notice(Notice),
     /// Events, queries, keys, coordinates.
@@ -89,6 +92,11 @@ impl Item {
             Self::Root(number) => put_number(&mut body, *number, ROOT),
             Self::Question(number) => put_number(&mut body, *number, QUESTION),
             Self::Answer(number) => put_number(&mut body, *number, ANSWER),
+            Self::Proven(number, signature) => {
+                put_number(&mut body, *number, PROVEN);
+                body.extend_from_slice(signature);
+                PROVEN
+            }
             Self::Notice(notice) => notice.encode(&mut body),
             Self::User(item) => return item.encode(),
             Self::Beacon(identity) => {
@@ -124,6 +132,12 @@ impl Item {
             ROOT => Ok(Self::Root(read_number(body)?)),
             QUESTION => Ok(Self::Question(read_number(body)?)),
             ANSWER => Ok(Self::Answer(read_number(body)?)),
+            PROVEN => {
+                let mut reader = Reader::new(body);
+                let (number, signature) = (u64::from_le_bytes(reader.array()?), reader.array()?);
+                reader.finish()?;
+                Ok(Self::Proven(number, signature))
+            }
             kind if notice::KINDS.contains(&kind) => Ok(Self::Notice(Notice::decode(kind, body)?)),
             _ if UserItem::takes(kind) => Ok(Self::User(UserItem::decode(kind, body)?)),
             BEACON => {
@@ -143,6 +157,11 @@ pub(crate) fn change(record: &Arc<Record>, bases: impl IntoIterator<Item = Versi
     let deltas = bases.into_iter().filter_map(|base| record.delta_since(base)).map(|delta| Item::Delta(delta).encode());
     let mut forms = deltas.chain(std::iter::once_with(|| Item::Full(record.clone()).encode()));
     forms.find(|form| form.len() <= PUSH_BYTES).unwrap_or_else(|| Item::Hint(origin, record.stamp).encode())
+}
+
+/// Whether this form of a change has to be fetched.
+pub(crate) fn is_hint(form: &[u8]) -> bool {
+    form.first() == Some(&HINT)
 }
 
 pub(crate) fn read_stamp(reader: &mut Reader<'_>) -> Result<Stamp, DecodeError> {

@@ -270,7 +270,7 @@ proptest! {
 
     #[test]
     fn numbers_round_trip(number: u64) {
-        for item in [Item::Root(number), Item::Question(number), Item::Answer(number)] {
+        for item in [Item::Root(number), Item::Question(number), Item::Answer(number), Item::Proven(number, [number as u8; 64])] {
             prop_assert_eq!(decode_item(&item.encode()), Some(item));
         }
     }

@@ -11,7 +11,7 @@ use std::{
     time::Duration,
 };
 
-use foca::{Foca, Member, Notification, OwnedNotification, PeriodicParams, Runtime, State, Timer};
+use foca::{Foca, Member, Message, Notification, OwnedNotification, PeriodicParams, Runtime, State, Timer};
 use lobby_core::{
     id::{Generation, NodeId},
     limits,
@@ -20,15 +20,28 @@ use lobby_core::{
 };
 use rand::{SeedableRng, rngs::SmallRng};
 
-use crate::{codec::Codec, config::Config, identity::Identity};
+use crate::{
+    bucket::Bucket,
+    codec::{Codec, incarnation},
+    config::Config,
+    identity::Identity,
+};
 
 mod guard;
+mod hearsay;
 mod room;
+mod suspects;
 #[cfg(test)]
 mod tests;
 
 use guard::{Guards, Ruling};
+pub(crate) use hearsay::FEW;
 use room::LEAST_MEMBER_BYTES;
+use suspects::Suspects;
+
+/// So many times what a suspect has to refute, and there is a verdict or an answer somewhere: most of the time goes when the
+/// observer doubts itself.
+const OVERDUE: u32 = 2;
 
 /// A timer that foca wants back.
 pub(crate) type MemberTimer = Timer<Identity>;
@@ -40,13 +53,19 @@ pub(crate) struct Effects {
     pub(crate) sends: Vec<(Identity, Vec<u8>)>,
     /// Timers to hand back after a while.
     pub(crate) timers: Vec<(Duration, MemberTimer)>,
+    /// Members to judge after a while, because others say that they are dead.
+    pub(crate) judgements: Vec<(Duration, Identity)>,
     /// Some member came, went or was replaced, or we were renewed.
     pub(crate) changed: bool,
     /// Members that did not answer our own probe.
     pub(crate) accused: Vec<NodeId>,
     /// Strangers for whom there is no room.
     pub(crate) n_refused: usize,
+    /// Somebody is suspected for longer than a suspicion lasts: how it ended has passed us by.
+    pub(crate) overdue: bool,
     n_downs: usize,
+    /// Our own, as the last packet has it.
+    incarnation: Option<u16>,
 }
 
 impl Runtime<Identity> for Effects {
@@ -57,6 +76,7 @@ impl Runtime<Identity> for Effects {
     }
 
     fn send_to(&mut self, to: Identity, data: &[u8]) {
+        self.incarnation = incarnation(data).or(self.incarnation);
         self.sends.push((to, data.to_vec()));
     }
 
@@ -72,8 +92,13 @@ pub(crate) struct Membership {
     config: foca::Config,
     guards: Guards,
     sized_for: usize,
-    had_suspects: bool,
+    suspects: Suspects,
     left: bool,
+    /// Who is going to be judged, because others say that they are dead.
+    judging: HashSet<NodeId>,
+    /// Our own, as far as we have told anybody.
+    incarnation: u16,
+    renewals: Bucket,
     /// Members that are taken in: beyond, only news of known ones.
     bound: usize,
     /// Who is known, while there is hardly any room left.
@@ -90,8 +115,11 @@ impl Membership {
             config: foca_config,
             guards: Guards::new(config, now),
             sized_for: 0,
-            had_suspects: false,
+            suspects: Suspects::new(config.suspect_for * OVERDUE),
             left: false,
+            judging: HashSet::new(),
+            incarnation: 0,
+            renewals: Bucket::full(),
             bound: limits::NODES,
             known: HashSet::new(),
         }
@@ -137,16 +165,23 @@ impl Membership {
         let header = self.codec.header(&mut reader)?;
         if header.dst == *self.foca.identity() {
             self.guards.note_message(header.src.id, &header.message, now);
+            if header.message == Message::TurnUndead && !self.may_renew(now) {
+                return Ok(());
+            }
         }
+        let head = data.len() - reader.remaining();
+        let tempered = self.temper_packet(data, head, &header, now, effects)?;
+        let mut data = tempered.as_deref().unwrap_or(data);
+        let reader = Reader::new(&data[head..]);
         let admitted;
-        let mut data = data;
         if !self.has_room(1 + reader.remaining() / LEAST_MEMBER_BYTES) {
-            let head = &data[..data.len() - reader.remaining()];
-            let Some(packet) = self.admit_packet(head, &header, reader, effects)? else { return Ok(()) };
+            let Some(packet) = self.admit_packet(&data[..head], &header, reader, effects)? else { return Ok(()) };
             admitted = packet;
             data = &admitted;
         }
-        match self.foca.handle_data(data, effects) {
+        let handled = self.foca.handle_data(data, &mut *effects);
+        self.incarnation = effects.incarnation.unwrap_or(self.incarnation);
+        match handled {
             Err(foca::Error::Decode(_) | foca::Error::MalformedPacket | foca::Error::DataTooBig) => Err(DecodeError::Trailing),
             // The others are races that foca settles by itself (a packet for a former self, an outdated probe).
             Ok(()) | Err(_) => Ok(()),
@@ -169,11 +204,14 @@ impl Membership {
             if let Some(accused) = accused.filter(|_| probing) {
                 self.guards.note_failed_probe();
                 effects.accused.push(accused);
+                self.accuse(accused, effects);
             }
             if probing {
                 // foca does not tell of suspicions: look once in each period, and once more when they are over.
-                let suspected = self.states().any(|member| member.state() == State::Suspect);
-                effects.changed |= suspected | std::mem::replace(&mut self.had_suspects, suspected);
+                let had_suspects = !self.suspects.is_empty();
+                self.suspects.look(self.foca.iter_membership_state(), now);
+                effects.changed |= had_suspects | !self.suspects.is_empty();
+                effects.overdue = self.suspects.is_overdue(now);
             }
             return;
         };
@@ -182,6 +220,7 @@ impl Membership {
             Ruling::Later(after) => effects.timers.push((after, timer)),
             Ruling::Acquit => {}
             Ruling::Ask(after) => {
+                self.accuse(suspect.id, effects);
                 let _ = self.foca.announce(suspect, &mut *effects);
                 effects.timers.push((after, timer));
             }
@@ -196,6 +235,13 @@ impl Membership {
         }
     }
 
+    /// Tells a suspect that it is one. A rumour can miss the very member that could refute it, and it is not repeated: who
+    /// suspects what is suspected already has no news. The suspicion would stay, and the next lost probe find no defence.
+    fn accuse(&self, id: NodeId, effects: &mut Effects) {
+        let accused = self.states().find(|member| member.id().id == id && member.state() == State::Suspect);
+        effects.sends.extend(accused.map(|accused| (*accused.id(), self.codec.accusation(self.identity(), accused))));
+    }
+
     /// Takes in what an exchange or a stream told about members; with `rumours` passes it on as such.
     pub(crate) fn apply(
         &mut self,
@@ -208,7 +254,10 @@ impl Membership {
             return;
         }
         let members: Vec<_> = members.into_iter().collect();
-        let members = if self.has_room(members.len()) { members } else { self.admit(members, effects) };
+        let mut members = if self.has_room(members.len()) { members } else { self.admit(members, effects) };
+        for member in &mut members {
+            *member = self.temper_own(member, now).unwrap_or_else(|| member.clone());
+        }
         let guards = &self.guards;
         // Hearsay does not beat an answer that we got ourselves: such a member is suspected, and probed, instead.
         let temper = |member: Member<Identity>| match member.state() {
@@ -217,7 +266,8 @@ impl Membership {
             }
             _ => member,
         };
-        let _ = self.foca.apply_many(members.into_iter().map(temper), rumours, effects);
+        let _ = self.foca.apply_many(members.into_iter().map(temper), rumours, &mut *effects);
+        self.incarnation = effects.incarnation.unwrap_or(self.incarnation);
     }
 
     /// A member said itself that it is going: no proof of life stands against that.

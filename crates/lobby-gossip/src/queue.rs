@@ -8,7 +8,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use bytes::Bytes;
-use lobby_core::{id::NodeId, record::Stamp};
+use lobby_core::{id::NodeId, record::Stamp, time::Moment};
 
 /// In large clusters an entry ends when this many others were heard to have it (engine study, §4; checked by
 /// `tests/it/plane.rs`).
@@ -24,6 +24,14 @@ struct Entry {
     n_sent: u8,
     n_heard: u8,
     number: u64,
+    /// After so many copies it rests until then.
+    rest: Option<(u8, Moment)>,
+}
+
+impl Entry {
+    fn is_resting(&self, now: Moment) -> bool {
+        self.rest.is_some_and(|(copies, until)| self.n_sent >= copies && now < until)
+    }
 }
 
 /// The queue of one member.
@@ -37,6 +45,15 @@ pub(crate) struct PushQueue {
 
 impl PushQueue {
     pub(crate) fn push(&mut self, origin: NodeId, stamp: Stamp, item: Bytes) {
+        self.put(origin, stamp, item, None);
+    }
+
+    /// The same for what rests until then after so many copies.
+    pub(crate) fn push_resting(&mut self, origin: NodeId, stamp: Stamp, item: Bytes, copies: u8, until: Moment) {
+        self.put(origin, stamp, item, Some((copies, until)));
+    }
+
+    fn put(&mut self, origin: NodeId, stamp: Stamp, item: Bytes, rest: Option<(u8, Moment)>) {
         if let Some(old) = self.entries.get(&origin) {
             if old.stamp >= stamp {
                 return;
@@ -46,7 +63,7 @@ impl PushQueue {
         self.n_pushed += 1;
         let number = self.n_pushed;
         self.order.insert((0, number), origin);
-        self.entries.insert(origin, Entry { stamp, item, n_sent: 0, n_heard: 0, number });
+        self.entries.insert(origin, Entry { stamp, item, n_sent: 0, n_heard: 0, number, rest });
     }
 
     /// Somebody sent us the very version that is in the queue: whoever is left to tell hears it from others too.
@@ -73,10 +90,10 @@ impl PushQueue {
     }
 
     /// Takes one copy of the least-sent entries that fit into `room` bytes; an entry ends after `copies`.
-    pub(crate) fn fill(&mut self, mut room: usize, copies: u8, mut put: impl FnMut(&[u8])) {
+    pub(crate) fn fill(&mut self, mut room: usize, copies: u8, now: Moment, mut put: impl FnMut(&[u8])) {
         let (mut taken, mut n_misfits) = (Vec::new(), 0);
         for (place, origin) in &self.order {
-            let Some(entry) = self.entries.get(origin) else { continue };
+            let Some(entry) = self.entries.get(origin).filter(|entry| !entry.is_resting(now)) else { continue };
             if entry.item.len() <= room {
                 room -= entry.item.len();
                 put(&entry.item);
@@ -122,9 +139,9 @@ mod tests {
         queue.push(id(1), stamp(1), Bytes::from_static(b"old"));
         queue.push(id(2), stamp(1), Bytes::from_static(b"other"));
         let mut sent = Vec::new();
-        queue.fill(5, 2, |item| sent.push(item.to_vec()));
-        queue.fill(5, 2, |item| sent.push(item.to_vec()));
-        queue.fill(9, 2, |item| sent.push(item.to_vec()));
+        queue.fill(5, 2, Moment::ZERO, |item| sent.push(item.to_vec()));
+        queue.fill(5, 2, Moment::ZERO, |item| sent.push(item.to_vec()));
+        queue.fill(9, 2, Moment::ZERO, |item| sent.push(item.to_vec()));
         assert_eq!(sent, [&b"new"[..], b"other", b"new", b"other"]);
         assert!(queue.is_empty() && queue.order.is_empty());
     }
@@ -164,7 +181,7 @@ mod tests {
             }
             assert!(datagram < 100_000, "{} are stuck", queue.len());
             let room = if datagram % 2 == 0 { 400 } else { 1300 };
-            queue.fill(room, 20, |item| *n_sent.entry(item[..8].to_vec()).or_insert(0) += 1);
+            queue.fill(room, 20, Moment::ZERO, |item| *n_sent.entry(item[..8].to_vec()).or_insert(0) += 1);
         }
         assert_eq!(n_sent.len(), 5_000);
         assert!(n_sent.values().all(|copies| *copies == 20));
@@ -178,10 +195,29 @@ mod tests {
         }
         queue.push(id(1000), stamp(1), vec![1; 10].into());
         let mut sent = 0;
-        queue.fill(50, 2, |_| sent += 1);
+        queue.fill(50, 2, Moment::ZERO, |_| sent += 1);
         assert_eq!(sent, 1);
         queue.push(id(2000), stamp(1), vec![0; 100].into());
-        queue.fill(50, 2, |_| sent += 1);
+        queue.fill(50, 2, Moment::ZERO, |_| sent += 1);
         assert_eq!(sent, 1, "more misfits than are passed over");
+    }
+
+    #[test]
+    fn what_must_be_fetched_rests_after_its_first_copies_and_keeps_nothing_else_back() {
+        let at = |ms: u64| Moment::from_micros(ms * 1000);
+        let mut queue = PushQueue::default();
+        queue.push_resting(id(1), stamp(1), Bytes::from_static(b"hint"), 2, at(200));
+        queue.push(id(2), stamp(1), Bytes::from_static(b"other"));
+        let mut fill = |ms: u64| {
+            let mut sent = Vec::new();
+            queue.fill(9, 4, at(ms), |item| sent.push(item.to_vec()));
+            sent
+        };
+        assert_eq!(fill(0), [&b"hint"[..], b"other"]);
+        assert_eq!(fill(1), [&b"hint"[..], b"other"]);
+        assert_eq!(fill(199), [b"other"]);
+        assert_eq!(fill(200), [&b"hint"[..], b"other"]);
+        assert_eq!(fill(201), [b"hint"]);
+        assert!(queue.is_empty() && queue.order.is_empty());
     }
 }

@@ -174,6 +174,14 @@ impl Roster {
         chosen
     }
 
+    /// Whether the node's allowance has a change left; nothing is taken from it.
+    pub(crate) fn could_change(&self, id: NodeId, now: Moment) -> bool {
+        self.nodes.get(&id).is_none_or(|node| {
+            let mut bucket = node.bucket;
+            bucket.take(now)
+        })
+    }
+
     /// Takes one change from the node's allowance.
     pub(crate) fn may_change(&mut self, id: NodeId, now: Moment) -> bool {
         self.nodes.get_mut(&id).is_none_or(|node| node.bucket.take(now))

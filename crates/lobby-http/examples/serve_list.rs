@@ -44,6 +44,7 @@ async fn main() {
         agent: Arc::new(AgentStats::default()),
         exchanges: Vec::new(),
         templates: None,
+        dns: None,
         proxy: None,
         proxy_counts: None,
         log: None,

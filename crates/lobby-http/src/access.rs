@@ -27,6 +27,7 @@ use crate::{
 
 mod files;
 mod given;
+mod mode;
 mod rights;
 mod tokens;
 
@@ -34,6 +35,7 @@ pub(crate) use files::read as read_file;
 pub use files::{Access, FileError};
 pub(crate) use given::Digest;
 use given::Given;
+pub use mode::exposure;
 pub(crate) use rights::{Need, Rights, need};
 
 /// Who sent a request. The serving loop puts it among the request's extensions.

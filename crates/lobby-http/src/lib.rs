@@ -29,7 +29,7 @@ use axum::{Router, middleware};
 use lobby_core::{
     catalog::Snapshot,
     port::{CatalogReader, Commands, external::ExternalHandle, gossip::GossipHandle, log::Log, registry::RegistryHandle},
-    stats::{AgentStats, ProxyCounts, Stats, TemplateCounts},
+    stats::{AgentStats, DnsCounts, ProxyCounts, Stats, TemplateCounts},
     time::Now,
 };
 use tokio::sync::Semaphore;
@@ -79,7 +79,7 @@ mod who;
 mod why;
 mod writer;
 
-pub use access::{Access, Caller, Door, FileError};
+pub use access::{Access, Caller, Door, FileError, exposure};
 pub use inside::{Answered, Inside, InsideError};
 pub use limits::Limits;
 pub use serve::{Listener, serve, tls::TlsFiles};
@@ -126,6 +126,8 @@ pub struct Handles {
     pub exchanges: Vec<(Arc<str>, Arc<Stats>)>,
     /// Tells what files that follow the catalog have come to; `None`: there are none.
     pub templates: Option<TemplateReader>,
+    /// Tells what DNS has counted; `None`: there is no DNS.
+    pub dns: Option<DnsReader>,
     /// Tells how the local proxy is; `None`: none is configured.
     pub proxy: Option<ProxyReader>,
     /// What it counts; `None`: nothing is shown.
@@ -138,6 +140,9 @@ pub struct Handles {
 
 /// Reads what the files that follow the catalog have come to.
 pub type TemplateReader = Arc<dyn Fn() -> TemplateCounts + Send + Sync>;
+
+/// Reads what DNS has counted.
+pub type DnsReader = Arc<dyn Fn() -> DnsCounts + Send + Sync>;
 
 /// Reads how the local proxy is, as it is shown; null: none is configured now.
 pub type ProxyReader = Arc<dyn Fn() -> serde_json::Value + Send + Sync>;

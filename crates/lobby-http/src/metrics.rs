@@ -23,6 +23,7 @@ use lobby_core::{
 
 use crate::{App, View, health};
 
+mod dns;
 mod process;
 mod proxy;
 mod registry;
@@ -47,6 +48,9 @@ pub(crate) async fn metrics(State(app): State<App>, Extension(view): Extension<V
     registry::write(&mut text, &app.state.handles.registry);
     if let Some(templates) = &app.state.handles.templates {
         template::write(&mut text, &templates());
+    }
+    if let Some(dns) = &app.state.handles.dns {
+        dns::write(&mut text, &dns());
     }
     if let Some(counts) = &app.state.handles.proxy_counts {
         proxy::write(&mut text, &counts());
@@ -119,6 +123,20 @@ fn exchanges(text: &mut Text, app: &App) {
     for (name, stats) in exchanges {
         for (kind, verdict, count) in stats.sent_counts() {
             family.sample(&[("exchange", name), ("kind", kind.as_str()), ("verdict", verdict.as_str())], count);
+        }
+    }
+    let mut family =
+        text.family("lobby_forged_records_total", Counter, "Records that their owners did not write, by who delivered them.");
+    for (name, stats) in exchanges {
+        for (from, count) in stats.forged_counts() {
+            family.sample(&[("exchange", name), ("from", &from.to_string())], count);
+        }
+    }
+    let help = "Events and queries absurdly far ahead in time, by who delivered them.";
+    let mut family = text.family("lobby_refused_posts_total", Counter, help);
+    for (name, stats) in exchanges {
+        for (from, count) in stats.refused_post_counts() {
+            family.sample(&[("exchange", name), ("from", &from.to_string())], count);
         }
     }
     let mut each = |name, kind, help, read: fn(&Stats) -> u64| {

@@ -54,6 +54,7 @@ struct NodeBody<'a> {
     age_ms: Millis<u64>,
     labels: BTreeSet<Cow<'a, str>>,
     own: bool,
+    signed: bool,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     external: bool,
     conflict: bool,
@@ -142,6 +143,7 @@ fn node_body<'a>(view: &'a View, node: &'a Node, conflict: bool, distances: Opti
         age_ms: Millis(u64::try_from(node.age(view.now).as_millis()).unwrap_or(u64::MAX)),
         labels: labels(view, node),
         own: node.own,
+        signed: record.is_signed(),
         external: node.external,
         conflict,
         held: node.held.is_some(),

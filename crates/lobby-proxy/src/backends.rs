@@ -117,7 +117,7 @@ impl Keeper {
         if !is_nothing_found || !base.is_empty() || has_kept {
             self.publish(shape::compose(&self.service, base));
         } else if !defaults.is_empty() {
-            self.publish(shape::distinct(defaults.clone()));
+            self.publish(shape::stand_in(&self.service));
         } else if !self.service.use_previous_backends || self.known.backends.is_none() {
             self.publish(Vec::new());
         }

@@ -17,7 +17,7 @@
 pub(crate) mod discovery;
 pub mod error;
 pub(crate) mod haproxy;
-mod nginx;
+pub(crate) mod nginx;
 pub(crate) mod part;
 pub(crate) mod section;
 mod service;

@@ -14,7 +14,7 @@ use std::{
     fs::File,
     io::Read as _,
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::Arc,
     time::Duration,
 };
 
@@ -27,7 +27,13 @@ use lobby_render::{
 use serde::{Deserialize, Serialize};
 use tokio::{sync::watch, time::sleep};
 
-use crate::{Backend, Picture, Settings};
+use crate::{
+    Backend, Picture, Settings,
+    backend::Known,
+    change::Change,
+    settings::Service,
+    shared::{Output, Shared},
+};
 
 #[cfg(test)]
 mod tests;
@@ -48,10 +54,9 @@ const NAME_BYTES: usize = 200;
 const LIST: &str = ".lobby.files";
 
 /// Shared between the task and whoever shows it.
-#[derive(Debug, Default)]
-pub struct Stats(Mutex<Status>);
+pub type Stats = Shared<Status>;
 
-/// The files at one moment; counters are since the task began.
+/// The files at one moment; counters are since the first task of this program.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Status {
@@ -82,30 +87,27 @@ impl Status {
     }
 }
 
-impl Stats {
-    /// A copy of all.
-    pub fn status(&self) -> Status {
-        self.lock().clone()
+impl Output for Status {
+    const NAME: &'static str = "file_output";
+
+    fn last_error(&mut self) -> &mut Option<String> {
+        &mut self.last_error
     }
 
-    /// Logs each error unless the last one was the same.
-    fn update(&self, unanswered: Vec<String>, n_written: u64, n_removed: u64, errors: &[String]) {
-        let mut status = self.lock();
+    fn counted(&self) -> Self {
+        Self { is_in_step: false, unanswered: Vec::new(), last_error: None, ..self.clone() }
+    }
+}
+
+fn note(stats: &Stats, unanswered: Vec<String>, n_written: u64, n_removed: u64, errors: &[String]) {
+    stats.fail_all(errors);
+    stats.update(|status| {
         status.unanswered = unanswered;
         status.writes += n_written;
         status.removed += n_removed;
         status.writes_failed += errors.len() as u64;
         status.is_in_step = errors.is_empty();
-        if status.last_error.as_ref() != errors.last() {
-            errors.iter().for_each(|error| tracing::warn!("file_output: {error}"));
-            status.last_error = errors.last().cloned();
-        }
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Status> {
-        // Numbers of a task that panicked are numbers still.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
+    });
 }
 
 /// One backend, in Synapse's words and order.
@@ -179,18 +181,36 @@ async fn woken(picture: &mut watch::Receiver<Picture>, is_closed: &mut bool) {
     }
 }
 
+/// What a turn would change; services without an answer keep their files.
+pub fn changes(settings: &Settings, picture: &[Known]) -> Result<Vec<Change>, String> {
+    let Some(output) = &settings.file_output else { return Ok(Vec::new()) };
+    let wanted = wanted(settings, &output.output_directory, picture);
+    let list = Manifest::open(&output.output_directory.join(LIST)).map_err(|err| err.to_string())?;
+    let gone = list.files().filter(|file| !wanted.contains_key(*file)).filter_map(|file| Change::of(file, None));
+    let texts = wanted.iter().filter_map(|(path, backends)| Some((path, records((*backends)?))));
+    let files = texts.filter(|(path, text)| !says(path, text));
+    Ok(files.filter_map(|(path, text)| Change::of(path, Some(&text))).chain(gone).collect())
+}
+
+/// The files of all services, and what is known for each.
+fn wanted<'a>(settings: &Settings, folder: &Path, picture: &'a [Known]) -> BTreeMap<PathBuf, Option<&'a [Backend]>> {
+    let services = settings.services.iter().enumerate().filter(|(_, service)| service.file_output);
+    let file = |(idx, service): (usize, &Service)| {
+        Some((folder.join(file_name(&service.name)?), picture.get(idx).and_then(|known| known.backends.as_deref())))
+    };
+    services.filter_map(file).collect()
+}
+
 /// Compares and mends every file once.
 async fn turn(settings: &Settings, folder: &Path, picture: &Picture, around: &Surroundings, stats: &Stats) {
-    let (mut unanswered, mut errors, mut n_written) = (Vec::new(), Vec::new(), 0);
-    let mut wanted = BTreeMap::new();
-    for (idx, service) in settings.services.iter().enumerate() {
-        let Some(file) = file_name(&service.name).filter(|_| service.file_output) else { continue };
-        let backends = picture.get(idx).and_then(|known| known.backends.as_deref());
-        if backends.is_none() {
-            unanswered.push(service.name.clone());
-        }
-        wanted.insert(folder.join(file), backends);
-    }
+    let (mut errors, mut n_written) = (Vec::new(), 0);
+    let wanted = wanted(settings, folder, picture);
+    let is_unanswered = |(idx, service): &(usize, &Service)| {
+        let is_known = picture.get(*idx).is_some_and(|known| known.backends.is_some());
+        service.file_output && file_name(&service.name).is_some() && !is_known
+    };
+    let unanswered =
+        settings.services.iter().enumerate().filter(is_unanswered).map(|(_, service)| service.name.clone()).collect();
     let paths: BTreeSet<PathBuf> = wanted.keys().cloned().collect();
     let list = std::fs::create_dir_all(folder).map_err(|err| format!("cannot make {folder:?}: {err}"));
     let list = list.and_then(|()| Manifest::open(&folder.join(LIST)).map_err(|err| err.to_string()));
@@ -205,7 +225,7 @@ async fn turn(settings: &Settings, folder: &Path, picture: &Picture, around: &Su
     });
     let removed = match listed {
         Ok(removed) => removed,
-        Err(err) => return stats.update(unanswered, 0, 0, &[err]),
+        Err(err) => return note(stats, unanswered, 0, 0, &[err]),
     };
     errors.extend(removed.failed.into_iter().map(|(file, err)| format!("cannot remove {file:?}: {err}")));
     for (path, backends) in wanted {
@@ -215,18 +235,23 @@ async fn turn(settings: &Settings, folder: &Path, picture: &Picture, around: &Su
             Err(err) => errors.push(err),
         }
     }
-    stats.update(unanswered, n_written, removed.files.len() as u64, &errors);
+    note(stats, unanswered, n_written, removed.files.len() as u64, &errors);
 }
 
 /// Whether it was another one.
 async fn put(path: PathBuf, backends: &[Backend], around: &Surroundings) -> Result<bool, String> {
     let text = records(backends);
-    if old(&path).is_some_and(|old| serde_json::from_str(&text).is_ok_and(|new: serde_json::Value| old == new)) {
+    if says(&path, &text) {
         return Ok(false);
     }
     let target = Target::plain(path, None, None);
     let outcome = target.apply(text.into_bytes().into(), around).await.map_err(|err| err.to_string())?;
     Ok(matches!(outcome, Outcome::Changed(_)))
+}
+
+/// Whether it says the same already, however it is written.
+fn says(path: &Path, text: &str) -> bool {
+    old(path).is_some_and(|old| serde_json::from_str(text).is_ok_and(|new: serde_json::Value| old == new))
 }
 
 fn old(path: &Path) -> Option<serde_json::Value> {

@@ -50,10 +50,15 @@ pub struct Backend {
     pub server_defaults: String,
     /// Whether its balancing can take servers at run time.
     pub is_dynamic: bool,
+    /// Who cannot connect to a server tries the same one again (no `option redispatch`). HAProxy 2.6 counts such clients nowhere,
+    /// and crashes if the server that they will try again was deleted meanwhile.
+    pub keeps_trying: bool,
     /// Cookies of servers count (`cookie` in the backend and mode http).
     pub has_cookies: bool,
     /// Names of servers that lines of the settings bring: not among `servers`, and not ours to change.
     pub foreign: Vec<String>,
+    /// Words of the line that brings servers which stand by for addresses (`slot1` …).
+    pub slot_options: String,
 }
 
 /// One server of a backend.

@@ -13,6 +13,7 @@
 
 pub mod backend;
 pub mod backends;
+pub mod change;
 pub mod config;
 pub mod fetch;
 pub mod file_output;
@@ -21,6 +22,7 @@ pub mod nerve;
 pub mod nginx;
 pub mod run;
 pub mod settings;
+pub mod shared;
 pub mod synapse;
 pub mod watcher;
 

@@ -22,6 +22,7 @@ use crate::{
     Picture, Settings,
     fetch::Fetch,
     file_output, haproxy, nginx,
+    shared::Shared,
     watcher::{self, Watching},
 };
 
@@ -46,6 +47,8 @@ struct Observed {
     haproxy: Option<Arc<haproxy::stats::Stats>>,
     nginx: Option<Arc<nginx::Stats>>,
     files: Option<Arc<file_output::Stats>>,
+    /// Of an earlier proxy's outputs, as they were.
+    before: Status,
 }
 
 /// A proxy at one moment.
@@ -78,35 +81,38 @@ pub struct ServiceStatus {
 
 impl Proxy {
     /// Starts everything. `source` is the agent that services of the catalog are asked from; `environment` is where sources
-    /// look up credentials and the like; `around` is for commands.
+    /// look up credentials and the like; `around` is for commands. `before`: the proxy that this one follows; what it counted
+    /// goes on.
     pub fn start<F: Fetch, S: Source>(
         settings: Arc<Settings>,
         fetch: F,
         source: S,
         environment: &BTreeMap<String, String>,
         around: Surroundings,
+        before: Option<&Observer>,
     ) -> Self {
+        let before = before.map(Observer::counted).unwrap_or_default();
         let (picture, watching) = watcher::start(&settings, fetch, source, environment);
         let (stop, stopped) = watch::channel(false);
         let mut outputs = JoinSet::new();
         let given = || (settings.clone(), picture.clone(), around.clone(), is_true(stopped.clone()));
         let haproxy = settings.haproxy.as_ref().map(|_| {
-            let (stats, (settings, picture, around, stop)) = (Arc::default(), given());
+            let (stats, (settings, picture, around, stop)) = (Arc::new(Shared::after(before.haproxy.as_ref())), given());
             outputs.spawn(haproxy::output::run(settings, picture, around, Arc::clone(&stats), stop));
             stats
         });
         let nginx = settings.nginx.as_ref().map(|_| {
-            let (stats, (settings, picture, around, stop)) = (Arc::default(), given());
+            let (stats, (settings, picture, around, stop)) = (Arc::new(Shared::after(before.nginx.as_ref())), given());
             outputs.spawn(nginx::run(settings, picture, around, Arc::clone(&stats), stop));
             stats
         });
         let files = settings.file_output.as_ref().map(|_| {
-            let (stats, (settings, picture, around, stop)) = (Arc::default(), given());
+            let (stats, (settings, picture, around, stop)) = (Arc::new(Shared::after(before.files.as_ref())), given());
             outputs.spawn(file_output::run(settings, picture, around, Arc::clone(&stats), stop));
             stats
         });
         let names = settings.services.iter().map(|service| service.name.clone()).collect();
-        let observer = Observer(Arc::new(Observed { names, picture, haproxy, nginx, files }));
+        let observer = Observer(Arc::new(Observed { names, picture, haproxy, nginx, files, before }));
         Self { observer, watching, outputs, stop }
     }
 
@@ -150,7 +156,7 @@ impl Proxy {
 impl Observer {
     /// How it is now, or was when it stopped.
     pub fn status(&self) -> Status {
-        let Observed { names, picture, haproxy, nginx, files } = &*self.0;
+        let Observed { names, picture, haproxy, nginx, files, before: _ } = &*self.0;
         let service = |(name, known): (&String, &crate::backend::Known)| ServiceStatus {
             name: name.clone(),
             backends: known.backends.as_ref().map(|backends| backends.len() as u64),
@@ -165,6 +171,13 @@ impl Observer {
             files: files.as_ref().map(|stats| stats.status()),
         }
     }
+
+    /// With outputs that this one does not have, but an earlier one had: they may come again.
+    pub fn counted(&self) -> Status {
+        let (now, before) = (self.status(), self.0.before.clone());
+        let Status { services, haproxy, nginx, files } = now;
+        Status { services, haproxy: haproxy.or(before.haproxy), nginx: nginx.or(before.nginx), files: files.or(before.files) }
+    }
 }
 
 /// Waits for a stop; whoever could tell may be gone instead.
@@ -176,5 +189,44 @@ fn told(ended: Result<(), JoinError>) -> String {
     match ended {
         Ok(()) => "an output has ended".into(),
         Err(err) => format!("an output has ended: {err}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{haproxy::stats::BackendStatus, shared::Output};
+
+    #[test]
+    fn what_was_counted_goes_on_also_of_an_output_that_is_away_meanwhile() {
+        let (_, picture) = watch::channel(Picture::from(Vec::new()));
+        let observed = |haproxy: Option<haproxy::stats::Status>, before| {
+            let haproxy = haproxy.map(|status| Arc::new(Shared::after(Some(&status))));
+            let (nginx, files) = (None, Some(Arc::default()));
+            Observer(Arc::new(Observed { names: Vec::new(), picture: picture.clone(), haproxy, nginx, files, before }))
+        };
+        let status = haproxy::stats::Status {
+            writes: 3,
+            reloads: 2,
+            reload_reasons: [("structure".into(), 2)].into(),
+            commands: [("add server".into(), 7)].into(),
+            is_in_step: true,
+            managed_pid: Some(9),
+            last_error: Some("x".into()),
+            backends: [("web".into(), BackendStatus::default())].into(),
+            ..haproxy::stats::Status::default()
+        };
+        let first = observed(Some(status.clone()), Status::default());
+        let away = observed(None, first.counted());
+        assert_eq!(away.status().haproxy, None);
+        let again = away.counted().haproxy.unwrap();
+        let want = haproxy::stats::Status {
+            is_in_step: false,
+            managed_pid: None,
+            last_error: None,
+            backends: BTreeMap::new(),
+            ..status.clone()
+        };
+        assert_eq!((&again, again.counted()), (&want, want.clone()), "what is so now is not what was counted");
     }
 }

@@ -70,6 +70,14 @@ impl Bridge {
         self.filter(&format!("iifname {{ {from} }} oifname {{ {to} }} drop"));
     }
 
+    /// Drops what these hosts send to those, and those to these, until [`Self::heal`].
+    #[track_caller]
+    pub fn cut_both(&self, these: impl IntoIterator<Item = usize>, those: impl IntoIterator<Item = usize>) {
+        let (these, those) = (self.ports(these), self.ports(those));
+        let apart = |from: &str, to: &str| format!("iifname {{ {from} }} oifname {{ {to} }} drop");
+        self.filter(&format!("{}; add rule bridge faults f {}", apart(&these, &those), apart(&those, &these)));
+    }
+
     /// Loses this percentage of all packets until [`Self::heal`].
     #[track_caller]
     pub fn lose(&self, percent: u8) {
@@ -134,6 +142,12 @@ impl Host {
         self.ns.command(program)
     }
 
+    /// Does something on the host, on a thread of its own. Sockets that are made there stay there, whoever uses them later.
+    #[track_caller]
+    pub fn within<T: Send>(&self, act: impl FnOnce() -> T + Send) -> T {
+        self.ns.within(act)
+    }
+
     /// Runs a command on the host to its end; panics when it fails.
     #[track_caller]
     pub fn run(&self, program: &str, args: &[&str]) {
@@ -163,6 +177,8 @@ impl Host {
 
 #[cfg(test)]
 mod tests {
+    use std::net::{TcpListener, TcpStream};
+
     use super::*;
     use crate::process::find;
 
@@ -179,7 +195,14 @@ mod tests {
         bridge.cut([0], [1]);
         assert!(!reaches(&bridge, 0, 1) && reaches(&bridge, 0, 2));
         bridge.heal();
+        bridge.cut_both([0], [1]);
+        assert!(!reaches(&bridge, 0, 1) && !reaches(&bridge, 1, 0) && reaches(&bridge, 1, 2));
+        bridge.heal();
         assert!(reaches(&bridge, 0, 1));
+        let [first, second] = [0, 1].map(|idx| &bridge.hosts()[idx]);
+        let listener = first.within(|| TcpListener::bind((first.ip, 0)).unwrap());
+        let asking = second.within(|| TcpStream::connect(listener.local_addr().unwrap()).unwrap());
+        assert_eq!(asking.local_addr().unwrap().ip(), second.ip);
         bridge.unplug(1);
         assert!(!reaches(&bridge, 0, 1));
         assert!(bridge.sent(0).0 > 0);

@@ -3,8 +3,12 @@
 //! Needs root. A daemon inside is reached through its unix socket, because files are shared and addresses are not.
 
 use std::{
+    fs::File,
     io::{Read, Write},
-    os::unix::{fs::MetadataExt, net::UnixStream},
+    os::{
+        fd::AsFd,
+        unix::{fs::MetadataExt, net::UnixStream},
+    },
     path::Path,
     process::Command,
     sync::{
@@ -14,7 +18,10 @@ use std::{
     time::Duration,
 };
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::{
+    process::{Pid, Signal, kill_process},
+    thread::{LinkNameSpaceType, move_into_link_name_space},
+};
 
 use crate::{
     http::{self, Response},
@@ -59,6 +66,18 @@ impl Netns {
         let mut command = Command::new(find("ip"));
         command.args(["netns", "exec", &self.name]).arg(program);
         command
+    }
+
+    /// Does something inside, on a thread of its own. Sockets that are made there stay there, whoever uses them later.
+    #[track_caller]
+    pub fn within<T: Send>(&self, act: impl FnOnce() -> T + Send) -> T {
+        // Where iproute2 keeps them.
+        let ns = File::open(Path::new("/run/netns").join(&self.name)).expect("the namespace was made by us");
+        let inside = || {
+            move_into_link_name_space(ns.as_fd(), Some(LinkNameSpaceType::Network)).expect("root may enter it");
+            act()
+        };
+        std::thread::scope(|scope| scope.spawn(inside).join()).unwrap_or_else(|panic| std::panic::resume_unwind(panic))
     }
 
     /// Runs a command inside to its end; panics when it fails.

@@ -15,13 +15,16 @@ use crate::{
     wait::eventually,
 };
 
+pub mod caddy;
 pub mod dnsmasq;
+pub mod haproxy;
 pub mod moto;
 pub mod nats;
 pub mod nginx;
 pub mod prometheus;
 pub mod redis;
 pub mod traefik;
+pub mod unbound;
 
 /// How long a server may take until it accepts connections.
 const READY: Duration = Duration::from_secs(20);

@@ -19,6 +19,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     builder::Builder,
     membership::{self, JoinError, Member, MemberEvents},
+    pulse::Pulse,
     registry::{Counters, Definitions, RegistryStats},
     store::{Store, StoreError},
     tasks::Tasks,
@@ -44,6 +45,7 @@ pub struct Lobby {
     pub(crate) stats: Arc<AgentStats>,
     pub(crate) exchange_infos: Vec<ExchangeInfo>,
     pub(crate) stops: Stops,
+    pub(crate) pulse: Pulse,
     /// One task: the node task.
     pub(crate) node: Tasks,
     pub(crate) exchanges: Tasks,
@@ -122,6 +124,11 @@ impl Lobby {
     /// Changes labels, reloads, leaves.
     pub fn commands(&self) -> Commands {
         self.commands.clone()
+    }
+
+    /// Asks whether the node task still takes turns.
+    pub fn pulse(&self) -> Pulse {
+        self.pulse.clone()
     }
 
     /// Asks gossip: members, keys, events, queries. Without the exchange every question is refused.

@@ -32,6 +32,7 @@ use lobby_core::{
         CatalogReader,
         external::{Batch, ExternalError, NODES, Write},
     },
+    proof::Signer,
     record::Record,
     wire::binary,
 };
@@ -80,7 +81,8 @@ impl Disk {
 
 /// The task.
 pub(crate) struct Externals {
-    own: NodeId,
+    /// Signs what is written here: others see which agent did.
+    signer: Arc<Signer>,
     journal: Option<Journal>,
     reader: CatalogReader,
     updates: mpsc::Sender<Update>,
@@ -104,7 +106,7 @@ struct Accepted {
 
 impl Externals {
     pub(crate) fn new(
-        own: NodeId,
+        signer: Arc<Signer>,
         disk: Disk,
         reader: CatalogReader,
         updates: mpsc::Sender<Update>,
@@ -112,7 +114,7 @@ impl Externals {
     ) -> Self {
         let saved = disk.records.into_iter().filter_map(|record| Some((record.origin.node_id()?, record))).collect();
         let (unsaved, saving) = (BTreeSet::new(), JoinSet::new());
-        Self { own, journal: disk.journal, reader, updates, batches, saved, unsaved, saving }
+        Self { signer, journal: disk.journal, reader, updates, batches, saved, unsaved, saving }
     }
 
     /// Runs until it is told to stop.
@@ -151,7 +153,7 @@ impl Externals {
         let mut newest = HashMap::new();
         let mut accepted = Vec::new();
         for Batch { writes, answer } in batches {
-            let records = compute(&snapshot, &newest, self.own, &writes);
+            let records = compute(&snapshot, &newest, &self.signer, &writes);
             match records.and_then(|records| Ok((self.submit(&records)?, records))) {
                 Ok((pending, records)) => {
                     newest.extend(records.iter().filter_map(|record| Some((record.origin.node_id()?, record.clone()))));
@@ -268,7 +270,7 @@ fn not_saved(err: &AppendError) -> ExternalError {
 fn compute(
     snapshot: &Snapshot,
     newest: &HashMap<NodeId, Arc<Record>>,
-    own: NodeId,
+    signer: &Signer,
     writes: &[Write],
 ) -> Result<Vec<Arc<Record>>, ExternalError> {
     if writes.len() > NODES {
@@ -282,7 +284,7 @@ fn compute(
         if seen.is_some_and(|seen| seen != old.map(|old| old.stamp)) {
             return Err(ExternalError::Changed(name.clone()));
         }
-        let record = next(old.map(|old| &**old), name, own, now, changes);
+        let record = next(old.map(|old| &**old), name, signer.id(), now, changes);
         let record = record.map_err(|source| ExternalError::Set { name: name.clone(), source })?;
         let Some(record) = record else { continue };
         if is_from_the_future(&record, now / 1_000_000) {
@@ -304,7 +306,7 @@ fn compute(
         if is_more && most >= limits::EXTERNALS && n_live(snapshot, newest, &made) >= limits::EXTERNALS {
             return Err(ExternalError::TooMany);
         }
-        made.insert(id, Arc::new(record));
+        made.insert(id, Arc::new(signer.sign(record)));
     }
     Ok(made.into_values().collect())
 }

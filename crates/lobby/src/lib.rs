@@ -81,6 +81,8 @@ mod node;
 #[cfg(feature = "probe")]
 pub mod probe;
 #[cfg(feature = "node")]
+mod pulse;
+#[cfg(feature = "node")]
 pub mod registry;
 #[cfg(feature = "probe")]
 pub mod rlimit;
@@ -113,9 +115,11 @@ pub use lobby_exchange::nats;
 #[cfg(feature = "redis")]
 pub use lobby_exchange::redis;
 #[cfg(feature = "node")]
-pub use lobby_exchange::{ExchangeError, clock, memory};
+pub use lobby_exchange::{ExchangeError, clock, memory, seal};
 #[cfg(feature = "node")]
 pub use membership::{JoinError, Member, MemberEvent, MemberEvents, MembershipHandler};
+#[cfg(feature = "node")]
+pub use pulse::Pulse;
 #[cfg(feature = "node")]
 pub use source::{
     hostname::current as hostname,

@@ -17,12 +17,14 @@
 use std::{
     fs::{self, File, OpenOptions, TryLockError},
     io,
-    os::unix::fs::{DirBuilderExt, OpenOptionsExt},
+    os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt},
     path::{Path, PathBuf},
 };
 
-use ed25519_dalek::SigningKey;
-use lobby_core::id::{Generation, NodeId, Revision};
+use lobby_core::{
+    id::{Generation, NodeId, Revision},
+    proof::{self, Signer},
+};
 use lobby_exchange::{clock::unix_micros, file};
 
 pub(crate) mod catalog;
@@ -43,7 +45,17 @@ pub struct Store {
     pub generation: Generation,
     /// The first revision this process may show.
     pub first_revision: Revision,
+    secret: Secret,
     _lock: Option<File>,
+}
+
+/// The secret of the node's key. Is not shown.
+struct Secret([u8; 32]);
+
+impl std::fmt::Debug for Secret {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("…")
+    }
 }
 
 /// Why a data folder cannot be used. Nothing was changed but, at most, an empty folder made.
@@ -80,9 +92,10 @@ impl Store {
             Err(TryLockError::WouldBlock) => return Err(StoreError::Taken(folder.to_owned())),
             Err(TryLockError::Error(source)) => return Err(StoreError::Io { path, source }),
         }
-        let id = identity(&folder.join("node.key"))?;
+        let secret = identity(&folder.join("node.key"))?;
+        let id = proof::id_of(&secret);
         let (generation, first_revision) = next_state(&folder.join("state"), write_state)?;
-        Ok(Self { folder: folder.to_owned(), id, generation, first_revision, _lock: Some(lock) })
+        Ok(Self { folder: folder.to_owned(), id, generation, first_revision, secret: Secret(secret), _lock: Some(lock) })
     }
 
     /// Opens the first free of the folders `base/0`, `base/1`, …: several daemons on one machine share a base.
@@ -98,12 +111,13 @@ impl Store {
 
     /// An identity that nothing keeps: when no folder can be written.
     pub fn temporary() -> Self {
-        let now = unix_micros();
+        let (now, secret) = (unix_micros(), draw());
         Self {
             folder: PathBuf::new(),
-            id: id_of(&draw()),
+            id: proof::id_of(&secret),
             generation: Generation(now),
             first_revision: Revision(now),
+            secret: Secret(secret),
             _lock: None,
         }
     }
@@ -114,7 +128,12 @@ impl Store {
         if let Some(folder) = self.folder() {
             save_key(&folder.join("node.key"), &secret)?;
         }
-        Ok(id_of(&secret))
+        Ok(proof::id_of(&secret))
+    }
+
+    /// Signs our records for this cluster.
+    pub(crate) fn signer(&self, cluster: &str) -> Signer {
+        Signer::new(&self.secret.0, cluster)
     }
 
     /// Where the catalog is kept, when there is a folder.
@@ -133,12 +152,8 @@ fn make_folder(folder: &Path) -> Result<(), StoreError> {
     made.map_err(|source| StoreError::Io { path: folder.to_owned(), source })
 }
 
-fn id_of(secret: &[u8; 32]) -> NodeId {
-    NodeId::from_public_key(SigningKey::from_bytes(secret).verifying_key().as_bytes())
-}
-
-/// Reads the node's key, or makes one.
-fn identity(path: &Path) -> Result<NodeId, StoreError> {
+/// Reads the secret of the node's key, or makes one.
+fn identity(path: &Path) -> Result<[u8; 32], StoreError> {
     if let Some(text) = read(path)? {
         let damaged = || StoreError::Damaged(path.to_owned(), "64 hexadecimal digits");
         let digits = text.trim();
@@ -149,11 +164,12 @@ fn identity(path: &Path) -> Result<NodeId, StoreError> {
         for (idx, byte) in secret.iter_mut().enumerate() {
             *byte = u8::from_str_radix(&digits[2 * idx..2 * idx + 2], 16).map_err(|_| damaged())?;
         }
-        return Ok(id_of(&secret));
+        hide(path);
+        return Ok(secret);
     }
     let secret = draw();
     save_key(path, &secret)?;
-    Ok(id_of(&secret))
+    Ok(secret)
 }
 
 fn draw() -> [u8; 32] {
@@ -219,6 +235,19 @@ fn last_state(path: &Path) -> io::Result<Option<(u64, u64)>> {
     Ok(last)
 }
 
+/// Takes the key from everybody else's eyes, if it was copied here so that others can read it.
+fn hide(path: &Path) {
+    let mode = fs::metadata(path).map_or(0, |file| file.permissions().mode() & 0o777);
+    if mode & 0o077 == 0 {
+        return;
+    }
+    // On a disk that takes nothing it stays as it is.
+    match fs::set_permissions(path, fs::Permissions::from_mode(0o600)) {
+        Ok(()) => tracing::warn!("{path:?} is who we are and had the mode {mode:o}: it is now 600"),
+        Err(err) => tracing::warn!("{path:?} is who we are and has the mode {mode:o}: others can use it ({err})"),
+    }
+}
+
 fn read(path: &Path) -> Result<Option<String>, StoreError> {
     match fs::read_to_string(path) {
         Ok(text) => Ok(Some(text)),
@@ -229,8 +258,6 @@ fn read(path: &Path) -> Result<Option<String>, StoreError> {
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::PermissionsExt;
-
     use super::*;
 
     #[test]
@@ -326,7 +353,11 @@ mod tests {
     fn the_key_is_for_its_owner_only() {
         let folder = tempfile::tempdir().unwrap();
         drop(Store::open(folder.path()).unwrap());
-        let mode = fs::metadata(folder.path().join("node.key")).unwrap().permissions().mode();
-        assert_eq!(mode & 0o777, 0o600);
+        let path = folder.path().join("node.key");
+        let mode = || fs::metadata(&path).unwrap().permissions().mode() & 0o777;
+        assert_eq!(mode(), 0o600);
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).unwrap();
+        drop(Store::open(folder.path()).unwrap());
+        assert_eq!(mode(), 0o600, "also one that was copied without care");
     }
 }

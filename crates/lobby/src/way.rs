@@ -11,6 +11,7 @@ use lobby_core::{
         Announcement, CatalogReader, PeerEvent, PeerLink, QUESTIONS,
         gossip::{Fingerprint, GossipHandle, IncomingQuery},
     },
+    proof::Signer,
     stats::Stats,
 };
 use lobby_exchange::{Exchange, ExchangeError, clock::Clock, memory};
@@ -62,6 +63,28 @@ pub(crate) fn seeds(ways: &[Way]) -> Vec<String> {
     ways.iter().flat_map(of).collect()
 }
 
+/// The cluster that records are signed for. All exchanges carry the same record, so it is the same for all of them.
+pub(crate) fn cluster(ways: &[Way]) -> Result<String, ExchangeError> {
+    let of = |way: &Way| match way {
+        Way::Memory(_) => None,
+        #[cfg(feature = "gossip")]
+        Way::Gossip(config, _) => Some(config.cluster.clone()),
+        #[cfg(feature = "nats")]
+        Way::Nats(config) => Some(config.cluster.clone()),
+        #[cfg(feature = "redis")]
+        Way::Redis(config) => Some(config.cluster.clone()),
+    };
+    let mut clusters = ways.iter().filter_map(of);
+    let Some(first) = clusters.next() else { return Ok("lobby".into()) };
+    match clusters.find(|other| *other != first) {
+        Some(other) => {
+            let why = format!("{first:?} and {other:?}: one cluster is accepted, the same for all exchanges");
+            Err(ExchangeError::Setting { setting: "CLUSTER", why })
+        }
+        None => Ok(first),
+    }
+}
+
 /// Binds the addresses and reads the files that the exchanges need. `folder` is where one may keep files of its own.
 pub(crate) async fn bind(ways: Vec<Way>, folder: Option<&Path>, clock: Clock) -> Result<Vec<Ready>, ExchangeError> {
     let mut ready = Vec::new();
@@ -76,6 +99,7 @@ pub(crate) fn spawn(
     ways: Vec<Ready>,
     announced: &watch::Receiver<Announcement>,
     reader: &CatalogReader,
+    signer: &Arc<Signer>,
     events: &mpsc::Sender<(ExchangeId, PeerEvent)>,
     stop: &CancellationToken,
 ) -> Running {
@@ -96,7 +120,7 @@ pub(crate) fn spawn(
         let stats = Arc::new(Stats::default());
         running.questions.push(questions);
         running.infos.push(ExchangeInfo { name: way.name(), address: way.address(), stats: stats.clone() });
-        let link = PeerLink::new(id, announced.clone(), asked, reader.clone(), stats, events.clone());
+        let link = PeerLink::new(id, announced.clone(), asked, reader.clone(), stats, signer.clone(), events.clone());
         way.spawn(&mut running.tasks, link, stop.clone());
     }
     running

@@ -4,7 +4,7 @@
 //! Not here: the help text (`help`), where the daemon is (`door`), the arguments of the verbs of gossip (`gossip`), of services
 //! (`service`) and of the local proxy (`proxy`), what a verb does (`cmd/<verb>.rs`).
 
-use std::{collections::BTreeSet, ffi::OsString};
+use std::{collections::BTreeSet, ffi::OsString, path::PathBuf};
 
 use clap::{Arg, CommandFactory, FromArgMatches, Parser, Subcommand, value_parser};
 use lobby::client::Label;
@@ -165,6 +165,17 @@ pub(crate) enum Command {
     Leave,
     /// Print a new key for GOSSIP_KEY or EXCHANGE_KEY; asks no daemon
     Keygen,
+    /// Print what a shell needs to complete the words of lobbyctl; asks no daemon
+    Completions {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
+    /// Write the manual pages of lobbyctl into a folder; asks no daemon
+    #[command(hide = true)]
+    Manpages {
+        /// The folder, which must be there
+        folder: PathBuf,
+    },
     /// Keep files in step with the fleet and run commands; `lobbyctl template -h` shows consul-template's flags
     Template,
 }
@@ -203,9 +214,14 @@ pub(crate) enum LabelChange {
     },
 }
 
+/// The whole grammar, for reading, completing and describing it.
+pub(crate) fn grammar() -> clap::Command {
+    Cli::command().mut_subcommands(with_port)
+}
+
 /// Reads what was typed.
 pub(crate) fn parse(args: impl Iterator<Item = OsString>) -> Result<Cli, clap::Error> {
-    let matches = Cli::command().mut_subcommands(with_port).try_get_matches_from(double_dashed(args))?;
+    let matches = grammar().try_get_matches_from(double_dashed(args))?;
     let mut cli = Cli::from_arg_matches(&matches)?;
     let (mut below, mut port) = (&matches, None);
     while let Some((_, verb)) = below.subcommand() {
@@ -277,7 +293,7 @@ mod tests {
 
     #[test]
     fn the_help_names_every_verb() {
-        for verb in Cli::command().get_subcommands() {
+        for verb in Cli::command().get_subcommands().filter(|verb| !verb.is_hide_set()) {
             assert!(HELP.contains(&format!("\n  {}", verb.get_name())), "{}", verb.get_name());
         }
     }
@@ -341,7 +357,6 @@ mod tests {
                 assert_eq!(offer.port, Some(8080), "{line}");
             }
         }
-        let command = Cli::command().mut_subcommands(with_port);
-        command.debug_assert();
+        grammar().debug_assert();
     }
 }

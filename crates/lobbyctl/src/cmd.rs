@@ -9,6 +9,7 @@ use crate::{
 };
 
 mod check;
+mod completions;
 mod deploy;
 mod deregister;
 mod discoveries;
@@ -24,6 +25,7 @@ mod keys;
 mod labels;
 mod leave;
 mod maint;
+mod manpages;
 mod members;
 mod nodes;
 mod proxy;
@@ -82,6 +84,8 @@ pub(crate) async fn run(cli: &Cli, out: Output) -> anyhow::Result<ExitCode> {
         Command::Reload => reload::run(&client()?, out).await,
         Command::Leave => leave::run(&client()?, out).await,
         Command::Keygen => keygen::run(out),
+        Command::Completions { shell } => completions::run(*shell),
+        Command::Manpages { folder } => manpages::run(folder),
         // `cli::template` finds it before.
         Command::Template => Err(usage("template has flags of its own: lobbyctl template -h".into())),
     };

@@ -1,4 +1,4 @@
-//! What `proxy plan`, `diff` and `apply` know before they look at HAProxy: the settings, and what the sources of all services
+//! What `proxy plan`, `diff` and `apply` know before they look at what is there: the settings, and what the sources of all services
 //! say.
 //!
 //! ```text
@@ -17,6 +17,7 @@ use anyhow::{Context as _, bail};
 use lobby_proxy::{
     Picture, Settings, config,
     fetch::{BODY_BYTES, Fetch, FetchError, Request, Response},
+    settings::Service,
     synapse, watcher,
 };
 use lobby_render::{
@@ -48,7 +49,7 @@ impl Fetch for Http {
     }
 }
 
-/// What was written, with an HAProxy in it; what people should know of it is said.
+/// What was written, with something to keep in step; what people should know of it is said.
 pub(crate) fn settings(source: &Source) -> anyhow::Result<Settings> {
     let from_variable = || std::env::var_os(CONFIG).filter(|path| !path.is_empty()).map(PathBuf::from);
     if source.timeout.is_zero() {
@@ -65,13 +66,13 @@ pub(crate) fn settings(source: &Source) -> anyhow::Result<Settings> {
             (path, read)
         }
     };
-    let (settings, warnings) = read?;
-    warnings.iter().for_each(say);
-    if settings.haproxy.is_none() {
-        bail!("{}: no haproxy is configured, and other outputs have no plan", path.display());
+    let (mut settings, warnings) = read?;
+    if let Some(haproxy) = &mut settings.haproxy {
+        haproxy.remember_in(|name| std::env::var_os(name));
     }
-    if settings.nginx.is_some() || settings.file_output.is_some() {
-        say("only haproxy is looked at: nginx and files are left to lobbyd");
+    warnings.iter().for_each(say);
+    if settings.haproxy.is_none() && settings.nginx.is_none() && settings.file_output.is_none() {
+        bail!("{}: nothing is configured that is kept in step", path.display());
     }
     Ok(settings)
 }
@@ -86,7 +87,7 @@ fn table(path: &Path) -> anyhow::Result<toml::Table> {
     }
 }
 
-/// What all sources say, once those of all services in HAProxy have answered.
+/// What all sources say, once those of all services have answered.
 pub(crate) async fn picture(settings: &Settings, door: &Door, within: Duration) -> anyhow::Result<Picture> {
     let variables = std::env::vars_os();
     let variables = variables.filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
@@ -112,10 +113,11 @@ pub(crate) async fn picture(settings: &Settings, door: &Door, within: Duration) 
     bail!("no answer within {within:?} about: {silent}; nothing was done")
 }
 
-/// Services of HAProxy that nothing is known of, and why.
+/// Services that nothing is known of though something is made of them, and why.
 fn missing<'a>(settings: &'a Settings, picture: &'a Picture) -> impl Iterator<Item = (&'a str, Option<&'a str>)> {
     let services = settings.services.iter().zip(picture.iter());
-    let silent = services.filter(|(service, known)| service.haproxy.is_some() && known.backends.is_none());
+    let is_used = |service: &Service| service.haproxy.is_some() || service.nginx.is_some() || service.file_output;
+    let silent = services.filter(move |(service, known)| is_used(service) && known.backends.is_none());
     silent.map(|(service, known)| (service.name.as_str(), known.trouble.as_deref()))
 }
 

@@ -26,6 +26,7 @@ use crate::{
     log,
     proxy::{Http, end, environment, give_up, nerve::Nerve},
     signal::{Asked, Signals},
+    systemd,
 };
 use agent::Agent;
 
@@ -68,6 +69,7 @@ pub(crate) fn run(alone: Result<Alone, clap::Error>) -> ExitCode {
     }
     let is_json = told.raw.value("LOG_FORMAT").0 == "json";
     log::start(filter, if is_json { LogFormat::Json } else { LogFormat::Text });
+    lobby::rlimit::take();
     let runtime = match tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build() {
         Ok(runtime) => runtime,
         Err(err) => {
@@ -96,6 +98,7 @@ fn read(alone: &Alone) -> Result<Told, String> {
     raw.read_environment(environment().into_iter());
     alone.read_flags(&mut raw);
     let mut warnings = std::mem::take(&mut raw.warnings);
+    warnings.extend(raw.exposed());
     let instance = alone.instance.as_deref();
     let proxies = match (&alone.files.config, &alone.files.synapse) {
         (Some(file), _) => {
@@ -126,14 +129,14 @@ async fn attend(alone: &Alone, mut told: Told) -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
+    tokio::spawn(systemd::keep_alive(|| std::future::ready(true)));
     let mut nerve = Nerve::new(WhileHeld::new(told.agent.clone()));
     loop {
         nerve.set(told.proxies.nerve.clone());
         told.warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
         let around = told.agent.surroundings();
         let mut proxy = begin(&told, around.clone());
-        // Without systemd there is nobody to tell.
-        let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
+        systemd::ready();
         let next = loop {
             tokio::select! {
                 asked = signals.next() => match asked {
@@ -168,7 +171,8 @@ fn begin(told: &Told, around: Surroundings) -> Proxy {
     let source = Consul::new(told.agent.clone(), Options { retry, ..Options::default() });
     let settings: &Settings = &told.proxies.settings;
     tracing::info!(services = settings.services.len(), "a proxy is kept in step");
-    Proxy::start(told.proxies.settings.clone(), Http, source, &environment(), around)
+    // Nobody sees its counters.
+    Proxy::start(told.proxies.settings.clone(), Http, source, &environment(), around, None)
 }
 
 /// What the files say now, if that is something else.
@@ -180,8 +184,8 @@ fn again(alone: &Alone, told: &Told) -> Option<Told> {
         }
         Ok(next) => Some(next),
         Err(why) => {
-            let what = if alone.program == Program::Nerve { "checks" } else { "the proxy" };
-            tracing::error!("{why}; {what} of before goes on");
+            let what = if alone.program == Program::Nerve { "the checks go" } else { "the proxy goes" };
+            tracing::error!("{why}; {what} on as before");
             None
         }
     }

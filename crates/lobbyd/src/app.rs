@@ -1,7 +1,8 @@
 //! Wires the parts together, runs them until a signal, and stops them in order.
 //!
-//! Order of a start: data folder, HTTP listeners, agent (its exchanges bind their addresses), templates, proxy, ready
-//! line. Order of a stop: templates and proxy, so that nothing follows our own end; goodbye on every exchange while the API still answers; the API.
+//! Order of a start: data folder, HTTP and DNS listeners, agent (its exchanges bind their addresses), templates, proxy,
+//! ready line. Order of a stop: templates and proxy, so that nothing follows our own end; goodbye on every exchange while the
+//! API still answers; the API.
 
 use std::{
     io::{ErrorKind, IsTerminal, Write},
@@ -26,9 +27,10 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     config::{Config, Driver, Http, template::Templates},
-    data_dir,
+    data_dir, dns,
     proxy::{self, Shown},
     signal::{Asked, Signals},
+    systemd,
     template::{self, Counts},
 };
 
@@ -46,19 +48,25 @@ pub(crate) struct Wanted {
 }
 
 /// Runs the daemon to its end.
-pub(crate) async fn run(config: Config, wanted: Wanted, log: Log) -> anyhow::Result<()> {
+pub(crate) async fn run(mut config: Config, wanted: Wanted, log: Log) -> anyhow::Result<()> {
     let mut signals = Signals::listen().context("listening to signals")?;
     let data = data_dir::open(config.data_dir.as_deref(), config.dev).await?;
+    let dns = dns::bind(config.dns.take())?;
     let (builder, http) = agent(config, data.store)?;
     // Bound before anybody is told of us, answered after: a port that is taken must not look like a short visit.
     let Listeners { tcp, consul, unix } = listen(&http).await?;
     let mut lobby = builder.start().await.map_err(hint)?;
     let local = |listener: &TcpListener| listener.local_addr().context("reading the address of the API");
-    let api = Api { https: http.access.is_https(), http: local(&tcp)?, consul: consul.as_ref().map(local).transpose()? };
+    let api = Api {
+        https: http.access.is_https(),
+        http: local(&tcp)?,
+        consul: consul.as_ref().map(local).transpose()?,
+        dns: dns.addr(),
+    };
     let stop_http = CancellationToken::new();
     let counts = Arc::new(Counts::default());
     let shown = Arc::new(Shown::default());
-    let handles = handles(&lobby, log, counts.clone(), shown.clone());
+    let handles = handles(&lobby, log, counts.clone(), shown.clone(), &dns);
     let around = template::surroundings(api.https, api.http);
     let inside = (http.cluster.clone(), Handles { log: None, ..handles.clone() });
     let proxy = proxy::Agent { inside: inside.clone(), around: around.clone(), shown };
@@ -71,7 +79,10 @@ pub(crate) async fn run(config: Config, wanted: Wanted, log: Log) -> anyhow::Res
     let serve = |listener| tokio::spawn(lobby_http::serve(listener, app.clone(), stop_http.clone().cancelled_owned()));
     let servers: Vec<_> = listeners.into_iter().flatten().map(serve).collect();
 
+    let dns = dns.start(&lobby)?;
     tell_ready(&lobby, &api);
+    let pulse = lobby.pulse();
+    tokio::spawn(async move { systemd::keep_alive(|| pulse.beat()).await });
     let asked = loop {
         tokio::select! {
             asked = signals.next() => match asked {
@@ -83,8 +94,7 @@ pub(crate) async fn run(config: Config, wanted: Wanted, log: Log) -> anyhow::Res
         }
     };
     if !matches!(asked, Err(AgentError::Cloned { .. })) {
-        // Without systemd there is nobody to tell.
-        let _ = sd_notify::notify(&[sd_notify::NotifyState::Stopping]);
+        systemd::stopping();
     }
     tokio::join!(renderer.stop(), proxy.stop());
     app.stopping();
@@ -93,6 +103,7 @@ pub(crate) async fn run(config: Config, wanted: Wanted, log: Log) -> anyhow::Res
         _ => lobby.leave().await,
     }
     stop_http.cancel();
+    dns::stop(dns).await;
     for server in servers {
         server.await.context("the API ended badly")?;
     }
@@ -168,6 +179,7 @@ struct Api {
     https: bool,
     http: SocketAddr,
     consul: Option<SocketAddr>,
+    dns: Option<SocketAddr>,
 }
 
 async fn listen(http: &Http) -> anyhow::Result<Listeners> {
@@ -208,7 +220,7 @@ fn bind_unix(path: &Path, mode: u32) -> std::io::Result<UnixListener> {
 }
 
 /// What the API reaches.
-fn handles(lobby: &Lobby, log: Log, counts: Arc<Counts>, shown: Arc<Shown>) -> Handles {
+fn handles(lobby: &Lobby, log: Log, counts: Arc<Counts>, shown: Arc<Shown>, dns: &dns::Bound) -> Handles {
     let counted = shown.clone();
     let clock = lobby.clock();
     Handles {
@@ -221,6 +233,7 @@ fn handles(lobby: &Lobby, log: Log, counts: Arc<Counts>, shown: Arc<Shown>) -> H
         exchanges: lobby.exchanges().iter().map(|exchange| (exchange.name.into(), exchange.stats.clone())).collect(),
         clock: Arc::new(move || clock.now()),
         templates: Some(Arc::new(move || counts.read())),
+        dns: dns.counts(),
         // A status is numbers and texts, which always have a JSON form.
         proxy: Some(Arc::new(move || serde_json::to_value(shown.status()).unwrap_or_default())),
         proxy_counts: Some(Arc::new(move || counted.counts())),
@@ -262,13 +275,16 @@ fn tell_ready(lobby: &Lobby, api: &Api) {
     if let Some(consul) = api.consul {
         line["consul"] = consul.to_string().into();
     }
+    if let Some(dns) = api.dns {
+        line["dns"] = dns.to_string().into();
+    }
     if let Some(gossip) = gossip {
         line["gossip"] = gossip.to_string().into();
     }
     let mut stdout = std::io::stdout();
     // Whoever started us may not read what we print.
     let _ = writeln!(stdout, "{line}").and_then(|()| stdout.flush());
-    let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
+    systemd::ready();
     if std::io::stderr().is_terminal() {
         what_to_try(snapshot.local.record.name.as_str(), api, gossip);
     }
@@ -303,8 +319,10 @@ fn what_to_try(name: &str, api: &Api, gossip: Option<SocketAddr>) {
 }
 
 async fn reload(commands: Commands) {
+    systemd::reloading();
     match commands.reload().await {
         Ok(()) => tracing::info!("labels were read again, and templates, tokens and certificates where they are set"),
         Err(err) => tracing::warn!("cannot reload: {err}"),
     }
+    systemd::ready();
 }

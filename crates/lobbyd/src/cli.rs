@@ -12,8 +12,11 @@ use crate::config::{
     setting::{GROUPS, Kind, SETTINGS},
 };
 
+mod paper;
 pub(crate) mod proxy;
 pub(crate) mod serf;
+
+pub(crate) use paper::Paper;
 
 /// What to do with the configuration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,6 +31,8 @@ pub(crate) struct Cli {
     pub(crate) mode: Mode,
     pub(crate) dev: bool,
     pub(crate) config: Option<PathBuf>,
+    /// To print this about the command line itself, and nothing else.
+    pub(crate) generate: Option<Paper>,
     matches: ArgMatches,
 }
 
@@ -48,7 +53,14 @@ pub(crate) fn command() -> Command {
         .arg(Arg::new("config").long("config").value_name("FILE").help("Reads settings from this TOML file [env: LOBBY_CONFIG]"))
         .arg(flag("dev", "Throw-away agent: temporary folder, free ports where none is given, a name of its own"))
         .arg(flag("check-config", "Checks the configuration and ends: status 0, or 64 and what is wrong"))
-        .arg(flag("print-config", "Prints the configuration and where each value comes from, without secrets"));
+        .arg(flag("print-config", "Prints the configuration and where each value comes from, without secrets"))
+        .arg(
+            Arg::new("generate")
+                .long("generate")
+                .value_name("PAPER")
+                .hide(true)
+                .value_parser(clap::builder::PossibleValuesParser::new(Paper::NAMES)),
+        );
     for (group, heading) in GROUPS {
         for setting in SETTINGS.iter().filter(|setting| setting.group() == *group) {
             let default = if setting.default.is_empty() { String::new() } else { format!(" [default: {}]", setting.default) };
@@ -57,7 +69,6 @@ pub(crate) fn command() -> Command {
                 .value_name(setting.value)
                 .help(format!("{}{default} [env: {}]", setting.help, setting.name))
                 .help_heading(*heading)
-                .hide(setting.kind.is_later())
                 .allow_hyphen_values(true);
             if setting.value == "BOOL" {
                 arg = arg.num_args(0..=1).default_missing_value("true").require_equals(true);
@@ -88,7 +99,8 @@ impl Cli {
             (false, false) => Mode::Run,
         };
         let config = matches.get_one::<String>("config").map(PathBuf::from);
-        Ok(Self { mode, dev: matches.get_flag("dev"), config, matches })
+        let generate = matches.get_one::<String>("generate").and_then(|name| Paper::named(name));
+        Ok(Self { mode, dev: matches.get_flag("dev"), config, generate, matches })
     }
 
     /// Adds the flags that were given.

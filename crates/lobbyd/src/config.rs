@@ -7,23 +7,26 @@
 use std::{
     fmt::Display,
     net::{IpAddr, Ipv4Addr, SocketAddr},
-    path::PathBuf,
+    path::{Path, PathBuf},
     time::Duration,
 };
 
-use lobby::{LabelsConfig, handler::Handler, hook::Hook, nats, redis};
+use lobby::{LabelsConfig, handler::Handler, hook::Hook, nats, redis, seal::Keys};
 use lobby_core::{hold::Rule, label::Label, name::Name};
 use lobby_http::Access;
+use tokio::sync::watch;
 use tracing_subscriber::filter::Targets;
 
 mod access;
 mod block;
+pub(crate) mod dns;
 mod exchange;
 mod handler;
 mod hold;
 mod hook;
 pub(crate) mod proxy;
 pub(crate) mod raw;
+mod seal;
 pub(crate) mod setting;
 pub(crate) mod template;
 #[cfg(test)]
@@ -106,7 +109,10 @@ pub(crate) struct Config {
     pub(crate) labels: LabelsConfig,
     pub(crate) ttl: Duration,
     pub(crate) drivers: Vec<Driver>,
+    /// What the drivers of brokers follow.
+    pub(crate) exchange_keys: watch::Sender<Keys>,
     pub(crate) http: Http,
+    pub(crate) dns: Option<dns::Dns>,
     pub(crate) hooks: Vec<Hook>,
     pub(crate) handlers: Vec<Handler>,
     pub(crate) templates: Templates,
@@ -125,7 +131,7 @@ impl Config {
     /// Checks and converts everything.
     pub(crate) fn from_raw(mut raw: Raw, dev: bool) -> Result<Self, ConfigError> {
         if dev {
-            for (name, value) in [("PORT", "0"), ("GOSSIP_ADDR", "127.0.0.1:0")] {
+            for (name, value) in [("PORT", "0"), ("GOSSIP_ADDR", "127.0.0.1:0"), ("DNS_ADDR", "127.0.0.1:0")] {
                 if raw.value(name).1 == Origin::Default {
                     let setting = setting::by_name(name).expect("these settings are in the table");
                     raw.set(setting, value, Origin::Flag);
@@ -136,8 +142,8 @@ impl Config {
         // A throw-away agent reads no labels and services of the machine, and keeps those it is given in its own folder.
         let is_machines = |name| dev && raw.value(name).1 == Origin::Default;
         let (own_labels_only, own_services_only) = (is_machines("LABELS_PATH"), is_machines("SERVICES_PATH"));
-        warnings.extend(not_built_yet(&raw));
         let read = Read { raw: &raw };
+        let (exchange_keys, keys) = watch::channel(seal::keys(&read, &mut warnings)?);
         let log = log::filter(read.text("LOG"))
             .map_err(|err| read.refuse("LOG", format!("a filter such as info or lobby_http=debug,warn ({err})")))?;
         read.seconds("CLEAN_EVERY")?;
@@ -147,10 +153,13 @@ impl Config {
         }
         let http = http(&read)?;
         warnings.extend(http.access.warnings());
+        warnings.extend(raw.exposed());
+        warnings.extend(exposed_files(&raw));
         let mut hooks: Vec<_> = hook::callback(&read)?.into_iter().collect();
         for table in &raw.hooks {
             hooks.push(hook::from_table(table)?);
         }
+        let dns = dns::read(&read, &mut warnings)?;
         let templates = template::all(&read, &mut warnings)?;
         let proxy = proxy::read(&raw, None, &mut warnings)?;
         Ok(Self {
@@ -163,8 +172,10 @@ impl Config {
             hold: hold::rule(&read)?,
             labels: labels(&read, own_labels_only, &mut warnings)?,
             ttl,
-            drivers: exchange::drivers(&read)?,
+            drivers: exchange::drivers(&read, &keys)?,
+            exchange_keys,
             http,
+            dns,
             hooks,
             handlers: handler::all(&read)?,
             templates,
@@ -181,17 +192,6 @@ impl Config {
             warnings,
         })
     }
-}
-
-/// Warnings about settings of features that are not built yet.
-fn not_built_yet(raw: &Raw) -> impl Iterator<Item = String> {
-    // "off" is how it is.
-    let is_set = |setting: &&setting::Setting| {
-        let (value, origin) = raw.value(setting.name);
-        origin != Origin::Default && value != "off"
-    };
-    let later = setting::SETTINGS.iter().filter(|setting| setting.kind.is_later()).filter(is_set);
-    later.map(|setting| format!("{} is set, but does nothing in this version", setting.name))
 }
 
 fn http(read: &Read<'_>) -> Result<Http, ConfigError> {
@@ -320,4 +320,11 @@ impl Read<'_> {
         };
         ConfigError::Value { name: name.into(), value: value.into(), origin, expected: expected.to_string() }
     }
+}
+
+/// Warnings about files with keys of brokers that others on this machine can use.
+fn exposed_files(raw: &Raw) -> Vec<String> {
+    let files = ["NATS_CREDS", "NATS_NKEY", "NATS_KEY", "REDIS_KEY"].map(|name| (name, raw.value(name).0));
+    let files = files.into_iter().filter(|(_, path)| path.contains('/'));
+    files.filter_map(|(name, path)| lobby_http::exposure(&format!("{name} {path}"), Path::new(path))).collect()
 }

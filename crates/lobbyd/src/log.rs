@@ -11,7 +11,7 @@ use lobby_core::port::log::{Form, Level, Log};
 use tracing::{Metadata, Subscriber, level_filters::LevelFilter, subscriber::Interest};
 use tracing_subscriber::{
     Layer,
-    filter::{ParseError, Targets},
+    filter::{FilterExt, ParseError, Targets, filter_fn},
     fmt::{self, MakeWriter},
     layer::{Context, Filter, SubscriberExt},
     registry::LookupSpan,
@@ -22,6 +22,9 @@ use crate::config::LogFormat;
 
 /// The NATS library tells every event at `info`; our own lines say the same once.
 const QUIET: &str = "async_nats=warn";
+
+/// What it tells in more detail has the password of the server's address in it.
+const TELLS_PASSWORDS: &str = "async_nats";
 
 /// What the targets of our own crates begin with.
 const OURS: &str = "lobby";
@@ -43,8 +46,13 @@ pub(crate) fn start(filter: Targets, format: LogFormat) -> Log {
         LogFormat::Json => stderr.json().flatten_event(true).boxed(),
     };
     let log = Log::new(tracing::callsite::rebuild_interest_cache);
-    monitored(tracing_subscriber::registry().with(stderr.with_filter(filter)), &log).init();
+    monitored(tracing_subscriber::registry().with(stderr.with_filter(filter.and(filter_fn(tells_no_password)))), &log).init();
     log
+}
+
+/// Whether an event may be shown, whatever the filter says.
+fn tells_no_password(metadata: &Metadata<'_>) -> bool {
+    *metadata.level() <= tracing::Level::INFO || !metadata.target().starts_with(TELLS_PASSWORDS)
 }
 
 /// The same, with all monitors.
@@ -174,6 +182,18 @@ mod tests {
             assert_eq!(is_made(), [true, true, false, true, false]);
             drop(info);
             assert_eq!((is_made(), LevelFilter::current()), ([true, false, false, false, false], LevelFilter::ERROR));
+        });
+    }
+
+    #[test]
+    fn a_library_that_tells_passwords_is_not_heard_in_detail_whatever_the_filter_says() {
+        let quiet = fmt::layer().with_writer(io::sink);
+        let filter = filter("trace,async_nats=trace").unwrap().and(filter_fn(tells_no_password));
+        let subscriber = tracing_subscriber::registry().with(quiet.with_filter(filter));
+        tracing::subscriber::with_default(subscriber, || {
+            assert!(event_enabled!(target: "async_nats::connector", tracing::Level::INFO));
+            assert!(!event_enabled!(target: "async_nats::connector", tracing::Level::DEBUG));
+            assert!(event_enabled!(target: "lobby", tracing::Level::TRACE));
         });
     }
 

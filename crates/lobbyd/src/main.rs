@@ -11,16 +11,18 @@ mod app;
 mod cli;
 mod config;
 mod data_dir;
+mod dns;
 mod log;
 mod proxy;
 mod reborn;
 mod signal;
+mod systemd;
 mod template;
 
 use app::Wanted;
 use cli::{Cli, Mode};
 use config::{Config, ConfigError, raw::Raw, template::Templates};
-use lobby::AgentError;
+use lobby::{AgentError, seal::Keys};
 use lobby_http::FileError;
 use reborn::Reborn;
 use tokio::sync::watch;
@@ -33,18 +35,12 @@ fn main() -> ExitCode {
     }
     let cli = match Cli::parse(std::env::args_os()) {
         Ok(cli) => cli,
-        Err(err) => {
-            // Nothing helps when even the terminal is gone.
-            let _ = err.print();
-            if !err.use_stderr() {
-                return ExitCode::SUCCESS;
-            }
-            if let Some(hint) = cli::serf::hint(std::env::args_os()) {
-                eprintln!("hint: {hint}");
-            }
-            return ExitCode::from(BAD_CONFIGURATION);
-        }
+        Err(err) => return not_a_command(&err),
     };
+    if let Some(paper) = cli.generate {
+        say(&paper.text());
+        return ExitCode::SUCCESS;
+    }
     let raw = match read_configuration(&cli) {
         Ok(raw) => raw,
         Err(err) => return bad_configuration(&err),
@@ -57,12 +53,14 @@ fn main() -> ExitCode {
     let config = match Config::from_raw(raw, cli.dev) {
         Ok(mut config) => {
             let access = config.http.access.clone();
+            let keys = config.exchange_keys.clone();
             wanted.send_replace(config.templates.clone());
             wanted_proxy.send_replace(config.proxy.clone());
             config.labels.read_fixed = Some(Arc::new(move || {
                 let reloaded = access.reload().map_err(kept);
                 let read = reread(&cli, &started_with).map_err(|err| err.to_string()).and_then(|read| {
                     wanted_proxy.send_replace(read.proxy);
+                    take_keys(&keys, &read.exchange_keys.borrow());
                     read.templates.check().map_err(|why| format!("{why}; the templates of before stay in use"))?;
                     // Even if nothing has changed here: the texts of templates are read again.
                     wanted.send_replace(read.templates);
@@ -90,6 +88,19 @@ fn main() -> ExitCode {
     ExitCode::SUCCESS
 }
 
+/// Help, the version, or what is wrong with the command line.
+fn not_a_command(err: &clap::Error) -> ExitCode {
+    // Nothing helps when even the terminal is gone.
+    let _ = err.print();
+    if !err.use_stderr() {
+        return ExitCode::SUCCESS;
+    }
+    if let Some(hint) = cli::serf::hint(std::env::args_os()) {
+        eprintln!("hint: {hint}");
+    }
+    ExitCode::from(BAD_CONFIGURATION)
+}
+
 /// File < environment < flags.
 fn read_configuration(cli: &Cli) -> Result<Raw, ConfigError> {
     let mut raw = Raw::default();
@@ -111,7 +122,9 @@ fn read_configuration(cli: &Cli) -> Result<Raw, ConfigError> {
 fn reread(cli: &Cli, started_with: &Raw) -> Result<Config, ConfigError> {
     let raw = read_configuration(cli)?;
     let mut changed = raw.differences(started_with);
-    changed.retain(|name| !matches!(*name, "LABELS" | "template" | "proxy") && !name.starts_with("TEMPLATE_"));
+    changed.retain(|name| {
+        !matches!(*name, "LABELS" | "template" | "proxy" | "EXCHANGE_KEY" | "EXCHANGE_UNSIGNED") && !name.starts_with("TEMPLATE_")
+    });
     let config = Config::from_raw(raw, cli.dev)?;
     if !changed.is_empty() {
         tracing::warn!("changed, but in use only after a restart: {}", changed.join(", "));
@@ -120,6 +133,18 @@ fn reread(cli: &Cli, started_with: &Raw) -> Result<Config, ConfigError> {
         tracing::warn!("{warning}");
     }
     Ok(config)
+}
+
+/// Other keys for the brokers. Whether there are any at all waits for a restart: a list that is lost must not open the door.
+fn take_keys(in_use: &watch::Sender<Keys>, read: &Keys) {
+    if in_use.borrow().list.is_empty() != read.list.is_empty() {
+        tracing::warn!("changed, but in use only after a restart: EXCHANGE_KEY");
+        return;
+    }
+    let is_new = in_use.send_if_modified(|keys| std::mem::replace(keys, read.clone()) != *read);
+    if is_new && !read.list.is_empty() {
+        tracing::info!(keys = read.list.len(), "EXCHANGE_KEY has changed");
+    }
 }
 
 /// Files of access that are bad now: what they held before stays in use. Good ones among them are in use already.
@@ -134,7 +159,7 @@ fn run(config: Config, wanted: Wanted) -> ExitCode {
     for warning in &config.warnings {
         tracing::warn!("{warning}");
     }
-    lobby::rlimit::raise();
+    lobby::rlimit::take();
     rustls::crypto::ring::default_provider().install_default().expect("no other provider was installed before");
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().thread_name("lobbyd").build();
     let result = runtime.map_err(anyhow::Error::from).and_then(|runtime| {

@@ -12,7 +12,7 @@ pub(crate) mod nerve;
 
 use std::{
     collections::BTreeMap,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
@@ -53,24 +53,39 @@ pub(crate) struct Agent {
     pub(crate) shown: Arc<Shown>,
 }
 
-/// The proxy that runs, for whoever shows it.
+/// The proxy that runs, for whoever shows it, and the last one that ran.
 #[derive(Debug, Default)]
-pub(crate) struct Shown(Mutex<Option<Observer>>);
+pub(crate) struct Shown(Mutex<(Option<Observer>, Option<Observer>)>);
 
 impl Shown {
     /// How it is; None: there is none.
     pub(crate) fn status(&self) -> Option<Status> {
-        let observer = self.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let observer = self.lock().0.clone();
         observer.map(|observer| observer.status())
     }
 
-    /// What metrics show of it.
+    /// What metrics show of it. What was counted stays while there is none.
     pub(crate) fn counts(&self) -> ProxyCounts {
-        self.status().map(|status| counts(&status)).unwrap_or_default()
+        let (now, last) = self.lock().clone();
+        let all = last.map(|last| counts(&last.counted())).unwrap_or_default();
+        let now = now.map(|now| counts(&now.status())).unwrap_or_default();
+        let ProxyCounts { services, unanswered, backends, outputs, .. } = now;
+        ProxyCounts { services, unanswered, backends, outputs, ..all }
     }
 
     fn set(&self, observer: Option<Observer>) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = observer;
+        let mut shown = self.lock();
+        shown.1 = observer.clone().or(shown.1.take());
+        shown.0 = observer;
+    }
+
+    /// The last that ran.
+    fn last(&self) -> Option<Observer> {
+        self.lock().1.clone()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, (Option<Observer>, Option<Observer>)> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -143,7 +158,7 @@ fn begin(settings: Arc<Settings>, agent: &Agent) -> Proxy {
     let retry = Retry { attempts: 0, ..Retry::default() };
     let source = Consul::new(Own(Inside::new(cluster, handles)), Options { retry, ..Options::default() });
     tracing::info!(services = settings.services.len(), "a proxy follows the catalog");
-    Proxy::start(settings, Http, source, &environment(), agent.around.clone())
+    Proxy::start(settings, Http, source, &environment(), agent.around.clone(), agent.shown.last().as_ref())
 }
 
 /// Waits for other settings; false: there will be none, as the agent ends.

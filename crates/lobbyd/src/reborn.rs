@@ -6,7 +6,7 @@
 
 use std::{ffi::OsString, os::unix::process::CommandExt, path::PathBuf, process::Command};
 
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use lobby::rlimit::Limits;
 
 /// How often this process has started anew.
 const VARIABLE: &str = "LOBBY_REBORN";
@@ -16,13 +16,13 @@ const MOST: u8 = 3;
 
 /// What a new start needs of the first one. Taken before anything is changed.
 pub(crate) struct Reborn {
-    files: Rlimit,
+    limits: Limits,
 }
 
 impl Reborn {
     /// Remembers the limits that we were started with.
     pub(crate) fn remember() -> Self {
-        Self { files: getrlimit(Resource::Nofile) }
+        Self { limits: Limits::current() }
     }
 
     /// Becomes a new start of this program. Returns only why it did not.
@@ -33,10 +33,8 @@ impl Reborn {
                 "the node id was taken again after {MOST} new starts: is the data folder copied while we run?"
             );
         };
-        // Commands of the new agent are to get the limit that this one was given.
-        if let Err(err) = setrlimit(Resource::Nofile, self.files) {
-            tracing::debug!("the limit of open files stays: {err}");
-        }
+        // Commands of the new agent are to get the limits that this one was given.
+        self.limits.restore();
         let mut arguments = std::env::args_os();
         let name = arguments.next().unwrap_or_else(|| "lobbyd".into());
         let err = Command::new(program(&name)).arg0(name).args(arguments).env(VARIABLE, number.to_string()).exec();

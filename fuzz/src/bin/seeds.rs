@@ -7,7 +7,7 @@ use std::{collections::VecDeque, fs, io, path::Path, sync::Arc};
 
 use lobby_core::{
     check::view::CheckView,
-    id::{ExchangeId, NodeId},
+    id::{ExchangeId, Generation, NodeId},
     instance::Instance,
     label::Label,
     record::Record,
@@ -17,7 +17,8 @@ use lobby_core::{
         packet::{self, Ask, Message},
     },
 };
-use lobby_fuzz::{ADDR, Frame, Play, SEED, TICK, engine, keyring, local, push_step};
+use lobby_exchange::seal::{Place, Sealer};
+use lobby_fuzz::{ADDR, Frame, Play, SEED, TICK, engine, exchange_keys, keyring, local, push_step};
 use lobby_gossip::{Engine, Input, Output, PREAMBLE_BYTES};
 
 const LABEL_FILE: &str = "service:smtp\r\n\n  public_ip6:2a03::1\nž\nwith blank inside\na\tb\n";
@@ -40,6 +41,20 @@ const RENDER_CONFIGS: &[&str] = &[
     "{\"template\": [{\"source\": \"a\", \"destination\": \"{{.Name}}\", \"for_each\": {\"node\": \"x\"}, \"command\": [\"a\", \"b\"]}], \"token\": null}",
     "exec \"x\" y { command = \"${a \"b\"}\" splay = 1.5e3, env { custom = [\"A=1\", <<B\nc\nB\n,] } } /* end */ // !",
     "rate = 5\n[consul.retry]\nattempts = 0\n[[template]]\nsource = 'a'\ndestination = 'b'\nperms = 0o600\n",
+];
+/// Names in the domains that are answered, and the types they are asked for.
+const QUESTIONS: &[(&str, u16)] = &[
+    ("web.service.consul", 1),
+    ("t.1.Web.SERVICE.lobby", 33),
+    ("_web._t.service.dc1.consul", 33),
+    ("fuzz-1.node.lobby", 16),
+    ("0a000001.addr.consul", 1),
+    ("service.smtp.label.lobby", 28),
+    ("web.3.web.instance.lobby", 255),
+    ("1.0.0.10.in-addr.arpa", 12),
+    ("consul", 6),
+    ("lobby", 2),
+    ("no.service.consul.dc1.dc", 1),
 ];
 const PROMETHEUS: &[&str] = &[
     "node\nprometheus:node\nservice:smtp",
@@ -67,6 +82,7 @@ const BARE: &[&str] = &[
 fn main() -> io::Result<()> {
     let versions = versions();
     packets(&versions)?;
+    seals(&versions)?;
     service_packet()?;
     records(&versions)?;
     write("label_file", "file", LABEL_FILE)?;
@@ -79,6 +95,20 @@ fn main() -> io::Result<()> {
     }
     for (idx, text) in EXPRESSIONS.iter().enumerate() {
         write("expr", &idx.to_string(), text)?;
+    }
+    for (idx, (name, kind)) in QUESTIONS.iter().enumerate() {
+        let mut bytes = vec![1, 2, 1, 0, 0, 1, 0, 0, 0, 0, 0, u8::from(idx % 2 == 0)];
+        for label in name.split('.') {
+            bytes.push(u8::try_from(label.len()).expect("labels are short"));
+            bytes.extend_from_slice(label.as_bytes());
+        }
+        bytes.push(0);
+        bytes.extend_from_slice(&kind.to_be_bytes());
+        bytes.extend_from_slice(&[0, 1]);
+        if idx % 2 == 0 {
+            bytes.extend_from_slice(&[0, 0, 41, 4, 208, 0, 0, 0x80, 0, 0, 0]);
+        }
+        write("dns", &idx.to_string(), bytes)?;
     }
     for (idx, text) in PROMETHEUS.iter().enumerate() {
         write("prometheus_labels", &idx.to_string(), text)?;
@@ -118,6 +148,16 @@ fn packets(versions: &[Arc<Record>]) -> io::Result<()> {
     write("packet", "answer", &answer[0])?;
     let ask = Ask { asker: NodeId::from_bytes([3; 16]), cluster: "lobby".into(), taken: true };
     write("packet", "ask", packet::encode_ask(&ask))
+}
+
+/// A packet before and after it is sealed, one that names others, and one to another place.
+fn seals(versions: &[Arc<Record>]) -> io::Result<()> {
+    let mut sealer = Sealer::new("fuzz", NodeId::from_bytes([3; 16]), Generation(9), &exchange_keys());
+    let hi = packet::encode(&versions[0], Message::Hi, "lobby", WallSecond(5));
+    write("seal", "plain", &hi)?;
+    write("seal", "first", sealer.seal(Place::Packets, None, hi.clone()))?;
+    write("seal", "answering", sealer.seal(Place::Packets, Some(7), hi.clone()))?;
+    write("seal", "asks", sealer.seal(Place::Asks, None, hi))
 }
 
 /// A packet with an instance and a check.

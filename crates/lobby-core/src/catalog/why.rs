@@ -77,6 +77,8 @@ pub struct Owner {
     pub name: Name,
     /// It is the agent that answers.
     pub own: bool,
+    /// The record is proven to be its word.
+    pub signed: bool,
     /// What the catalog makes of it.
     pub state: NodeState,
     /// What each exchange that knows it makes of it.
@@ -132,6 +134,7 @@ impl Why {
             origin: view.node.origin.clone(),
             name: view.node.name.clone(),
             own: node.own,
+            signed: node.record.is_signed(),
             state: node.state,
             presences: node.presences.clone(),
             age: node.age(now),

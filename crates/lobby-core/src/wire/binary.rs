@@ -1,11 +1,12 @@
 //! Records and deltas as compact bytes: what gossip carries.
 //!
 //! ```text
-//! record = id[16] generation version floor flags name count entry*      (numbers: LEB128, at most 10 bytes)
-//! delta  = id[16] generation base version floor flags name count entry*
+//! record = id[16] generation version floor flags name count entry* [key[32] signature[64]]
+//! delta  = id[16] generation base version floor flags name count entry* [signature[64]]   (the key is that of the base)
 //! entry  = kind key age present [value]                                  (age = record version - entry version)
-//! text   = length bytes
+//! text   = length bytes                                    flags = phase + 4 if signed
 //! ```
+//! Numbers are LEB128 of at most 10 bytes. A signature is read here and checked elsewhere (`proof`).
 //! Bytes come from the network and are hostile: every length is checked before anything is allocated, every
 //! value passes its validator. Bytes behind the end of the message are an error.
 
@@ -17,6 +18,7 @@ use crate::{
     id::{Generation, NodeId, Origin, Version},
     limits,
     name::Name,
+    proof::Proof,
     record::{Delta, Entry, Key, Phase, Record, Stamp, Value},
 };
 
@@ -147,7 +149,12 @@ pub fn encode_record(record: &Record, out: &mut Vec<u8>) {
     out.put_slice(id.as_bytes());
     put_varint(out, record.stamp.generation.0);
     put_varint(out, record.stamp.version.0);
-    put_tail(out, record.stamp.version, record.floor, record.phase, &record.name, record.entries());
+    let flags = flags(record.phase, record.is_signed());
+    put_tail(out, record.stamp.version, record.floor, flags, &record.name, record.entries());
+    if let Some(proof) = record.proof() {
+        out.put_slice(&proof.key);
+        out.put_slice(&proof.signature);
+    }
 }
 
 /// Reads a record that fills `bytes` to the end.
@@ -160,10 +167,14 @@ pub fn decode_record(bytes: &[u8]) -> Result<Arc<Record>, DecodeError> {
     let generation = Generation(reader.varint()?);
     let version = Version(reader.varint()?);
     let tail = read_tail(&mut reader, version)?;
+    let proof = match tail.is_signed {
+        true => Some(Proof { key: reader.array()?, signature: reader.array()? }),
+        false => None,
+    };
     reader.finish()?;
     let stamp = Stamp { generation, version };
     Record::from_parts(Origin::Node(id), tail.name, stamp, tail.floor, tail.phase, tail.entries)
-        .map(Arc::new)
+        .map(|record| Arc::new(record.with_proof(proof)))
         .ok_or(DecodeError::TooLarge)
 }
 
@@ -174,7 +185,9 @@ pub fn encode_delta(delta: &Delta, out: &mut Vec<u8>) {
     put_varint(out, delta.base.0);
     put_varint(out, delta.stamp.version.0);
     let entries = delta.entries.iter().map(|(key, entry)| (key, entry));
-    put_tail(out, delta.stamp.version, delta.floor, delta.phase, &delta.name, entries);
+    let flags = flags(delta.phase, delta.signature.is_some());
+    put_tail(out, delta.stamp.version, delta.floor, flags, &delta.name, entries);
+    delta.signature.iter().for_each(|signature| out.put_slice(signature));
 }
 
 /// Reads a delta that fills `bytes` to the end.
@@ -184,29 +197,38 @@ pub fn decode_delta(bytes: &[u8]) -> Result<Delta, DecodeError> {
     let generation = Generation(reader.varint()?);
     let base = Version(reader.varint()?);
     let version = Version(reader.varint()?);
-    let Tail { floor, phase, name, entries } = read_tail(&mut reader, version)?;
+    let Tail { floor, phase, is_signed, name, entries } = read_tail(&mut reader, version)?;
+    let signature = if is_signed { Some(reader.array()?) } else { None };
     reader.finish()?;
-    Ok(Delta { origin, name, base, stamp: Stamp { generation, version }, floor, phase, entries })
+    Ok(Delta { origin, name, base, stamp: Stamp { generation, version }, floor, phase, entries, signature })
 }
 
 /// What records and deltas have in common.
 struct Tail {
     floor: Version,
     phase: Phase,
+    is_signed: bool,
     name: Name,
     entries: Vec<(Key, Entry)>,
+}
+
+/// Bit of the flags beside the phase.
+const SIGNED: u8 = 4;
+
+const fn flags(phase: Phase, is_signed: bool) -> u8 {
+    phase as u8 | if is_signed { SIGNED } else { 0 }
 }
 
 fn put_tail<'a>(
     out: &mut Vec<u8>,
     version: Version,
     floor: Version,
-    phase: Phase,
+    flags: u8,
     name: &Name,
     entries: impl ExactSizeIterator<Item = (&'a Key, &'a Entry)>,
 ) {
     put_varint(out, floor.0);
-    out.put_u8(phase as u8);
+    out.put_u8(flags);
     put_bytes(out, name.as_str().as_bytes());
     put_varint(out, entries.len() as u64);
     for (key, entry) in entries {
@@ -226,8 +248,12 @@ fn put_tail<'a>(
 
 fn read_tail(reader: &mut Reader<'_>, version: Version) -> Result<Tail, DecodeError> {
     let floor = Version(reader.varint()?);
+    if floor > version {
+        return Err(DecodeError::Range);
+    }
     // The higher bits are ignored, so that later versions may use them.
-    let phase = match reader.u8()? & 3 {
+    let flags = reader.u8()?;
+    let phase = match flags & 3 {
         0 => Phase::Running,
         1 => Phase::Left,
         2 => Phase::Restarting,
@@ -254,7 +280,7 @@ fn read_tail(reader: &mut Reader<'_>, version: Version) -> Result<Tail, DecodeEr
         };
         entries.push((key, Entry { version, value }));
     }
-    Ok(Tail { floor, phase, name, entries })
+    Ok(Tail { floor, phase, is_signed: flags & SIGNED != 0, name, entries })
 }
 
 #[cfg(test)]
@@ -280,6 +306,19 @@ mod tests {
         bytes.pop();
         put_varint(&mut bytes, limits::ENTRIES as u64);
         assert_eq!(decode_record(&bytes), Err(DecodeError::Short));
+    }
+
+    #[test]
+    fn a_floor_above_the_version_is_refused() {
+        let (origin, version) = (Origin::Node(NodeId::from_bytes([1; 16])), Version(3));
+        for (floor, is_good) in [(3, true), (4, false), (u64::MAX, false)] {
+            let stamp = Stamp { version, ..Stamp::default() };
+            let name = "n".parse().unwrap();
+            let record = Record::from_parts(origin.clone(), name, stamp, Version(floor), Phase::Running, []).unwrap();
+            let mut bytes = Vec::new();
+            encode_record(&record, &mut bytes);
+            assert_eq!(decode_record(&bytes).is_ok(), is_good, "{floor}");
+        }
     }
 
     #[test]

@@ -11,7 +11,9 @@
 //! the rest. Values that break their rules are dropped and counted in [`Incoming::dropped`], the rest of the packet stands.
 //! Not here: subjects, asking and timing (`lobby-exchange`), the list bodies of the REST API (`rest`).
 
+mod answer;
 mod external;
+mod raw;
 mod service;
 
 use std::{
@@ -21,9 +23,13 @@ use std::{
 
 use serde::{Deserialize, Deserializer, Serialize};
 
-pub use self::external::{EXTERNALS, encode_carrying};
+pub use self::{
+    answer::{Answer, Answered, decode_answer, encode_answer},
+    external::{EXTERNALS, encode_carrying},
+};
 use self::{
     external::{given_tags, read_externals, read_given_tags},
+    raw::{RawEntry, content_of, hex, proof_of, raw_entries, read_raw},
     service::{WireCheck, WireService},
 };
 use super::service::{encode_check, encode_instance};
@@ -31,6 +37,7 @@ use crate::{
     id::{ExchangeId, Generation, NodeId, Origin, Version},
     label::{self, Label},
     name::Name,
+    proof::{Checker, Forged},
     record::{Entry, Key, Phase, Record, Stamp, Value},
     time::WallSecond,
 };
@@ -57,8 +64,21 @@ pub struct Incoming {
     pub hash: Option<u64>,
     /// Labels, instances, checks and meta entries that broke their rules and were left out.
     pub dropped: usize,
+    /// The hash of the content that a goodbye does not have; a hi has none.
+    pub content: Option<[u8; 32]>,
     /// Versions of nodes without an agent that the sender wrote; at most [`EXTERNALS`].
     pub externals: Vec<Arc<Record>>,
+}
+
+impl Incoming {
+    /// Whether the owner of the record wrote it, goodbyes included. Nothing of a packet that is forged counts.
+    pub fn check(&self, checker: &Checker) -> Result<(), Forged> {
+        match self.message {
+            Message::Hi => checker.check(&self.record),
+            // Without the hash that was signed nothing can be checked, so nothing is good.
+            Message::Goodbye => checker.check_goodbye(&self.record, &self.content.unwrap_or_default()),
+        }
+    }
 }
 
 /// A question for the whole catalog, or (on a subject of its own) for one node's packet.
@@ -73,26 +93,6 @@ pub struct Ask {
     /// Not a question: the sender is about to answer this asker, so nobody else need.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub taken: bool,
-}
-
-/// One record of an answered catalog and how long ago the answerer last heard of it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Answered {
-    /// The record as its own `hi`.
-    pub packet: Incoming,
-    /// Milliseconds since the answerer heard of it.
-    pub age_ms: u64,
-}
-
-/// Part of an answered catalog.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Answer {
-    /// Records of this part.
-    pub records: Vec<Answered>,
-    /// More parts follow.
-    pub more: bool,
-    /// The answerer's cluster.
-    pub cluster: String,
 }
 
 /// Why bytes are not a packet. Nothing was changed: count it and drop the packet.
@@ -154,28 +154,21 @@ struct WireLobby<'a> {
     /// Tags for instances of the agent of this name, by their ids.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     given_tags: BTreeMap<String, Vec<String>>,
+    /// Entries that what stands above cannot tell as they are.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    raw: Vec<RawEntry>,
+    /// The hash of the record's content (`proof`), where the content itself is not there.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    content: String,
+    /// Public key and signature.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    key: String,
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    signature: String,
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     leaving: bool,
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     restarting: bool,
-}
-
-#[derive(Serialize, Deserialize)]
-struct WireAnswer<'a> {
-    #[serde(borrow)]
-    answer: Vec<WireAnswered<'a>>,
-    #[serde(default)]
-    more: bool,
-    #[serde(default)]
-    cluster: String,
-}
-
-#[derive(Serialize, Deserialize)]
-struct WireAnswered<'a> {
-    #[serde(borrow)]
-    packet: WireEnvelope<'a>,
-    #[serde(default)]
-    age_ms: u64,
 }
 
 /// A node id as its hexadecimal text.
@@ -220,54 +213,6 @@ pub fn decode(bytes: &[u8], exchange: ExchangeId) -> Result<Incoming, DecodePack
     incoming(serde_json::from_slice(bytes)?, exchange)
 }
 
-/// Writes an answer's parts, each of at most `max_bytes` bytes; a record that does not fit alone is left out.
-/// There is always a last part, empty when there is nothing to tell.
-pub fn encode_answer<'a>(
-    records: impl IntoIterator<Item = (&'a Record, u64)>,
-    cluster: &str,
-    now: WallSecond,
-    max_bytes: usize,
-) -> Vec<Vec<u8>> {
-    // Room for the answer's own fields around the records.
-    let room = max_bytes.saturating_sub(64 + cluster.len() * 6);
-    let mut parts = vec![Vec::new()];
-    let mut used = 0;
-    for (record, age_ms) in records {
-        let answered = WireAnswered { packet: envelope(record, Message::Hi, cluster, now), age_ms };
-        let size = serde_json::to_vec(&answered).map_or(usize::MAX, |text| text.len() + 1);
-        if size > room {
-            continue;
-        }
-        if used + size > room {
-            parts.push(Vec::new());
-            used = 0;
-        }
-        used += size;
-        parts.last_mut().expect("there is always a part").push(answered);
-    }
-    let n_parts = parts.len();
-    let wire = parts.into_iter().enumerate();
-    wire.map(|(idx, answer)| {
-        let part = WireAnswer { answer, more: idx + 1 < n_parts, cluster: cluster.into() };
-        serde_json::to_vec(&part).expect("an answer of strings and numbers always serialises")
-    })
-    .collect()
-}
-
-/// Reads one part of an answer. Records that break their rules are left out and counted in the second value.
-pub fn decode_answer(bytes: &[u8], exchange: ExchangeId) -> Result<(Answer, usize), DecodePacketError> {
-    let wire: WireAnswer<'_> = serde_json::from_slice(bytes)?;
-    let mut dropped = 0;
-    let mut records = Vec::new();
-    for answered in wire.answer {
-        match incoming(answered.packet, exchange) {
-            Ok(packet) => records.push(Answered { packet, age_ms: answered.age_ms }),
-            Err(_) => dropped += 1,
-        }
-    }
-    Ok((Answer { records, more: wire.more, cluster: wire.cluster }, dropped))
-}
-
 /// Writes a question.
 pub fn encode_ask(ask: &Ask) -> Vec<u8> {
     serde_json::to_vec(ask).expect("a question of strings always serialises")
@@ -280,11 +225,12 @@ pub fn decode_ask(bytes: &[u8]) -> Result<Ask, DecodePacketError> {
 
 fn envelope<'a>(record: &'a Record, message: Message, cluster: &str, now: WallSecond) -> WireEnvelope<'a> {
     let entries = (message == Message::Hi).then_some(record);
+    let content = record.content();
     let lobby = record.origin.node_id().map(|id| WireLobby {
         id: id.to_string(),
         generation: record.stamp.generation.0,
         version: record.stamp.version.0,
-        hash: format!("{:016x}", record.content_hash()),
+        hash: format!("{:016x}", Record::short_hash(&content)),
         cluster: cluster.into(),
         meta: entries.into_iter().flat_map(Record::metas).map(|(name, value)| (name.to_string(), value.to_owned())).collect(),
         services: entries.into_iter().flat_map(Record::instances).map(WireService::from).collect(),
@@ -292,6 +238,10 @@ fn envelope<'a>(record: &'a Record, message: Message, cluster: &str, now: WallSe
         own_labels: None,
         externals: Vec::new(),
         given_tags: entries.map(given_tags).unwrap_or_default(),
+        raw: entries.map(raw_entries).unwrap_or_default(),
+        content: if message == Message::Goodbye { hex(&content) } else { String::new() },
+        key: record.proof().map(|proof| hex(&proof.key)).unwrap_or_default(),
+        signature: record.proof().map(|proof| hex(&proof.signature)).unwrap_or_default(),
         leaving: record.phase == Phase::Left,
         restarting: record.phase == Phase::Restarting,
     });
@@ -341,10 +291,13 @@ fn incoming(mut wire: WireEnvelope<'_>, exchange: ExchangeId) -> Result<Incoming
     let mut told = Vec::new();
     let externals = wire.lobby.as_mut().map(|lobby| std::mem::take(&mut lobby.externals)).unwrap_or_default();
     let externals = read_externals(externals, exchange, &mut dropped);
+    let proof = wire.lobby.as_ref().and_then(|lobby| proof_of(&lobby.key, &lobby.signature));
+    let content = wire.lobby.as_ref().filter(|_| message == Message::Goodbye).and_then(|lobby| content_of(&lobby.content));
     let (origin, stamp, phase, meta, cluster, hash) = match wire.lobby {
         Some(lobby) => {
             told = service_entries(lobby.services, lobby.checks, &mut dropped);
             told.extend(read_given_tags(lobby.given_tags, &mut dropped));
+            told.extend(read_raw(lobby.raw, &mut dropped));
             let id: NodeId = lobby.id.parse().map_err(|_| DecodePacketError::Bounds)?;
             let stamp = Stamp { generation: Generation(lobby.generation), version: Version(lobby.version) };
             let hash = u64::from_str_radix(&lobby.hash, 16).ok();
@@ -367,7 +320,8 @@ fn incoming(mut wire: WireEnvelope<'_>, exchange: ExchangeId) -> Result<Incoming
         }
     }
     let record = Record::from_parts(origin, name, stamp, stamp.version, phase, entries).ok_or(DecodePacketError::Bounds)?;
-    Ok(Incoming { message, record: Arc::new(record), cluster, hash, dropped, externals })
+    let record = Arc::new(record.with_proof(proof));
+    Ok(Incoming { message, record, cluster, hash, dropped, content, externals })
 }
 
 fn service_entries(services: Vec<WireService>, checks: Vec<WireCheck>, dropped: &mut usize) -> Vec<(Key, Value)> {

@@ -35,8 +35,15 @@ pub(super) struct Answers {
 #[derive(Debug)]
 struct Waiting {
     due: Moment,
-    asker: NodeId,
-    reply: Option<String>,
+    question: Question,
+}
+
+/// Who asked, and how it knows that an answer is to this question.
+#[derive(Clone, Debug)]
+pub(super) struct Question {
+    pub(super) asker: NodeId,
+    pub(super) reply: Option<String>,
+    pub(super) tag: Option<Tag>,
 }
 
 impl Answers {
@@ -44,10 +51,9 @@ impl Answers {
         self.waiting.iter().map(|waiting| waiting.due).min()
     }
 
-    pub(super) fn poll_due(&mut self, now: Moment) -> Option<(NodeId, Option<String>)> {
+    pub(super) fn poll_due(&mut self, now: Moment) -> Option<Question> {
         let idx = self.waiting.iter().position(|waiting| waiting.due <= now)?;
-        let waiting = self.waiting.swap_remove(idx);
-        Some((waiting.asker, waiting.reply))
+        Some(self.waiting.swap_remove(idx).question)
     }
 
     pub(super) fn forget(&mut self) {
@@ -55,7 +61,7 @@ impl Answers {
     }
 
     fn settle(&mut self, asker: NodeId) {
-        self.waiting.retain(|waiting| waiting.asker != asker);
+        self.waiting.retain(|waiting| waiting.question.asker != asker);
     }
 
     fn hear_claim(&mut self, now: Moment, asker: NodeId) {
@@ -67,14 +73,14 @@ impl Answers {
         }
     }
 
-    fn wait(&mut self, due: Moment, asker: NodeId, reply: Option<String>) -> Verdict {
-        if self.waiting.iter().any(|waiting| waiting.asker == asker) {
+    fn wait(&mut self, due: Moment, question: Question) -> Verdict {
+        if self.waiting.iter().any(|waiting| waiting.question.asker == question.asker) {
             return Verdict::Stale;
         }
         if self.waiting.len() >= WAITING {
             return Verdict::Refused;
         }
-        self.waiting.push(Waiting { due, asker, reply });
+        self.waiting.push(Waiting { due, question });
         Verdict::Ok
     }
 
@@ -90,13 +96,27 @@ impl Answers {
 }
 
 impl Broker {
-    pub(super) fn handle_ask(&mut self, payload: &[u8], reply: Option<String>, now: Moment, random: u64) -> Verdict {
+    pub(super) fn handle_ask(
+        &mut self,
+        payload: &[u8],
+        opened: &Opened,
+        reply: Option<String>,
+        now: Moment,
+        random: u64,
+    ) -> Verdict {
         let ask = match packet::decode_ask(payload) {
             Err(_) => return Verdict::Garbage,
             Ok(ask) if ask.cluster != self.setup.cluster => return Verdict::Foreign,
             Ok(ask) if ask.asker == self.own => return Verdict::Own,
             Ok(ask) => ask,
         };
+        // A recorded claim must not keep us from answering.
+        if ask.taken && !opened.is_proven {
+            return Verdict::Unproven;
+        }
+        if !ask.taken && opened.sender.is_some_and(|sender| sender != ask.asker) {
+            return Verdict::Garbage;
+        }
         if ask.taken {
             self.answers.hear_claim(now, ask.asker);
             return Verdict::Ok;
@@ -115,10 +135,11 @@ impl Broker {
                 now + most.mul_f64((random >> 32) as f64 / f64::from(u32::MAX))
             }
         };
-        self.answers.wait(due, ask.asker, reply)
+        self.answers.wait(due, Question { asker: ask.asker, reply, tag: opened.tag })
     }
 
-    pub(super) fn answer(&mut self, asker: NodeId, reply: Option<String>, now: Now) {
+    pub(super) fn answer(&mut self, question: Question, now: Now) {
+        let Question { asker, reply, tag } = question;
         if !self.answers.may_answer(now.moment) {
             self.stats.sent(PacketKind::Answer, Verdict::Refused, 0);
             return;
@@ -126,11 +147,12 @@ impl Broker {
         if self.setup.answering == Answering::Claim {
             self.answers.claimed.push(asker);
             let claim = Ask { asker, cluster: self.setup.cluster.clone(), taken: true };
-            self.outputs.push_back(Output::Send(Address::Asks, PacketKind::Ask, packet::encode_ask(&claim)));
+            self.send(Address::Asks, PacketKind::Ask, None, packet::encode_ask(&claim));
         }
         for part in self.answer_parts(now) {
-            self.outputs.push_back(Output::Send(Address::Answer(asker, reply.clone()), PacketKind::Answer, part));
+            self.send(Address::Answer(asker, reply.clone()), PacketKind::Answer, tag, part);
         }
+        self.greet_at_once(now.moment);
     }
 
     /// Our own record, and those this exchange itself holds alive; what only other exchanges know stays with them.
@@ -154,13 +176,28 @@ impl Broker {
             return Verdict::Foreign;
         }
         let mut trimmed = dropped > 0;
-        for answered in answer.records {
-            match self.verdict(&answered.packet) {
-                Verdict::Ok if answered.packet.record.is_external() => {
-                    self.outputs.push_back(Output::Tell(PeerEvent::Record(answered.packet.record)));
+        for mut answered in answer.records {
+            // Nobody is told of who is gone.
+            if answered.packet.message != Message::Hi {
+                trimmed = true;
+                continue;
+            }
+            match self.verdict(&mut answered.packet, now) {
+                forged @ (Verdict::Unsigned | Verdict::Forged) => {
+                    self.stats.received(PacketKind::Record, forged, 0);
+                    trimmed = true;
                 }
-                Verdict::Ok if !answered.packet.record.is_last() => {
-                    self.tell_alive(answered.packet.record, Duration::from_millis(answered.age_ms));
+                // Something is left out of a trimmed one that is not of what its owner signed.
+                verdict @ (Verdict::Ok | Verdict::Trimmed) => {
+                    trimmed |= verdict == Verdict::Trimmed;
+                    let record = answered.packet.record;
+                    if record.is_external() {
+                        self.outputs.push_back(Output::Tell(PeerEvent::Record(record)));
+                    } else if record.is_last() {
+                        trimmed = true;
+                    } else {
+                        self.tell_alive(record, Duration::from_millis(answered.age_ms));
+                    }
                 }
                 Verdict::Own => {}
                 _ => trimmed = true,

@@ -31,6 +31,7 @@ enum Wake {
     Bus(BusEvent),
     Announcement,
     Question(NodeId),
+    Keys,
     Deadline,
     Stop,
 }
@@ -38,6 +39,7 @@ enum Wake {
 /// Runs until `stop`, or until the node task has ended.
 pub(crate) async fn run(mut bus: impl Bus, setup: Setup, mut link: PeerLink, clock: Clock, stop: CancellationToken) {
     let name = setup.broker;
+    let mut keys = setup.keys.clone();
     let mut broker = Broker::new(setup, &link);
     let overdue = async {
         stop.cancelled().await;
@@ -64,20 +66,19 @@ pub(crate) async fn run(mut bus: impl Bus, setup: Setup, mut link: PeerLink, clo
                 Err(_) => return,
             },
             Some(node) = link.questions.recv() => Wake::Question(node),
+            Ok(()) = keys.changed() => Wake::Keys,
             // Before the bus, so that a flood of packets does not silence us.
             () = tokio::time::sleep_until(deadline.unwrap_or_else(|| clock.instant(Moment::ZERO))), if deadline.is_some() => Wake::Deadline,
             event = bus.next() => Wake::Bus(event),
         };
         match wake {
             Wake::Bus(event) => {
-                if let BusEvent::Down { why } = &event {
-                    tracing::warn!(broker = name, %why, "the link to the broker is down");
-                    link.stats.reconnected();
-                }
+                note_loss(&event, name, &link);
                 broker.handle_bus(event, clock.now(), random());
             }
             Wake::Announcement => take_announcement(&mut broker, &mut link, clock.now()),
             Wake::Question(node) => broker.handle_question(node),
+            Wake::Keys => broker.handle_keys(&keys.borrow_and_update()),
             Wake::Deadline => broker.handle_deadline(clock.now()),
             Wake::Stop => break,
         }
@@ -95,6 +96,13 @@ pub(crate) async fn run(mut bus: impl Bus, setup: Setup, mut link: PeerLink, clo
         biased;
         () = farewell => {}
         () = &mut overdue => {}
+    }
+}
+
+fn note_loss(event: &BusEvent, broker: &str, link: &PeerLink) {
+    if let BusEvent::Down { why } = event {
+        tracing::warn!(broker, %why, "the link to the broker is down");
+        link.stats.reconnected();
     }
 }
 
@@ -122,10 +130,12 @@ mod tests {
         catalog::{Catalog, ExchangeSpec, Liveness},
         id::{Generation, Revision},
         local::LocalRecord,
+        proof::{Signer, unchecked},
     };
     use tokio::sync::{mpsc, watch};
 
     use super::*;
+    use crate::seal::fixed;
 
     /// Up at once; a send takes a while, and is lost when it is dropped meanwhile.
     struct SlowBus {
@@ -164,9 +174,17 @@ mod tests {
         let (announce, announcement) = watch::channel(Announcement::new(own, true));
         let (events, _told) = mpsc::channel(64);
         let (_questions, questions) = mpsc::channel(1);
-        let link = PeerLink::new(ExchangeId(0), announcement, questions, CatalogReader::new(shown), Arc::default(), events);
+        let (reader, signer) = (CatalogReader::new(shown), Arc::new(Signer::new(&[1; 32], "lobby")));
+        let link = PeerLink::new(ExchangeId(0), announcement, questions, reader, Arc::default(), signer, events);
         let keep_alive = Duration::from_secs(3600);
-        let setup = Setup { broker: "test", cluster: "lobby".into(), keep_alive, answering: Answering::Claim };
+        let setup = Setup {
+            broker: "test",
+            cluster: "lobby".into(),
+            keep_alive,
+            answering: Answering::Claim,
+            keys: fixed(Keys::default()),
+            check: unchecked(),
+        };
         let (sending, mut started) = mpsc::unbounded_channel();
         let (sent, mut arrived) = mpsc::unbounded_channel();
         let stop = CancellationToken::new();

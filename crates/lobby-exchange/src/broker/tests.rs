@@ -4,15 +4,19 @@ use lobby_core::{
     catalog::{Catalog, ExchangeSpec, Liveness, Snapshot},
     id::{Generation, Revision},
     local::LocalRecord,
+    proof::{Checker, Signer, unchecked},
     time::WallSecond,
 };
 use proptest::prelude::*;
 use tokio::sync::{mpsc, watch};
 
 use super::*;
+use crate::seal::fixed;
 
 mod external;
+mod forged;
 mod last;
+mod sealed;
 mod size;
 
 const KEEP_ALIVE: Duration = Duration::from_secs(5);
@@ -34,6 +38,10 @@ fn at(millis: u64) -> Now {
     Now { moment: Moment::from_micros(START + millis * 1000), wall: WallSecond(1 + millis / 1000) }
 }
 
+fn signer(byte: u8) -> Arc<Signer> {
+    Arc::new(Signer::new(&[byte; 32], "lobby"))
+}
+
 fn record(id: NodeId, name: &str) -> LocalRecord {
     LocalRecord::new(id, Generation(1), name.parse().unwrap())
 }
@@ -50,8 +58,9 @@ impl Bench {
         let (events, _) = mpsc::channel(1);
         let (_, questions) = mpsc::channel(1);
         let reader = CatalogReader::new(shown);
-        let link = PeerLink::new(ExchangeId(0), announcement, questions, reader, Arc::default(), events);
-        let setup = Setup { broker: "test", cluster: "lobby".into(), keep_alive: KEEP_ALIVE, answering };
+        let link = PeerLink::new(ExchangeId(0), announcement, questions, reader, Arc::default(), signer(1), events);
+        let (keys, check) = (fixed(Keys::default()), unchecked());
+        let setup = Setup { broker: "test", cluster: "lobby".into(), keep_alive: KEEP_ALIVE, answering, keys, check };
         Self { broker: Broker::new(setup, &link), local, catalog, snapshots, now: at(0) }
     }
 

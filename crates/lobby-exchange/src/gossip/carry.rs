@@ -64,6 +64,10 @@ impl Loop {
                 Output::QueryOver(id) => self.desk.end_query(id),
                 Output::Keyring(keyring) => self.use_keyring(keyring),
                 Output::KeysChanged(number, outcome) => self.desk.end_change(number, outcome),
+                Output::Forged { origin, from, why, more } => {
+                    let from = from.map(|id| id.to_string()).unwrap_or_default();
+                    tracing::warn!(%origin, from, more, "a forged record is dropped: {why}");
+                }
                 Output::Located(number, coordinates) => self.desk.locate(number, coordinates),
             }
         }

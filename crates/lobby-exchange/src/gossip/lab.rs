@@ -34,6 +34,8 @@ pub(super) fn engine() -> Engine {
         peers: Vec::new(),
         nonces: Box::new(|| [0; 24]),
         seed: 1,
+        check: lobby_core::proof::unchecked(),
+        signer: Arc::new(lobby_core::proof::Signer::new(&[1; 32], "test")),
         stats: Arc::default(),
     };
     Engine::new(setup, NOW)

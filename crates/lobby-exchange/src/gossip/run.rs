@@ -14,6 +14,7 @@ use lobby_core::{
         LinkState, NodeEnded, PeerEvent, PeerLink,
         gossip::{EventId, Fingerprint, GossipCommand},
     },
+    proof::Checker,
     stats::{PacketKind, Queue, Verdict},
     time::Moment,
 };
@@ -136,6 +137,8 @@ impl Loop {
             peers: gossip.peers,
             nonces: Box::new(nonce),
             seed: backoff::random(),
+            check: Checker::new(&gossip.config.cluster).into_check(),
+            signer: link.signer.clone(),
             stats: link.stats.clone(),
         };
         let engine = Engine::new(setup, engine_clock.turn(gossip.clock.moment(), None));

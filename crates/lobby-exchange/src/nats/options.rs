@@ -96,7 +96,14 @@ fn tls(mut options: ConnectOptions, config: &Config) -> Result<ConnectOptions, E
 
 fn seed(nkey: &str) -> Result<String, ExchangeError> {
     let is_seed = |line: &&str| line.starts_with("SU") && line.len() == 58;
-    let text = if is_seed(&nkey.trim()) { nkey.to_owned() } else { read("NATS_NKEY", Path::new(nkey))? };
+    let text = if is_seed(&nkey.trim()) {
+        nkey.to_owned()
+    } else if nkey.contains('/') {
+        read("NATS_NKEY", Path::new(nkey))?
+    } else {
+        // A seed with a letter too few must not be shown as the name of a file that is not there.
+        fs::read_to_string(nkey).map_err(|err| unusable("NATS_NKEY", format!("neither a seed of a user nor a file: {err}")))?
+    };
     let seed = text.lines().map(str::trim).find(is_seed);
     seed.map(str::to_owned).ok_or_else(|| unusable("NATS_NKEY", "the file contains no seed of a user"))
 }

@@ -16,6 +16,7 @@ use lobby_core::{
         Announcement, CatalogReader, Gone, LinkState, PeerEvent, PeerLink,
         gossip::{Fingerprint, GossipHandle, IncomingQuery},
     },
+    proof::Signer,
     record::Record,
     stats::{PacketKind, Stats, Verdict},
 };
@@ -77,8 +78,9 @@ impl Agent {
 
     pub(crate) fn run(number: u8, mut gossip: Gossip) -> Self {
         let clock = Clock::start();
-        let id = NodeId::from_bytes([number; 16]);
-        let mut local = LocalRecord::new(id, Generation(unix_micros()), format!("node-{number}").parse().unwrap());
+        let signer = Arc::new(Signer::new(&[number; 32], "test"));
+        let id = signer.id();
+        let mut local = LocalRecord::signed(signer.clone(), Generation(unix_micros()), format!("node-{number}").parse().unwrap());
         local.set_labels([format!("number:{number}").parse::<Label>().unwrap()]);
         let record = local.commit(clock.moment()).unwrap();
         let spec = ExchangeSpec { name: "gossip".into(), liveness: Liveness::Reported };
@@ -88,7 +90,8 @@ impl Agent {
         let (questions, asked) = mpsc::channel(8);
         let (sender, events) = mpsc::channel(4096);
         let stats = Arc::new(Stats::default());
-        let link = PeerLink::new(ExchangeId(0), announced, asked, CatalogReader::new(snapshots), stats.clone(), sender);
+        let reader = CatalogReader::new(snapshots);
+        let link = PeerLink::new(ExchangeId(0), announced, asked, reader, stats.clone(), signer, sender);
         let (addr, handle, fingerprints) = (gossip.local_addr(), gossip.handle(), gossip.fingerprints());
         let queries = gossip.take_queries().expect("nobody took them before");
         let stop = CancellationToken::new();

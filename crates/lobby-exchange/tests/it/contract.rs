@@ -10,6 +10,7 @@ use lobby_core::{
 use lobby_exchange::Exchange;
 use lobby_testkit::{eventually_async, expect, holds_async};
 
+pub(crate) use crate::forged::forged_packets_change_nothing;
 use crate::node::{Node, SOON, Watched};
 
 /// KEEP_ALIVE of every node in this suite.
@@ -102,9 +103,9 @@ pub(crate) async fn crash_expires(backend: impl Backend) {
 pub(crate) async fn a_restarted_node_is_one_node(backend: impl Backend) {
     let (a, b) = (backend.node("a"), backend.node("b"));
     a.sees(&["a", "b"]).await;
-    let id = b.id;
+    let secret = b.secret;
     b.stop().await;
-    let b = Node::start_as(backend.exchange(), backend.liveness(), "b2", id, true);
+    let b = Node::start_as(backend.exchange(), backend.liveness(), "b2", secret, true);
     a.sees(&["a", "b2"]).await;
     b.leave().await;
     a.sees(&["a"]).await;
@@ -115,13 +116,13 @@ pub(crate) async fn a_restart_within_the_grace_is_no_change(backend: impl Backen
     a.sees(&["a", "b"]).await;
     b.sees(&["a", "b"]).await;
     a.is_warm().await;
-    let (id, watched, before) = (b.id, Watched::new(&a), a.snapshot());
+    let (id, secret, watched, before) = (b.id, b.secret, Watched::new(&a), a.snapshot());
     let generation = |snapshot: &Snapshot| snapshot.node(id).map(|node| (node.state, node.record.stamp.generation));
     let known = generation(&before);
     b.restart().await;
     let state = || a.snapshot().node(id).map(|node| node.state);
     eventually_async(SOON, || async { expect(state() == Some(NodeState::Restarting), state()) }).await;
-    let b = Node::start_as(backend.exchange(), backend.liveness(), "b", id, true);
+    let b = Node::start_as(backend.exchange(), backend.liveness(), "b", secret, true);
     let returned = || {
         let now = generation(&a.snapshot());
         expect(now > known && now.is_some_and(|(state, _)| state == NodeState::Alive), now)
@@ -146,7 +147,7 @@ pub(crate) async fn two_nodes_of_one_name_are_both_known(backend: impl Backend) 
 
 pub(crate) async fn an_unlisted_node_sees_and_is_not_seen(backend: impl Backend) {
     let a = backend.node("a");
-    let hidden = Node::start_as(backend.exchange(), backend.liveness(), "hidden", crate::node::random_id(), false);
+    let hidden = Node::start_as(backend.exchange(), backend.liveness(), "hidden", crate::node::random_secret(), false);
     hidden.sees(&["a"]).await;
     hidden.is_warm().await;
     let watched = Watched::new(&a);
@@ -244,7 +245,7 @@ macro_rules! contract {
 /// Makes the further tests that hold for every exchange that carries bytes.
 macro_rules! wire_contract {
     ($start:expr) => {
-        crate::contract::tests!($start, garbage_is_counted, what_is_too_large_is_not_sent,);
+        crate::contract::tests!($start, garbage_is_counted, what_is_too_large_is_not_sent, forged_packets_change_nothing,);
     };
 }
 

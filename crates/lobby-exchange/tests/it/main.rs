@@ -2,11 +2,16 @@
 
 mod contract;
 mod dir;
+mod forged;
 #[cfg(feature = "gossip")]
 mod gossip;
 mod memory;
 #[cfg(feature = "nats")]
 mod nats;
+#[cfg(feature = "nats")]
+mod nats_users;
 mod node;
 #[cfg(feature = "redis")]
 mod redis;
+#[cfg(all(feature = "nats", feature = "redis"))]
+mod sealed;

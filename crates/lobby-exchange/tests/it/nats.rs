@@ -22,6 +22,7 @@ use lobby_testkit::{
 
 use crate::{
     contract::{self, Backend, KEEP_ALIVE, Wire},
+    forged::forged_answer,
     node::{Node, SOON, Watched},
 };
 
@@ -70,6 +71,22 @@ impl Wire for Broker {
 
 contract::contract!(Broker::start());
 contract::wire_contract!(Broker::start());
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_answer_that_nobody_signed_makes_nobody() {
+    let broker = Broker::start();
+    let client = broker.client().await;
+    let mut asks = client.subscribe("lobby.discovery.ask").await.unwrap();
+    client.flush().await.unwrap();
+    let patient = Config { keep_alive: Duration::from_secs(3600), ..config(nats::url(&broker.0)) };
+    let node = Node::start(open(patient), broker.liveness(), "a");
+    let inbox = asks.next().await.unwrap().reply.unwrap();
+    client.publish(inbox, forged_answer().into()).await.unwrap();
+    client.flush().await.unwrap();
+    node.is_warm().await;
+    node.sees(&["a"]).await;
+    assert_eq!(node.stats.received_count(PacketKind::Answer, Verdict::Trimmed), 1);
+}
 
 fn go_packet(name: &str, labels: &str, message: &str) -> String {
     format!(r#"{{"discovery":{{"hostname":"{name}","labels":{labels},"last_check":1630612478}},"message":"{message}"}}"#)
@@ -135,7 +152,7 @@ async fn an_unlisted_node_sends_nothing_but_its_question() {
     let client = broker.client().await;
     let mut heard = client.subscribe(">").await.unwrap();
     client.flush().await.unwrap();
-    let hidden = Node::start_as(broker.exchange(), broker.liveness(), "hidden", crate::node::random_id(), false);
+    let hidden = Node::start_as(broker.exchange(), broker.liveness(), "hidden", crate::node::random_secret(), false);
     hidden.is_warm().await;
     hidden.leave().await;
     client.publish("end", Bytes::new()).await.unwrap();

@@ -12,6 +12,7 @@ use lobby_core::{
     label::Label,
     local::LocalRecord,
     port::{Announcement, CatalogReader, EVENTS, LinkState, PeerLink, QUESTIONS},
+    proof::Signer,
     record::Record,
     stats::Stats,
     time::Moment,
@@ -30,10 +31,15 @@ pub(crate) const SOON: Duration = Duration::from_secs(10);
 /// How long a node that restarts, or whose agent is proved dead, stays listed: many times what a restart takes here.
 const GRACE: Duration = Duration::from_secs(5);
 
+/// The cluster of every exchange in this suite.
+pub(crate) const CLUSTER: &str = "lobby";
+
 pub(crate) const EXCHANGE: ExchangeId = ExchangeId(0);
 
 pub(crate) struct Node {
     pub(crate) id: NodeId,
+    /// Signs its records.
+    pub(crate) secret: [u8; 32],
     pub(crate) stats: Arc<Stats>,
     pub(crate) questions: mpsc::Sender<NodeId>,
     local: LocalRecord,
@@ -48,12 +54,15 @@ pub(crate) struct Node {
 impl Node {
     /// A listed node with the labels `of:NAME`.
     pub(crate) fn start(exchange: impl Exchange, liveness: Liveness, name: &str) -> Self {
-        Self::start_as(exchange, liveness, name, random_id(), true)
+        Self::start_as(exchange, liveness, name, random_secret(), true)
     }
 
-    pub(crate) fn start_as(exchange: impl Exchange, liveness: Liveness, name: &str, id: NodeId, listed: bool) -> Self {
+    pub(crate) fn start_as(exchange: impl Exchange, liveness: Liveness, name: &str, secret: [u8; 32], listed: bool) -> Self {
         let clock = Clock::start();
-        let mut local = LocalRecord::new(id, Generation(lobby_exchange::clock::unix_micros()), name.parse().unwrap());
+        let signer = Arc::new(Signer::new(&secret, CLUSTER));
+        let id = signer.id();
+        let generation = Generation(lobby_exchange::clock::unix_micros());
+        let mut local = LocalRecord::signed(signer.clone(), generation, name.parse().unwrap());
         local.set_labels([format!("of:{name}").parse().unwrap()]);
         local.commit(Moment::ZERO);
         let spec = ExchangeSpec { name: "test".into(), liveness };
@@ -67,11 +76,16 @@ impl Node {
         let (publish, snapshots) = watch::channel(catalog.poll_snapshot().expect("a new catalog has a snapshot"));
         let (stats, stop) = (Arc::new(Stats::default()), CancellationToken::new());
         let reader = CatalogReader::new(snapshots.clone());
-        let link = PeerLink::new(EXCHANGE, announced.clone(), asked, reader, stats.clone(), events);
+        let link = PeerLink::new(EXCHANGE, announced.clone(), asked, reader, stats.clone(), signer, events);
         let stopped = stop.clone();
         let exchange = tokio::spawn(async move { exchange.run(link, stopped).await.unwrap() });
         let pump = tokio::spawn(pump(catalog, heard, announced, publish, clock));
-        Self { id, stats, questions, local, listed, announcement, snapshots, stop, exchange, pump }
+        Self { id, secret, stats, questions, local, listed, announcement, snapshots, stop, exchange, pump }
+    }
+
+    /// What it says of itself.
+    pub(crate) fn record(&self) -> Arc<Record> {
+        self.local.record().clone()
     }
 
     pub(crate) fn snapshot(&self) -> Arc<Snapshot> {
@@ -189,10 +203,10 @@ async fn pump(
     }
 }
 
-pub(crate) fn random_id() -> NodeId {
-    let mut bytes = [0; 16];
-    getrandom::fill(&mut bytes).unwrap();
-    NodeId::from_bytes(bytes)
+pub(crate) fn random_secret() -> [u8; 32] {
+    let mut secret = [0; 32];
+    getrandom::fill(&mut secret).unwrap();
+    secret
 }
 
 /// Collects every list of names that a node shows, to prove that nothing flapped meanwhile.

@@ -123,11 +123,53 @@ async fn passwords_users_databases_and_tls() {
     }
 }
 
+/// A user that may use our channels and nothing else, from an ACL file; and a server that wants a certificate.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_user_of_an_acl_file_and_a_client_certificate() {
+    let folder = lobby_testkit::TempDir::new().unwrap();
+    let acl = folder.path().join("users.acl");
+    let rights = "resetchannels &lobby:discovery* -@all +publish +subscribe +ping +hello +auth +select +client";
+    std::fs::write(&acl, format!("user default off\nuser lobby on >s3cret {rights}\n")).unwrap();
+    let server = redis::start(&["--aclfile", &acl.display().to_string()]);
+    let user = Config { user: Some("lobby".into()), password: Some("s3cret".into()), ..config(&server) };
+    let nodes = ["a", "b"].map(|name| Node::start(open(user.clone()), Liveness::Ttl(TTL), name));
+    for node in &nodes {
+        node.sees(&["a", "b"]).await;
+        node.is_warm().await;
+    }
+    let elsewhere = Node::start(open(Config { channel: "other".into(), ..user }), Liveness::Ttl(TTL), "n");
+    let stranger = Node::start(open(config(&server)), Liveness::Ttl(TTL), "n");
+
+    let ca = Ca::new();
+    let strict = redis::start_tls(&ca, &["--tls-auth-clients", "yes"]);
+    let trusting = Config { ca: Some(ca.root.clone()), host: "localhost".into(), ..config(&strict) };
+    let certified = Config { cert: Some(ca.cert.clone()), key: Some(ca.key.clone()), ..trusting.clone() };
+    Node::start(open(certified), Liveness::Ttl(TTL), "n").is_up(true).await;
+    let nameless = Node::start(open(trusting), Liveness::Ttl(TTL), "n");
+    eventually_async(SOON, || async { expect(strict.log().contains("Error accepting a client connection"), strict.log()) }).await;
+    for node in [elsewhere, stranger, nameless] {
+        assert!(node.snapshot().links[0].state == lobby_core::port::LinkState::Connecting);
+    }
+}
+
+#[test]
+fn a_certificate_without_its_key_is_refused() {
+    for (cert, key, named) in
+        [(Some("c"), None, "REDIS_CERT"), (None, Some("k"), "REDIS_KEY"), (Some("/no"), Some("/no"), "REDIS_CERT")]
+    {
+        let config = Config { cert: cert.map(Into::into), key: key.map(Into::into), ..Config::default() };
+        match Redis::try_new(config, Clock::start()) {
+            Err(lobby_exchange::ExchangeError::Setting { setting, .. }) => assert_eq!(setting, named),
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
 /// A server that is stopped keeps its connections open and says nothing: only a deadline finds out.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_frozen_server_is_a_lost_link() {
     let mut broker = start();
-    let hidden = Node::start_as(broker.exchange(), broker.liveness(), "hidden", crate::node::random_id(), false);
+    let hidden = Node::start_as(broker.exchange(), broker.liveness(), "hidden", crate::node::random_secret(), false);
     let node = broker.node("a");
     hidden.sees(&["a"]).await;
     broker.0.process().signal(lobby_testkit::process::Signal::STOP);

@@ -60,11 +60,15 @@ impl Engine {
             }
             Freshness::Full => return Verdict::Refused,
         }
+        self.forgeries.speaker = Some(packet.sender);
         self.user.packet = (packet.generation, packet.counter);
         self.note_sender(packet.sender, packet.generation, now);
         let mut verdict = Verdict::Ok;
         if !packet.foca.is_empty() {
             let foca = std::mem::take(&mut packet.foca);
+            if crate::codec::probe(&foca).is_some() {
+                self.note_sign_of(packet.sender, packet.generation);
+            }
             self.note_probe_in(packet.sender, &foca, now);
             self.prove_by(packet.sender, &foca);
             self.with_membership(now, |membership, effects| {
@@ -90,6 +94,16 @@ impl Engine {
         // Whoever sent it listens where its identity says, or else where it sent from.
         let source = self.roster.member(sender).map_or(from, |member| member.id().addr);
         let verdict = match Item::decode(kind, body) {
+            // Each would cost us a stream.
+            Ok(Item::Hint(..) | Item::Root(_)) if self.is_distrusted(sender, now) => Verdict::Refused,
+            Ok(Item::Delta(_) | Item::Full(_)) if self.forgeries.is_resting(now) && self.is_distrusted(sender, now) => {
+                Verdict::Refused
+            }
+            Ok(Item::Delta(delta)) if self.forgeries.is_resting(now) => self.take_hint(delta.origin, delta.stamp, source, now),
+            Ok(Item::Full(record)) if self.forgeries.is_resting(now) => match record.origin.node_id() {
+                Some(origin) => self.take_hint(origin, record.stamp, source, now),
+                None => Verdict::Garbage,
+            },
             Ok(Item::Delta(delta)) => self.take_delta(&delta, raw(kind, body), source, now),
             Ok(Item::Full(record)) => self.take_pushed(record, raw(kind, body), now),
             Ok(Item::Hint(origin, stamp)) => self.take_hint(origin, stamp, source, now),
@@ -101,8 +115,8 @@ impl Engine {
             Ok(Item::Answer(number)) => return self.handle_answer(sender, number, now),
             Ok(Item::Notice(notice)) => self.take_notice(&notice, now),
             Ok(Item::User(item)) => return self.handle_user_item(sender, (kind, body), item, now),
-            // A beacon has its own way in.
-            Ok(Item::Question(_) | Item::Beacon(_) | Item::Unknown) => return,
+            // A beacon has its own way in, and proofs are for those of our own id.
+            Ok(Item::Question(_) | Item::Proven(..) | Item::Beacon(_) | Item::Unknown) => return,
             Err(_) => Verdict::Garbage,
         };
         self.stats.received(PacketKind::Record, verdict, 0);
@@ -142,7 +156,7 @@ impl Engine {
                     let copies = copies.min(u8::try_from(4 * self.roster.n_live()).unwrap_or(copies));
                     self.user.spread.fill(room, copies, self.user.now, put);
                 }
-                _ => self.push.queue.fill(room, copies, put),
+                _ => self.push.queue.fill(room, copies, self.user.now, put),
             }
         }
         if !says_something {

@@ -209,6 +209,10 @@ impl Engine {
         let identity = inquest.identity;
         if inquest.stage == Stage::Resting || self.roster.live_member(id) != Some(identity) || self.leaving {
             self.deaths.inquests.remove(&id);
+            // Others still say that it is dead.
+            if self.deaths.cases.is_open(id, now) {
+                self.judge(id, now);
+            }
             return self.connect_waiting(now);
         }
         match inquest.stage {

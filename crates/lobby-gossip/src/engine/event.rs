@@ -141,7 +141,7 @@ impl Engine {
             Sight::TooFar => Some(Count::TooFarAhead),
         };
         if let Some(refusal) = refusal {
-            return self.user.count(refusal);
+            return self.refuse_post(refusal);
         }
         let id = post.id;
         self.hear(post, age, now);

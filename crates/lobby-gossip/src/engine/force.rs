@@ -120,10 +120,14 @@ impl Engine {
         if is_newer || (live.is_some() && !leave.own_word && !self.is_gone(id)) {
             return;
         }
-        let event = self.roster.force_left(id);
-        self.outputs.extend(event.map(Output::Event));
-        if let Some(identity) = live {
-            self.with_membership(now, |membership, effects| membership.apply_leave(identity, effects));
+        // Of a later process than the one that we know, and of which we have not heard ourselves, it says that it is not to come.
+        let has_word = self.roster.record(id).is_some_and(|record| record.stamp.generation == leave.generation);
+        if has_word || live.is_none_or(|live| live.generation == leave.generation) {
+            let event = self.roster.force_left(id);
+            self.outputs.extend(event.map(Output::Event));
+            if let Some(identity) = live {
+                self.with_membership(now, |membership, effects| membership.apply_leave(identity, effects));
+            }
         }
         if leave.prune {
             self.prune(leave, now);

@@ -77,3 +77,18 @@ fn members_keep_their_names_when_they_are_gone() {
         assert_eq!((member.name.as_ref().map(|name| name.as_str()), member.state), (Some("node"), state));
     }
 }
+
+/// Who has the cluster's key tells of a version that there is not: it must not hide the one that there is.
+#[test]
+fn a_forged_hint_does_not_keep_the_true_version_away() {
+    use lobby_core::{id::Version, record::Stamp};
+    let mut net = Net::formed(3, 7);
+    let stamp = Stamp { generation: Generation(u64::MAX), version: Version(u64::MAX) };
+    let id = net.id(0);
+    for idx in [1, 2] {
+        net.with(idx, |engine, now| engine.take_hint(id, stamp, super::testnet::addr(0), now));
+    }
+    let record = announce(&mut net, 0, |local| local.set_instance(&instance("a")).unwrap());
+    net.run(300 * MS);
+    assert_eq!(holders(&net, &record), 3);
+}

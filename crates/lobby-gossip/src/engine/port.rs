@@ -9,6 +9,7 @@ use lobby_core::{
         Announcement, PeerEvent,
         gossip::{EventId, KeyOutcome, NewEvent, QueryNews, UserEvent},
     },
+    proof::{Check, Forged, Signer},
     stats::Stats,
 };
 
@@ -90,6 +91,17 @@ pub enum Output {
     Keyring(Arc<Keyring>),
     /// What became of the change of keys with this number.
     KeysChanged(u64, KeyOutcome),
+    /// Somebody delivered a record that its owner did not write. One a second is told.
+    Forged {
+        /// Whose record it pretends to be.
+        origin: NodeId,
+        /// Who delivered it, by their own word; `None` when they gave none.
+        from: Option<NodeId>,
+        /// What is wrong with it.
+        why: Forged,
+        /// Others since the one that was told last.
+        more: u64,
+    },
     /// The answer to [`Engine::locate`] with this number.
     Located(u64, Vec<Option<Coordinate>>),
 }
@@ -141,6 +153,10 @@ pub struct Setup {
     pub nonces: Box<dyn FnMut() -> Nonce + Send>,
     /// Seed of all choices that need no secrecy.
     pub seed: u64,
+    /// Says whether a record is its owner's: [`lobby_core::proof::Checker::into_check`].
+    pub check: Check,
+    /// Our key, for whoever has our id too: [`lobby_core::port::PeerLink::signer`].
+    pub signer: Arc<Signer>,
     /// Where packets are counted.
     pub stats: Arc<Stats>,
 }

@@ -5,14 +5,15 @@
 //!              ▲               │ ended, or 5 s over
 //!              └── somebody else, three tries ── given up: the exchange repairs it
 //! ```
-//! A hint is passed on only after the record is here, so pulls form a tree and the origin serves a handful. One peer that
+//! A hint is passed on only after the record is here, so pulls form a tree and the origin serves a handful. It says no more
+//! than that itself: its other copies rest for a gossip period, until most have the record from others (`queue`). One peer that
 //! accepts streams and says nothing holds at most [`MAX_OPEN_BY_SOURCE`] of the [`MAX_OPEN`] slots, and those for
 //! [`PATIENCE`].
 
 use std::{collections::HashMap, net::SocketAddr, sync::Arc, time::Duration};
 
 use lobby_core::{
-    id::NodeId,
+    id::{NodeId, Version},
     record::{Record, Stamp},
     stats::Verdict,
     time::Moment,
@@ -123,19 +124,28 @@ impl Engine {
         }
     }
 
-    /// The version that a pull of this record asks for.
+    /// The version that a pull of this record asks for at least: any that is newer than ours. Nobody has signed a hint, and
+    /// one of a version that there is not must not keep us from those that there are.
     pub(super) fn pulled_stamp(&self, origin: NodeId) -> Stamp {
-        self.push.pulls.wanted.get(&origin).map_or(Stamp::default(), |pull| pull.stamp)
+        let newer = |stamp: Stamp| Stamp { version: Version(stamp.version.0.saturating_add(1)), ..stamp };
+        self.roster.record(origin).map_or(Stamp::default(), |known| newer(known.stamp))
     }
 
     /// A pull brought the record: pass the hint on.
-    pub(super) fn take_pulled(&mut self, record: Arc<Record>, now: Moment) {
-        let Some(origin) = record.origin.node_id() else { return };
+    pub(super) fn take_pulled(&mut self, record: Arc<Record>, now: Moment) -> Verdict {
+        let Some(origin) = record.origin.node_id() else { return Verdict::Garbage };
         let stamp = record.stamp;
-        if self.take_record(record, now) == Verdict::Ok {
+        let verdict = self.take_record(record, now);
+        if verdict == Verdict::Ok {
             self.push.queue.push(origin, stamp, Item::Hint(origin, stamp).encode());
             self.arm_flush(now);
         }
+        verdict
+    }
+
+    /// Where a pull fetches from over this stream.
+    pub(super) fn pulled_from(&self, stream: StreamId) -> Option<SocketAddr> {
+        self.push.pulls.open.iter().find(|(open, _)| *open == stream).map(|(_, addr)| *addr)
     }
 
     /// The stream of a pull ended; if the record is still missing, somebody else is asked.

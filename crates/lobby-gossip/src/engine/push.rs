@@ -118,7 +118,12 @@ impl Engine {
         let bases = sent.front().into_iter().chain(sent.back()).map(|(_, version)| *version);
         let form = item::change(record, bases);
         sent.push_back((now, record.stamp.version));
-        self.push.queue.push(self.own, record.stamp, form);
+        if item::is_hint(&form) {
+            let copies = u8::try_from(self.config.fanout).unwrap_or(u8::MAX);
+            self.push.queue.push_resting(self.own, record.stamp, form, copies, now + self.config.gossip_period);
+        } else {
+            self.push.queue.push(self.own, record.stamp, form);
+        }
     }
 
     /// Pushes what is fresh.
@@ -173,15 +178,33 @@ impl Engine {
             self.note_duplicate(delta.origin, delta.stamp);
             return Verdict::Own;
         }
+        // Before the work, which a large record makes long.
+        let is_news = self.roster.record(delta.origin).is_some_and(|known| known.stamp < delta.stamp);
+        if is_news && !self.roster.could_change(delta.origin, now) {
+            return Verdict::Refused;
+        }
         let applied = self.roster.record(delta.origin).map(|record| record.apply(delta));
         match applied {
-            Some(Ok(next)) => self.take_pushed(Arc::new(next), raw, now),
+            Some(Ok(next)) => {
+                // Nobody is to blame for a delta: which version it is for is not signed, so one that was enough where it was
+                // checked and passed on may be too little here.
+                let speaker = self.forgeries.speaker.take();
+                let verdict = self.take_pushed(Arc::new(next), raw, now);
+                self.forgeries.speaker = speaker;
+                // What we have may differ from what the delta was made for; the whole record shows it.
+                if matches!(verdict, Verdict::Unsigned | Verdict::Forged) {
+                    self.take_hint(delta.origin, delta.stamp, source, now);
+                }
+                verdict
+            }
             Some(Err(ApplyDeltaError::Stale)) => {
                 self.note_duplicate(delta.origin, delta.stamp);
                 Verdict::Stale
             }
-            Some(Err(ApplyDeltaError::TooLarge)) => Verdict::Oversize,
-            Some(Err(ApplyDeltaError::UnknownBase)) | None => self.take_hint(delta.origin, delta.stamp, source, now),
+            // Too large with what we hold: tombstones are not signed, and ours may be somebody's invention.
+            Some(Err(ApplyDeltaError::UnknownBase | ApplyDeltaError::TooLarge)) | None => {
+                self.take_hint(delta.origin, delta.stamp, source, now)
+            }
         }
     }
 
@@ -192,11 +215,18 @@ impl Engine {
             self.note_duplicate(origin, record.stamp);
             return if origin == self.own { Verdict::Own } else { Verdict::Stale };
         }
+        if !self.roster.could_change(origin, now) {
+            return Verdict::Refused;
+        }
+        // Before it is taken from the owner's allowance: what others forge must not use that up.
+        if let Err(forged) = self.check_owner(&record, now) {
+            return forged;
+        }
         if !self.roster.may_change(origin, now) {
             return Verdict::Refused;
         }
         let stamp = record.stamp;
-        let verdict = self.take_record(record, now);
+        let verdict = self.take_proven(record, now);
         if verdict == Verdict::Ok {
             // What somebody with larger datagrams sent whole need not fit into ours.
             let form = if raw.len() > item::PUSH_BYTES { Item::Hint(origin, stamp).encode() } else { raw };
@@ -213,8 +243,20 @@ impl Engine {
         }
     }
 
-    /// Takes a record in, whichever way it came, and tells the catalog.
+    /// Takes a record in that came by stream, if it is newer and its owner's.
     pub(super) fn take_record(&mut self, record: Arc<Record>, now: Moment) -> Verdict {
+        let Origin::Node(origin) = record.origin else { return Verdict::Garbage };
+        if self.roster.record(origin).is_some_and(|known| known.stamp >= record.stamp) {
+            return if origin == self.own { Verdict::Own } else { Verdict::Stale };
+        }
+        match self.check_owner(&record, now) {
+            Ok(()) => self.take_proven(record, now),
+            Err(forged) => forged,
+        }
+    }
+
+    /// Takes a record in, whichever way it came, and tells the catalog.
+    fn take_proven(&mut self, record: Arc<Record>, now: Moment) -> Verdict {
         let Origin::Node(origin) = record.origin else { return Verdict::Garbage };
         if origin == self.own {
             // Somebody with our id who is not us: the catalog counts and shows the conflict.

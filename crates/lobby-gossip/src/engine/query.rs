@@ -193,7 +193,7 @@ impl Engine {
             Sight::New => None,
         };
         if let Some(refusal) = refusal {
-            return self.user.count(refusal);
+            return self.refuse_post(refusal);
         }
         queries.lamport.note(post.ltime, post.id);
         let Post { id, origin, ltime, event } = post;

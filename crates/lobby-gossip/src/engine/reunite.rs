@@ -7,6 +7,7 @@
 //!    somebody else ──► told so and asked directly ─► renewed, or it answers ─► alive, nobody ever saw it fail
 //!                                                └─► silent for a second ───► down
 //! exchange that brought many members ─► exchanges with two others, at once
+//! somebody is suspect for too long ───► exchange with one who is none
 //! ```
 //! "Down" is final for an identity, so after a cut everybody must be renewed. Believing the other part's verdicts first
 //! would do that too, but then each part sees its own healthy members fail, for as long as the rumours last. Many members
@@ -44,6 +45,9 @@ const MANY: usize = 16;
 
 /// With how many others.
 const PASS_ON_TO: usize = 2;
+
+/// Of so many one is found that is no suspect, even if most members are dead.
+const ASKED_FOR_AN_END: usize = 16;
 
 /// What remains to be done about verdicts of another part.
 #[derive(Debug, Default)]
@@ -141,6 +145,18 @@ impl Engine {
 
     fn holds_up(&self, identity: Identity) -> bool {
         self.roster.live_member(identity.id) == Some(identity)
+    }
+
+    /// A suspicion does not end here: somebody else knows how it ended. Not a suspect, which may well be dead.
+    pub(super) fn catch_up(&mut self, now: Moment) {
+        if !self.has_rested(now) {
+            return;
+        }
+        let others = self.roster.choose(ASKED_FOR_AN_END, &[], &mut self.rng);
+        let is_well = |other: &&Identity| self.roster.member(other.id).is_some_and(|member| member.state() == State::Alive);
+        if let Some(addr) = others.iter().find(is_well).map(|other| other.addr) {
+            self.exchange_beside(addr, now);
+        }
     }
 
     /// An exchange, even if another one is under way.

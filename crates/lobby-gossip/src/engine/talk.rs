@@ -86,6 +86,8 @@ impl Talk {
 pub(super) struct Talks {
     n_opened: u64,
     open: HashMap<StreamId, Talk>,
+    /// Who said that they are at the other end of a stream.
+    ends: HashMap<StreamId, NodeId>,
     last_exchange: Moment,
 }
 
@@ -114,6 +116,13 @@ impl Engine {
         stream
     }
 
+    /// Who is at the other end of a stream: by their own word, else whoever listens where we opened it to.
+    pub(super) fn other_end(&self, stream: StreamId) -> Option<NodeId> {
+        let addr = || self.pulled_from(stream);
+        let listens = || addr().and_then(|addr| self.roster.live().find(|member| member.addr == addr));
+        self.talks.ends.get(&stream).copied().or_else(|| listens().map(|member| member.id))
+    }
+
     /// Streams that are open.
     pub(super) fn n_streams(&self) -> usize {
         self.talks.open.len()
@@ -135,6 +144,7 @@ impl Engine {
 
     /// Ends a conversation without a word; whether there was one in which a word would be heard.
     pub(super) fn drop_talk(&mut self, stream: StreamId) -> bool {
+        self.talks.ends.remove(&stream);
         self.talks.open.remove(&stream).is_some_and(|talk| !matches!(talk, Talk::Opening(_)))
     }
 
@@ -156,10 +166,14 @@ impl Engine {
 
     /// Somebody's sum: if it differs, and no change on its way explains that, compare.
     pub(super) fn handle_root(&mut self, root: u64, source: SocketAddr, now: Moment) {
-        let rested = now.since(self.talks.last_exchange) >= ROOT_EXCHANGE_GAP;
-        if root != self.roster.sums().root && rested && self.push.queue.is_empty() {
+        if root != self.roster.sums().root && self.has_rested(now) && self.push.queue.is_empty() {
             self.exchange_with(source, now);
         }
+    }
+
+    /// Whether the last exchange was some time ago.
+    pub(super) fn has_rested(&self, now: Moment) -> bool {
+        now.since(self.talks.last_exchange) >= ROOT_EXCHANGE_GAP
     }
 
     pub(super) fn exchange_with_anybody(&mut self, now: Moment) {
@@ -200,6 +214,7 @@ impl Engine {
     }
 
     pub(super) fn handle_closed(&mut self, stream: StreamId, now: Moment) {
+        self.talks.ends.remove(&stream);
         self.user.events.forget_stream(stream);
         if let Some(purpose) = self.talks.open.remove(&stream).and_then(|talk| talk.purpose()) {
             self.end(stream, purpose, now);
@@ -208,6 +223,7 @@ impl Engine {
 
     /// Ends a conversation that we opened; nothing is told about its end.
     pub(super) fn hang_up(&mut self, stream: StreamId) {
+        self.talks.ends.remove(&stream);
         if self.talks.open.remove(&stream).is_some() {
             self.outputs.push_back(Output::Close(stream));
         }
@@ -216,8 +232,14 @@ impl Engine {
     pub(super) fn handle_frame(&mut self, stream: StreamId, bytes: &[u8], now: Moment) {
         let Some(talk) = self.talks.open.remove(&stream) else { return };
         let purpose = talk.purpose();
+        self.hear_stream(stream);
         let next = match Frame::decode(bytes) {
-            Ok(frame) => self.converse(stream, talk, frame, now),
+            Ok(frame) => {
+                if let Frame::Hello(peer, _) | Frame::Same(peer) | Frame::Buckets(peer, _) = &frame {
+                    self.talks.ends.insert(stream, peer.id);
+                }
+                self.converse(stream, talk, frame, now)
+            }
             Err(_) => Err(Verdict::Garbage),
         };
         let verdict = next.as_ref().map_or_else(|verdict| *verdict, |_| Verdict::Ok);
@@ -227,6 +249,7 @@ impl Engine {
                 self.talks.open.insert(stream, talk);
             }
             Ok(None) | Err(_) => {
+                self.talks.ends.remove(&stream);
                 self.user.events.forget_stream(stream);
                 self.outputs.push_back(Output::Close(stream));
                 if let Some(purpose) = purpose {
@@ -254,7 +277,8 @@ impl Engine {
             }
             (Talk::Asked(Purpose::Pull(_)), Frame::Give(gifts)) => {
                 for record in gifts.into_iter().filter_map(|gift| gift.record) {
-                    self.take_pulled(record, now);
+                    let verdict = self.take_pulled(record, now);
+                    self.stats.received(PacketKind::Record, verdict, 0);
                 }
                 Ok(None)
             }

@@ -9,7 +9,7 @@ use std::net::SocketAddr;
 
 use std::collections::{BTreeMap, HashSet};
 
-use lobby_core::{label::Label, local::LocalRecord, port::Gone};
+use lobby_core::{label::Label, local::LocalRecord, port::Gone, proof::Signer};
 
 use super::*;
 use crate::config::Profile;
@@ -68,6 +68,12 @@ pub(super) const MS: Duration = Duration::from_millis(1);
 
 pub(super) fn addr(n: usize) -> SocketAddr {
     SocketAddr::from(([10, 0, (n / 250) as u8, (n % 250 + 1) as u8], 1314))
+}
+
+/// A key for this id, though the id is not made of it: twins have the same.
+pub(super) fn signer(id: NodeId) -> Arc<Signer> {
+    let secret = [*id.as_bytes(), *id.as_bytes()].concat();
+    Arc::new(Signer::new(&secret.try_into().unwrap(), "test"))
 }
 
 fn local(id: NodeId, generation: u64) -> LocalRecord {
@@ -133,6 +139,8 @@ impl Net {
             seeded: true,
             nonces: Box::new(|| [0; 24]),
             seed: self.rng.random(),
+            check: lobby_core::proof::unchecked(),
+            signer: signer(host.local.record().origin.node_id().unwrap()),
             stats: Arc::default(),
         };
         host.engine = Some(Engine::new(setup, self.now));

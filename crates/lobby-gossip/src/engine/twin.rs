@@ -4,7 +4,8 @@
 //! a datagram or hello with our id, not ours ─┐             answered by our id
 //! a member tells us of such a one ───────────┴► question ─────────────────────► the younger of the two gives way
 //! ```
-//! The answer must carry the number that was just drawn, so old packets of a former process of ours prove nothing; and a
+//! The answer carries the number that was just drawn, so old packets of a former process of ours prove nothing, and is
+//! signed with the key that makes our id, so that members who only know the cluster's prove nothing either; and a
 //! question of our own that comes back shows that the address is ourselves. Younger is the later generation; of one
 //! generation (a machine resumed twice) the larger address. Who gives way tells the catalog [`PeerEvent::Cloned`], takes
 //! its id out of the cluster and is mute from then on: the other one would stay shut out for as long as its later twin is remembered.
@@ -79,7 +80,10 @@ impl Engine {
                         self.rest(challenge.to, now + OURSELVES);
                         self.rest(from, now + OURSELVES);
                     }
-                    None if !self.leaving => self.send(from, &[], &[Item::Answer(number).encode()]),
+                    None if !self.leaving => {
+                        let proof = self.signer.answer(number, self.generation);
+                        self.send(from, &[], &[Item::Proven(number, proof).encode()]);
+                    }
                     None => {}
                 },
                 // It gives way to us, and knows nobody else who would take its id out of the cluster.
@@ -88,8 +92,8 @@ impl Engine {
                 {
                     self.take_force_leave(leave, now);
                 }
-                Ok(Item::Answer(number)) => {
-                    if let Some(challenge) = self.take_challenge(number) {
+                Ok(Item::Proven(number, proof)) => {
+                    if let Some(challenge) = self.take_answered(number, packet.generation, &proof) {
                         self.rest(challenge.to, now + REST);
                         self.decide(packet.generation, challenge.to, now);
                     }
@@ -117,7 +121,9 @@ impl Engine {
         if self.leaving || known || challenges.open.len() >= MOST_OPEN {
             return;
         }
-        let number = self.rng.random();
+        // Nobody can tell it beforehand, not even from those before it, and have it signed by ourselves.
+        let [a, b, c, d, e, f, g, h, ..] = (self.nonces)();
+        let number = self.rng.random::<u64>() ^ u64::from_le_bytes([a, b, c, d, e, f, g, h]);
         challenges.open.push(Challenge { number, to, tries: TRIES });
         self.repeat_challenge(number, now);
     }
@@ -138,6 +144,12 @@ impl Engine {
         let open = &mut self.deaths.challenges.open;
         let idx = open.iter().position(|open| open.number == number)?;
         Some(open.swap_remove(idx))
+    }
+
+    /// The challenge that this answers. What was not asked is not worth the check, and a lie does not end the question.
+    fn take_answered(&mut self, number: u64, generation: Generation, proof: &[u8; 64]) -> Option<Challenge> {
+        let is_open = self.deaths.challenges.open.iter().any(|open| open.number == number);
+        (is_open && self.signer.is_answer(number, generation, proof)).then(|| self.take_challenge(number))?
     }
 
     fn rest(&mut self, addr: SocketAddr, until: Moment) {

@@ -119,6 +119,11 @@ impl Guards {
         }
     }
 
+    /// There is nothing to rule any more: the next suspicion is another case, with questions of its own.
+    pub(super) fn close(&mut self, suspect: NodeId) {
+        self.cases.remove(&suspect);
+    }
+
     /// What becomes of a suspicion whose time is over, when there are `n_others` live members beside the suspect.
     pub(super) fn rule(&mut self, suspect: NodeId, n_others: usize, now: Moment) -> Ruling {
         let half = self.suspect_for / 2;
@@ -137,6 +142,9 @@ impl Guards {
         if now.since(case.opened) < patience {
             return Ruling::Later(half);
         }
+        // Its answer may be old by now, if we were ill or deaf after we had asked. It is one all the same.
+        let answered = case.asked.and_then(|asked| self.proofs.get(&suspect).map(|answer| *answer > asked)).unwrap_or_default();
+        let proven = proven || answered;
         if !proven {
             // One suspect may have several timers pending: each of them lets the question have its time.
             let Some(asked) = case.asked else {
@@ -199,6 +207,26 @@ mod tests {
         assert_eq!((0..10).take_while(|n| rule(n) == half).count(), 3);
         let mut deaf = Guards::new(&Profile::Lan.config(), at(0));
         assert_eq!((0..100).take_while(|n| deaf.rule(SUSPECT, 5, at(5000 + n * 1000)) == half).count(), 30);
+    }
+
+    #[test]
+    fn who_was_ill_after_it_had_asked_does_not_forget_the_answer() {
+        let mut guards = Guards::new(&Profile::Lan.config(), at(0));
+        assert!(matches!(guards.rule(SUSPECT, 5, at(500)), Ruling::Ask(_)));
+        guards.note_message(SUSPECT, &Message::Feed, at(510));
+        (0..8).for_each(|_| guards.note_failed_probe());
+        assert!(matches!(guards.rule(SUSPECT, 5, at(700)), Ruling::Later(_)));
+        guards.note_message(OTHER, &Message::Gossip, at(4700));
+        assert_eq!(guards.rule(SUSPECT, 5, at(4700)), Ruling::Acquit);
+    }
+
+    #[test]
+    fn a_closed_case_is_no_reason_not_to_ask() {
+        let mut guards = Guards::new(&Profile::Lan.config(), at(0));
+        assert!(matches!(guards.rule(SUSPECT, 5, at(500)), Ruling::Ask(_)));
+        guards.close(SUSPECT);
+        guards.note_message(OTHER, &Message::Gossip, at(9000));
+        assert_eq!(guards.rule(SUSPECT, 5, at(9000)), Ruling::Ask(Duration::from_millis(200)));
     }
 
     #[test]

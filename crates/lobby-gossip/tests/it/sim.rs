@@ -4,11 +4,11 @@
 //! 1 ms late. A node's process and its host end separately: a killed process refuses connections and its streams end at
 //! once, a host without power is silent.
 //! Parts: `sim/agenda` (what happens when), `sim/faults` (who cannot reach whom), `sim/wire` (what engines want),
-//! `sim/streams` (streams with their slots and deadlines), `sim/life` (start, stop, restart), `sim/form` (clusters at
+//! `sim/proofs` (whose records are whose), `sim/streams` (streams with their slots and deadlines), `sim/life` (start, stop, restart), `sim/form` (clusters at
 //! rest), `sim/measure` (who knew when).
 
 use std::{
-    collections::{HashMap, VecDeque},
+    collections::{BTreeMap, HashMap, VecDeque},
     net::{IpAddr, Ipv4Addr, SocketAddr},
     sync::Arc,
     time::Duration,
@@ -19,6 +19,7 @@ use lobby_core::{
     label::Label,
     local::LocalRecord,
     port::Announcement,
+    proof::Signer,
     record::Stamp,
     stats::Stats,
     time::Moment,
@@ -31,14 +32,20 @@ mod faults;
 mod form;
 mod life;
 mod measure;
+mod proofs;
 mod streams;
 mod wire;
 
 pub(crate) use faults::Faults;
 pub(crate) use measure::{NEVER, Times, first, quantile, victims};
 
+use crate::hostile::liar::Liar;
 use agenda::{Agenda, Event, Item};
+use proofs::Proofs;
 use streams::Links;
+
+/// What records are signed for.
+pub(crate) const CLUSTER: &str = "sim";
 
 pub(crate) const MS: Duration = Duration::from_millis(1);
 pub(crate) const SEC: Duration = Duration::from_secs(1);
@@ -83,6 +90,7 @@ pub(crate) enum Port {
 pub(crate) struct Node {
     pub(crate) engine: Option<Engine>,
     pub(crate) local: LocalRecord,
+    pub(crate) signer: Arc<Signer>,
     pub(crate) stats: Arc<Stats>,
     pub(crate) clock: EngineClock,
     /// REGISTER: without it the node is a member that publishes no record.
@@ -122,12 +130,15 @@ pub(crate) struct Sim {
     pub(crate) seeds: Vec<usize>,
     /// Every datagram and frame that was sent, when somebody wants them.
     pub(crate) tap: Option<Tap>,
-    key: Option<Key>,
+    pub(crate) key: Option<Key>,
     agenda: Agenda,
     streams: HashMap<u64, streams::Link>,
     n_links: u64,
     forming: Option<form::Forming>,
     ids: HashMap<NodeId, usize>,
+    proofs: Proofs,
+    /// Nodes that say more than their engines do.
+    pub(crate) liars: BTreeMap<usize, Liar>,
 }
 
 pub(crate) fn addr(idx: usize) -> SocketAddr {
@@ -138,10 +149,11 @@ impl Sim {
     /// `n` nodes that are off. With a key datagrams are sealed.
     pub(crate) fn new(n: usize, seed: u64, key: bool) -> Self {
         let mut rng = SmallRng::seed_from_u64(seed);
-        let ids: Vec<_> = (0..n).map(|_| NodeId::from_bytes(rng.random())).collect();
+        let signers: Vec<_> = (0..n).map(|_| Arc::new(Signer::new(&rng.random(), CLUSTER))).collect();
+        let ids: Vec<_> = signers.iter().map(|signer| signer.id()).collect();
         Self {
             now: Moment::ZERO,
-            nodes: ids.iter().enumerate().map(|(idx, id)| life::node(idx, *id)).collect(),
+            nodes: signers.into_iter().enumerate().map(|(idx, signer)| life::node(idx, signer)).collect(),
             rng,
             loss: 0.0,
             split: 0,
@@ -156,6 +168,8 @@ impl Sim {
             n_links: 0,
             forming: None,
             ids: ids.into_iter().enumerate().map(|(idx, id)| (id, idx)).collect(),
+            proofs: Proofs::default(),
+            liars: BTreeMap::new(),
         }
     }
 

@@ -11,7 +11,6 @@
 use std::{
     fs::File,
     io::Read,
-    os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -19,7 +18,10 @@ use std::{
 use arc_swap::ArcSwap;
 use rustls::ServerConfig;
 
-use super::tokens::{Tokens, TokensError};
+use super::{
+    mode::exposure,
+    tokens::{Tokens, TokensError},
+};
 use crate::serve::tls::{self, TlsError, TlsFiles};
 
 /// Largest file, bytes. A thousand tokens with long rules and a chain of certificates have a tenth of it.
@@ -112,16 +114,11 @@ impl Access {
         if errors.is_empty() { Ok(()) } else { Err(errors) }
     }
 
-    /// Files with secrets that others than their owner may read or write, as sentences.
+    /// Files with secrets that others than those they are for may read or write, as sentences.
     pub fn warnings(&self) -> Vec<String> {
         let tokens = self.0.tokens.as_ref().map(|(path, _)| (TOKENS_FILE, path));
         let key = self.0.tls.as_ref().map(|(files, _)| (tls::KEY, &files.key));
-        let open = |(setting, path): (&str, &PathBuf)| {
-            let mode = path.metadata().ok()?.permissions().mode() & 0o777;
-            let text =
-                || format!("{setting} {} has mode {mode:04o}: others than its owner can use it; chmod 600 it", path.display());
-            (mode & 0o066 != 0).then(text)
-        };
+        let open = |(setting, path): (&str, &PathBuf)| exposure(&format!("{setting} {}", path.display()), path);
         tokens.into_iter().chain(key).filter_map(open).collect()
     }
 
@@ -162,7 +159,7 @@ pub(crate) fn read(setting: &'static str, path: &Path) -> Result<Vec<u8>, FileEr
 
 #[cfg(test)]
 mod tests {
-    use std::fs;
+    use std::{fs, os::unix::fs::PermissionsExt};
 
     use super::*;
 

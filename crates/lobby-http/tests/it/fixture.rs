@@ -233,6 +233,7 @@ impl Fleet {
             gossip,
             agent: agent.clone(),
             exchanges: vec![("gossip".into(), Arc::default()), ("nats".into(), nats_stats.clone())],
+            dns: None,
             templates: Some(Arc::new(|| TemplateCounts { templates: 3, writes: 2, ..TemplateCounts::default() })),
             proxy: Some(Arc::new(crate::proxy::status)),
             proxy_counts: Some(Arc::new(crate::proxy::counts)),

@@ -72,6 +72,7 @@ async fn start() -> Running {
         agent: Arc::new(AgentStats::default()),
         exchanges: Vec::new(),
         templates: None,
+        dns: None,
         proxy: None,
         proxy_counts: None,
         log: None,

@@ -48,6 +48,12 @@ pub(super) fn compose(service: &Service, mut base: Vec<Backend>) -> Vec<Backend>
     if service.leader_election { leader(all) } else { all }
 }
 
+/// What the proxy gets while nothing is found: the default servers as they are, but no more than one leader.
+pub(super) fn stand_in(service: &Service) -> Vec<Backend> {
+    let all = distinct(service.default_servers.clone());
+    if service.leader_election { leader(all) } else { all }
+}
+
 /// Each a second time on the other port, as backup; primaries first.
 fn with_backups(service: &Service, base: Vec<Backend>, backup_port: u16) -> Vec<Backend> {
     let label = format!("deploy:{}:primary", service.name);

@@ -100,6 +100,9 @@ async fn the_leader_has_the_smallest_id_and_nobody_leads_if_one_has_none() {
     let deploy = Service { backup_port: Some(81), ..of.clone() };
     assert_eq!(after(&deploy, &[two]), ["b:80", "b:81 backup"]);
     assert_eq!(after(&of, &[&[with_id("a", 3), with_id("b", 3)]]), ["a:80"], "one, whatever happens");
+    let stand_in = |servers: &[Backend]| Service { default_servers: servers.to_vec(), ..of.clone() };
+    assert_eq!(after(&stand_in(two), &[&[]]), ["b:80"], "default servers have one leader too");
+    assert_eq!(after(&stand_in(&[backend("c", 80)]), &[&[]]), [""; 0]);
 }
 
 #[tokio::test]

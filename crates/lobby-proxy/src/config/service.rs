@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use super::{
     discovery,
     error::{ConfigError, hint, nearest},
+    nginx::directive_words,
     part::{self, SERVICES, backends, query},
     section::{Section, value_error},
     tree::Value,
@@ -182,14 +183,14 @@ fn nginx(section: &Section<'_>, settings: &Settings, is_tcp: bool, order: Order)
     let service = NginxService {
         port: inner.port("port")?,
         is_tcp,
-        upstream: inner.lines("upstream")?.unwrap_or_default(),
-        server: inner.lines("server")?.unwrap_or_default(),
+        upstream: inner.single_lines("upstream")?.unwrap_or_default(),
+        server: inner.single_lines("server")?.unwrap_or_default(),
         listen_address: inner.unbroken("listen", "an address without blanks: what follows it is `listen_options`")?,
-        listen_options: inner.text("listen_options")?.unwrap_or_default(),
+        listen_options: directive_words(&inner, "listen_options")?,
         // A different order would be a reload for nothing.
         upstream_order: inner.choice("order", &ORDERS)?.unwrap_or(if order == Order::Found { order } else { Order::Ascending }),
         upstream_name: inner.word("name")?,
-        server_options: inner.text("server_options")?.unwrap_or_default(),
+        server_options: directive_words(&inner, "server_options")?,
     };
     inner.done()?;
     Ok(Some(service))

@@ -9,6 +9,7 @@ use crate::settings::{
     LobbyWatch, MultiWatch, Nginx, NginxService, Order, Resolver, Secret, Service,
 };
 
+mod compose;
 mod odd;
 
 /// Every key.
@@ -30,16 +31,19 @@ fn lines(lines: &[&str]) -> Vec<String> {
 #[test]
 fn reloads_have_a_second_between_them() {
     let of = |interval: &str| {
-        let text = format!("[proxy.haproxy]\nconfig = \"/h\"\nmanage = true\nreload_interval = \"{interval}\"\n");
+        let keys = format!("reload_interval = \"{interval}\"\n");
+        let text = format!("[proxy.haproxy]\nconfig = \"/h\"\nmanage = true\n{keys}[proxy.nginx]\nupstreams = \"/u\"\n{keys}");
         let (settings, warnings) = parsed(&text);
-        (settings.haproxy.unwrap().restart_interval, warnings.join(""))
+        let (haproxy, nginx) = (settings.haproxy.unwrap(), settings.nginx.unwrap());
+        assert_eq!(haproxy.restart_interval, nginx.restart_interval);
+        (haproxy.restart_interval, warnings)
     };
+    let told = "reload_interval: less than 1s between two reloads is taken for 1s";
+    let warnings = vec![format!("proxy.haproxy.{told}"), format!("proxy.nginx.{told}")];
     for interval in ["0s", "999ms"] {
-        let (used, warning) = of(interval);
-        assert_eq!(used, Duration::from_secs(1));
-        assert!(warning.contains("reload_interval: less than 1s"), "{warning}");
+        assert_eq!(of(interval), (Duration::from_secs(1), warnings.clone()));
     }
-    assert_eq!(of("1s"), (Duration::from_secs(1), String::new()));
+    assert_eq!(of("1s"), (Duration::from_secs(1), Vec::new()));
 }
 
 #[test]
@@ -305,6 +309,8 @@ fn errors_name_the_key_the_value_and_what_is_accepted() {
         ("[proxy.haproxy]\nconfig = \"/h\"\n[proxy.haproxy.extra]\nx = [\"b\\nc\"]", &["haproxy.extra.x[0]", "one line"]),
         ("[proxy.nginx]\nupstreams = \"/u\"\nconfig = \"/c\"", &["proxy.nginx.config is \"/c\"", "nothing beside `upstreams`"]),
         ("[proxy.nginx]\nupstreams = \"u\"", &["proxy.nginx.upstreams is \"u\"", "absolute"]),
+        ("[proxy.nginx]\nconfig = \"/c\"\nhttp = [\"a\", \"b\\nc\"]", &["proxy.nginx.http[1] is \"b\\nc\"", "one line"]),
+        ("[proxy.nginx]\nconfig = \"/c\"\nmain = [\"a\\u0007\"]", &["proxy.nginx.main[0] is \"a\\u{7}\"", "a line of text"]),
         ("[proxy.files]\ndirectory = \"d\"", &["proxy.files.directory is \"d\"", "absolute"]),
         ("[proxy.nginx]\nupstreams = \"/u\"\nhttp = [\"a\"]", &["proxy.nginx.config is missing"]),
         ("[proxy.files]\n", &["proxy.files.directory is missing"]),
@@ -336,6 +342,14 @@ fn so_do_errors_of_a_service() {
             "discovery = { method = \"ec2tag\", tag_name = \"a\", tag_value = \"b\", port = 1, endpoint = \"nonsense\" }",
             &["web.discovery.endpoint is \"nonsense\"", "http://HOST"],
         ),
+        (
+            "[proxy.nginx]\nupstreams = \"/u\"\n[proxy.service.web]\nnginx = { server = [\"a\\nb\"] }",
+            &["proxy.service.web.nginx.server[0] is \"a\\nb\"", "one line"],
+        ),
+        (
+            "[proxy.nginx]\nupstreams = \"/u\"\n[proxy.service.web]\nnginx = { listen_options = \"ssl;\" }",
+            &["proxy.service.web.nginx.listen_options is \"ssl;\"", "without ;"],
+        ),
         ("nginx = true", &["proxy.service.web.nginx is true", "[proxy.nginx]"]),
         ("files = true", &["proxy.service.web.files is true", "[proxy.files]"]),
         ("default_servers = [\"10.0.0.1\"]", &["default_servers[0] is \"10.0.0.1\"", "HOST:PORT"]),
@@ -357,7 +371,8 @@ fn so_do_errors_of_a_service() {
             &["resolver is \"x\""],
         ),
     ] {
-        let text = format!("{haproxy}[proxy.service.web]\n{keys}\n");
+        let stanza = if keys.starts_with('[') { "" } else { "[proxy.service.web]\n" };
+        let text = format!("{haproxy}{stanza}{keys}\n");
         let err = from_toml(&table(&text)).err().unwrap_or_else(|| panic!("taken: {text}"));
         let message = err.to_string();
         assert!(words.iter().all(|word| message.contains(word)), "{text}: {message}");

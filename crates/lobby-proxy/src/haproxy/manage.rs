@@ -3,7 +3,7 @@
 //!
 //! ```text
 //! ours runs already? ─ yes ─► adopted ─┐
-//!  └ no ─► PROGRAM -W -S MASTER -f FILE ─► until it ends ─► 100 ms … 10 s, or a new file ─► again
+//!  └ no ─► PROGRAM -W -db -S MASTER -f FILE ─► until it ends ─► 100 ms … 10 s, or a new file ─► again
 //!                                       └► replaced: another one with `-sf OLD`, which takes over its listeners
 //! ```
 //! It outlives this program: a new start, or an update, of lobbyd cuts nobody off, and the next lobbyd adopts it. So a
@@ -12,7 +12,7 @@
 //! there, with our file and its master's socket in its arguments, is ours, however it answers, unless it was told to end;
 //! one whose master listens elsewhere than it is to is replaced. Whoever looks and starts holds `.FILE.lobby-lock`. Places
 //! are decided here alone ([`master_socket`]; `.FILE.lobby-pid` beside the file, which also tells the socket of a master
-//! whose key is gone, and those that are ending).
+//! whose key is gone, and those that are ending; if it is lost, the system's processes are looked through).
 //! Not here: reloads (`reload`), what it serves (`output`).
 
 use std::{
@@ -28,7 +28,7 @@ use tokio::{
     io::{AsyncRead, AsyncReadExt},
     process::Child,
     sync::{Notify, mpsc, oneshot, watch},
-    task::JoinHandle,
+    task::{JoinHandle, spawn_blocking},
     time::{Instant, sleep, timeout},
 };
 
@@ -37,6 +37,7 @@ use super::{output::changed, stats::Stats};
 use crate::settings::Haproxy;
 
 mod place;
+mod seek;
 #[cfg(test)]
 mod tests;
 
@@ -55,6 +56,9 @@ const STARTS: Duration = Duration::from_secs(2);
 /// How often an adopted process, which is nobody's child, is looked at.
 const LOOK: Duration = Duration::from_millis(100);
 
+/// A stop waits so long for a start that is at work, which takes [`STARTS`].
+const ENDS: Duration = Duration::from_secs(3);
+
 /// Far longer than the kernel takes to replace a program.
 const EXEC: Duration = Duration::from_millis(20);
 
@@ -70,6 +74,7 @@ pub struct Managed {
     running: watch::Receiver<Option<Running>>,
     new_file: Arc<Notify>,
     replace: mpsc::Sender<Replace>,
+    stop: watch::Sender<bool>,
     task: JoinHandle<()>,
 }
 
@@ -80,7 +85,7 @@ type Replace = oneshot::Sender<Result<(), String>>;
 #[derive(Debug, Clone, Copy)]
 struct Running {
     pid: u32,
-    /// Of the file that it was started with; None: somebody else started it.
+    /// Of the file that it was started with; None: that is not known.
     file_changed: Option<SystemTime>,
 }
 
@@ -96,7 +101,7 @@ impl Managed {
         self.running.borrow().map(|running| running.pid)
     }
 
-    /// When the file that it was started with had been changed last, if this supervisor started it.
+    /// When the file that it was started with had been changed last, if this supervisor or an earlier one wrote that down.
     pub fn file_changed(&self) -> Option<SystemTime> {
         self.running.borrow().and_then(|running| running.file_changed)
     }
@@ -118,6 +123,15 @@ impl Managed {
         heard.await.map_err(|_| ENDED)?
     }
 
+    /// Ends the supervision, and HAProxy goes on. Waits until nothing is looked for or started any more, so that the next
+    /// supervisor finds no lock.
+    pub async fn end(mut self) {
+        self.stop.send_replace(true);
+        if timeout(ENDS, &mut self.task).await.is_err() {
+            tracing::warn!("haproxy: its supervisor was at work when it was stopped, and is cut off");
+        }
+    }
+
     /// The file is another one: one that does not run may run with it.
     pub fn new_file(&self) {
         self.new_file.notify_waiters();
@@ -136,8 +150,9 @@ pub fn supervise(haproxy: &Haproxy, around: &Surroundings, stats: Arc<Stats>) ->
     let (running_tx, running) = watch::channel(None);
     let new_file = Arc::new(Notify::new());
     let (replace, asked) = mpsc::channel(1);
-    let task = tokio::spawn(keep(managing, running_tx, Arc::clone(&new_file), asked, stats));
-    Some(Managed { running, new_file, replace, task })
+    let (stop, stopped) = watch::channel(false);
+    let task = tokio::spawn(keep(managing, running_tx, Arc::clone(&new_file), asked, stopped, stats));
+    Some(Managed { running, new_file, replace, stop, task })
 }
 
 /// With `manage` turned off: tells one that an earlier lobbyd started to finish and end.
@@ -186,6 +201,7 @@ async fn keep(
     running_tx: watch::Sender<Option<Running>>,
     new_file: Arc<Notify>,
     mut asked: mpsc::Receiver<Replace>,
+    mut stopped: watch::Receiver<bool>,
     stats: Arc<Stats>,
 ) {
     let mut pause = FIRST_PAUSE;
@@ -193,7 +209,7 @@ async fn keep(
         stats.update(|status| (status.managed_pid, status.backoff_ms) = (running.map(|running| running.pid), None));
         running_tx.send_replace(running);
     };
-    loop {
+    while !*stopped.borrow() {
         let (mut began, mut ended) = (Instant::now(), None);
         let mut runs = match first(&managing).await {
             Ok(Some((runs, file_changed))) => {
@@ -209,6 +225,7 @@ async fn keep(
         };
         while let Some(running) = &mut runs {
             tokio::select! {
+                _ = stopped.changed() => return,
                 how = running.ended(&managing) => {
                     ended = Some(how);
                     break;
@@ -216,7 +233,7 @@ async fn keep(
                 Some(told) = asked.recv() => {
                     let file_changed = changed(&managing.file);
                     let lock = managing.lock().await;
-                    let done = taken_over(&managing, running.pid, lock).await.map(|new| {
+                    let done = taken_over(&managing, running.pid, file_changed, lock).await.map(|new| {
                         stats.update(|status| status.starts += 1);
                         (*running, began) = (new, Instant::now());
                         set(Some(Running { pid: running.pid, file_changed }));
@@ -236,8 +253,11 @@ async fn keep(
             });
             stats.fail(format!("managed process: {ended}"));
         }
-        // Either is a reason to go on.
-        let _ = timeout(pause, new_file.notified()).await;
+        // Each is a reason to go on.
+        tokio::select! {
+            _ = timeout(pause, new_file.notified()) => {}
+            _ = stopped.changed() => {}
+        }
         pause = if managing.file.exists() { (pause * 2).min(LONGEST_PAUSE) } else { FIRST_PAUSE };
     }
 }
@@ -249,19 +269,19 @@ async fn first(managing: &Managing) -> Result<Option<(Runs, Option<SystemTime>)>
     // Before a start: of a file that changes meanwhile nothing is known.
     let file_changed = changed(&managing.file);
     match managing.find().await {
-        Some(Found { pid, is_elsewhere: false }) => {
+        Some(Found { pid, is_elsewhere: false, file_changed }) => {
             tracing::info!(pid, "haproxy: it runs already, and is supervised from now on");
-            managing.write(Some(pid), None);
-            Ok(Some((Runs { pid, child: None }, None)))
+            managing.write(Some((pid, file_changed)), None);
+            Ok(Some((Runs { pid, child: None }, file_changed)))
         }
         Some(Found { pid, .. }) => {
             tracing::info!(pid, "haproxy: it runs already, with another master socket, and is replaced");
-            Ok(Some((taken_over(managing, pid, lock).await?, file_changed)))
+            Ok(Some((taken_over(managing, pid, file_changed, lock).await?, file_changed)))
         }
         None if managing.file.exists() => {
             let child = managing.start(None).map_err(|err| format!("cannot start {:?}: {err}", managing.program))?;
             let runs = Runs::of(child).ok_or("it ended at once")?;
-            managing.write(Some(runs.pid), None);
+            managing.write(Some((runs.pid, file_changed)), None);
             Ok(Some((runs, file_changed)))
         }
         None => Ok(None),
@@ -286,8 +306,18 @@ impl Runs {
         Some(Self { pid: child.id()?, child: Some(child) })
     }
 
-    /// Waits for its end. Dropping the future loses nothing.
+    /// Waits for its end; says how it came. Dropping the future loses nothing.
     async fn ended(&mut self, managing: &Managing) -> String {
+        let (how, pid) = (self.gone(managing).await, self.pid);
+        match spawn_blocking(move || seek::successor(pid)).await {
+            Ok(Some((other, line))) => {
+                format!("{how}: process {other} told it to finish, and listens on the same ports; end it: {line}")
+            }
+            _ => how,
+        }
+    }
+
+    async fn gone(&mut self, managing: &Managing) -> String {
         let Some(child) = &mut self.child else {
             while managing.is_still_ours(self.pid, &managing.socket).await {
                 sleep(LOOK).await;
@@ -302,12 +332,12 @@ impl Runs {
 }
 
 /// As [`replaced`], to its end also if the caller is cut off: a new process of which nothing is written would be a second.
-async fn taken_over(managing: &Managing, old: u32, lock: Option<File>) -> Result<Runs, String> {
+async fn taken_over(managing: &Managing, old: u32, file_changed: Option<SystemTime>, lock: Option<File>) -> Result<Runs, String> {
     let managing = managing.clone();
     let taking = tokio::spawn(async move {
         let _lock = lock;
         let new = replaced(&managing, old).await?;
-        managing.write(Some(new.pid), Some(old));
+        managing.write(Some((new.pid, file_changed)), Some(old));
         Ok(new)
     });
     taking.await.unwrap_or_else(|err| Err(err.to_string()))

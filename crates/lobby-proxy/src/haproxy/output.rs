@@ -12,7 +12,7 @@
 //! Not here: text, commands of the socket (behind [`Parts`]); when reloads may be (`reload`).
 
 use std::{
-    collections::{BTreeMap, btree_map::Entry},
+    collections::BTreeMap,
     sync::Arc,
     time::{Duration, SystemTime},
 };
@@ -27,13 +27,15 @@ use super::{
     Layout, manage,
     manage::Managed,
     reload::{Policy, way::Way},
-    statefile,
+    statefile::{self, Saved},
     stats::Stats,
+    text::backend_names,
     version::Version,
     write::{WriteError, Writer, Written},
 };
 use crate::{Backend, Picture, Settings, backend::Known, settings::Haproxy};
 
+mod asked;
 mod filed;
 mod joined;
 mod judge;
@@ -45,6 +47,7 @@ mod reloads;
 mod tests;
 mod warm;
 
+use asked::Asked;
 use filed::Filed;
 pub use joined::run;
 use memory::Memory;
@@ -69,8 +72,10 @@ const SAVE: Duration = Duration::from_secs(60);
 const AGAIN: Duration = Duration::from_secs(10);
 
 /// What one turn found out.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Turn {
+    /// When file and socket were begun with.
+    began: Instant,
     /// The text changed in this turn.
     is_new: bool,
     /// The file is as it should be.
@@ -99,6 +104,7 @@ struct Task<P> {
     filed: Filed,
     memory: Memory,
     version: Option<Version>,
+    asked: Asked,
     /// The last one, with what it was made from.
     layout: Option<(Vec<Known>, Option<Version>, Arc<Layout>)>,
     laid_out: Instant,
@@ -140,6 +146,9 @@ pub async fn run_with<P: Parts>(
             () = task.woken() => {}
         }
     }
+    if let Some(managed) = task.managed.take() {
+        managed.end().await;
+    }
     task.save(true).await;
 }
 
@@ -152,9 +161,7 @@ impl<P: Parts> Task<P> {
         stats: Arc<Stats>,
     ) -> Option<Self> {
         let haproxy = settings.haproxy.clone()?;
-        if let Some(path) = &haproxy.state_file_path {
-            parts.restore(statefile::read(path, haproxy.state_file_ttl, unix_now()).await);
-        }
+        parts.restore(saved(&settings, &haproxy).await);
         let managed = if haproxy.manage {
             manage::supervise(&haproxy, &around, Arc::clone(&stats))
         } else {
@@ -178,6 +185,7 @@ impl<P: Parts> Task<P> {
             filed: Filed::default(),
             memory: Memory::read(memory::path(&haproxy)).await,
             version: haproxy.version,
+            asked: Asked::default(),
             layout: None,
             laid_out: now,
             turned: now,
@@ -220,8 +228,8 @@ impl<P: Parts> Task<P> {
 
     /// Compares and mends everything once.
     async fn turn(&mut self) {
-        let Some(picture) = self.answered().await else { return };
         self.learn_version().await;
+        let Some(picture) = self.answered().await else { return };
         let (layout, is_new) = self.lay_out(picture);
         let turn = self.apply(&layout, is_new).await;
         let reasons = self.judge(&layout, &turn);
@@ -229,21 +237,6 @@ impl<P: Parts> Task<P> {
         self.remember().await;
         self.save(false).await;
         self.turned = Instant::now();
-    }
-
-    /// Asked until it is known; later the socket tells of another one.
-    async fn learn_version(&mut self) {
-        if self.version.is_none() && self.haproxy.do_socket {
-            self.version = self.parts.version().await;
-        }
-        if self.version.is_none() {
-            match preview::program_version(&self.haproxy, &self.around).await {
-                Ok(version) => self.version = version,
-                Err(err) => self.stats.fail(err),
-            }
-        }
-        let version = self.version.map(|version| version.to_string());
-        self.stats.update(|status| status.version = version);
     }
 
     /// What it should be like, and whether the text is another one than before.
@@ -262,14 +255,9 @@ impl<P: Parts> Task<P> {
             layout.warnings.iter().for_each(|warning| tracing::warn!("haproxy: {warning}"));
         }
         self.stats.update(|status| {
-            self.settings.services.iter().zip(&picture).for_each(|(service, known)| {
-                let backend = warm::backend_name(service);
-                let held = known.n_held as u64;
-                match status.backends.entry(backend) {
-                    Entry::Occupied(mut entry) => entry.get_mut().held = held,
-                    Entry::Vacant(_) if service.haproxy.is_none() => {}
-                    Entry::Vacant(entry) => entry.insert(Default::default()).held = held,
-                }
+            let names = backend_names(&self.settings).into_iter().zip(&picture);
+            names.filter_map(|(name, known)| Some((name?, known))).for_each(|(name, known)| {
+                status.backends.entry(name).or_default().held = known.n_held as u64;
             })
         });
         if is_new {
@@ -282,6 +270,7 @@ impl<P: Parts> Task<P> {
 
     /// File and socket, side by side.
     async fn apply(&mut self, layout: &Layout, is_new: bool) -> Turn {
+        let began = Instant::now();
         let before = self.writer.as_ref().and_then(|writer| changed(writer.path()));
         let is_down = self.managed.as_ref().is_some_and(|managed| managed.pid().is_none());
         let is_refused = self.refused.as_ref().is_some_and(|(text, at)| *text == layout.text && at.elapsed() < AGAIN);
@@ -298,7 +287,7 @@ impl<P: Parts> Task<P> {
         let is_in_place = put.map_or(!is_refused, |put| self.note_file(layout, put));
         let now = self.writer.as_ref().filter(|_| is_in_place).and_then(|writer| changed(writer.path()));
         self.filed.note(&layout.skeleton, before, now);
-        Turn { is_new, is_in_place, mended }
+        Turn { began, is_new, is_in_place, mended }
     }
 
     /// Whether the file is as it should be.
@@ -339,6 +328,19 @@ impl<P: Parts> Task<P> {
         if let Err(err) = statefile::write(&path, &self.parts.saved(), &self.around).await {
             self.stats.fail(format!("state file: {err}"));
         }
+    }
+}
+
+/// What is remembered of servers: in the state file, else what HAProxy's own file tells.
+async fn saved(settings: &Settings, haproxy: &Haproxy) -> Saved {
+    let now = unix_now();
+    let saved = match &haproxy.state_file_path {
+        Some(path) => statefile::read(path, haproxy.state_file_ttl, now).await,
+        None => Saved::default(),
+    };
+    match &haproxy.config_file_path {
+        Some(file) if saved.services.is_empty() => warm::of_file(&tokio::fs::read(file).await.unwrap_or_default(), settings, now),
+        _ => saved,
     }
 }
 

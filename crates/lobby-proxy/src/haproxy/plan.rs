@@ -131,7 +131,7 @@ impl std::fmt::Display for Plan {
 }
 
 /// Whether it is one of those that stand by.
-fn is_slot(name: &str) -> bool {
+pub(super) fn is_slot(name: &str) -> bool {
     let digits = name.strip_prefix(SLOT).unwrap_or_default();
     !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit())
 }

@@ -1,21 +1,18 @@
 //! What the task of one HAProxy counts and knows. Decides what metrics and `lobbyctl proxy status` can show.
 //!
-//! Written by the task (`output`, `manage`), read as a [`Status`] by whoever shows it. The lock is held for an update or a
-//! copy, never across a wait.
+//! Written by the task (`output`, `manage`), read as a [`Status`] by whoever shows it.
 
-use std::{
-    collections::BTreeMap,
-    sync::{Mutex, MutexGuard, PoisonError},
-};
+use std::collections::BTreeMap;
 
 use lobby_core::stats::{ProxyBackends, ProxyCounts, ProxyOutput};
 use serde::{Deserialize, Serialize};
 
-/// Shared between the task and whoever shows it.
-#[derive(Debug, Default)]
-pub struct Stats(Mutex<Status>);
+use crate::shared::{Output, Shared};
 
-/// One HAProxy at one moment; counters are since the task began.
+/// Shared between the task and whoever shows it.
+pub type Stats = Shared<Status>;
+
+/// One HAProxy at one moment; counters are since the first task of this program.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Status {
@@ -105,27 +102,25 @@ impl Status {
     }
 }
 
-impl Stats {
-    /// A copy of all.
-    pub fn status(&self) -> Status {
-        self.lock().clone()
+impl Output for Status {
+    const NAME: &'static str = "haproxy";
+
+    fn last_error(&mut self) -> &mut Option<String> {
+        &mut self.last_error
     }
 
-    pub(super) fn update(&self, update: impl FnOnce(&mut Status)) {
-        update(&mut self.lock());
-    }
-
-    /// Keeps the error for people, and logs it unless it is what was logged last.
-    pub(super) fn fail(&self, error: String) {
-        let mut status = self.lock();
-        if status.last_error.as_ref() != Some(&error) {
-            tracing::warn!("haproxy: {error}");
-            status.last_error = Some(error);
+    fn counted(&self) -> Self {
+        Self {
+            is_in_step: false,
+            config_file: None,
+            unanswered: Vec::new(),
+            version: None,
+            reload_due: Vec::new(),
+            backends: BTreeMap::new(),
+            managed_pid: None,
+            backoff_ms: None,
+            last_error: None,
+            ..self.clone()
         }
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Status> {
-        // Numbers of a task that panicked are numbers still.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

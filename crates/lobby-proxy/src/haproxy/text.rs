@@ -13,6 +13,7 @@
 
 mod document;
 mod lines;
+pub(super) mod old;
 mod server;
 
 use std::collections::BTreeSet;
@@ -55,6 +56,14 @@ pub fn layout(settings: &Settings, picture: &[Known], target: Option<Version>, i
         backends: builder.backends,
         warnings: builder.warnings.finish(),
     }
+}
+
+/// What the backend of each service is called in the file, in the order of the settings.
+pub(super) fn backend_names(settings: &Settings) -> Vec<Option<String>> {
+    let Some(haproxy) = &settings.haproxy else { return vec![None; settings.services.len()] };
+    let mut builder = Builder::new(haproxy, settings.compat, None);
+    let name = |service: &Service| service.haproxy.as_ref().map(|stanza| builder.backend_name(service, stanza));
+    settings.services.iter().map(name).collect()
 }
 
 /// What is needed and made on the way.
@@ -125,29 +134,15 @@ impl<'a> Builder<'a> {
     }
 
     fn service(&mut self, service: &Service, stanza: &HaproxyService, backends: Option<&[crate::Backend]>, ids: &mut Ids) {
-        let backend_name = stanza.backend_name.as_ref().unwrap_or(&service.name);
-        let backend_name = unique(&mut self.backend_names, &service.name, backend_name, &mut self.warnings);
+        let backend_name = self.backend_name(service, stanza);
         self.warn_of_listen(service, stanza);
         self.frontend(service, stanza, &backend_name);
         let lines = self.lines(service, &stanza.backend, &stanza.listen, false);
         let facts = Facts::of(&lines, &self.defaults, self.is_synapse);
         self.document.gap();
         self.document.section(&format!("backend {backend_name}"), &lines);
-        let around = [stanza.server_options.as_str(), &facts.server_defaults, &self.haproxy.global.join(" ")].join(" ");
-        let servers = server::servers(
-            &server::Place {
-                haproxy: self.haproxy,
-                service,
-                stanza,
-                facts: &facts,
-                around: &around,
-                is_synapse: self.is_synapse,
-                target: self.target,
-            },
-            backends,
-            ids,
-            &mut self.warnings,
-        );
+        let around = self.around(stanza, &facts);
+        let servers = server::servers(&self.place(service, stanza, &facts, &around), backends, ids, &mut self.warnings);
         for (_, line) in &servers {
             self.document.server(line);
         }
@@ -158,9 +153,29 @@ impl<'a> Builder<'a> {
                 server_defaults: facts.server_defaults,
                 is_dynamic: facts.is_dynamic,
                 has_cookies: facts.has_cookies,
+                keeps_trying: facts.keeps_trying,
                 foreign: facts.foreign.into_keys().collect(),
+                slot_options: facts.slot_options,
             });
         }
+    }
+
+    /// The settings' words for the same servers, wherever they stand.
+    fn around(&self, stanza: &HaproxyService, facts: &Facts) -> String {
+        [stanza.server_options.as_str(), &facts.server_defaults, &self.haproxy.global.join(" ")].join(" ")
+    }
+
+    fn place<'b>(&self, service: &'b Service, stanza: &'b HaproxyService, facts: &'b Facts, around: &'b str) -> server::Place<'b>
+    where
+        'a: 'b,
+    {
+        let (haproxy, is_synapse, target) = (self.haproxy, self.is_synapse, self.target);
+        server::Place { haproxy, service, stanza, facts, around, is_synapse, target }
+    }
+
+    fn backend_name(&mut self, service: &Service, stanza: &HaproxyService) -> String {
+        let wanted = stanza.backend_name.as_ref().unwrap_or(&service.name);
+        unique(&mut self.backend_names, &service.name, wanted, &mut self.warnings)
     }
 
     fn frontend(&mut self, service: &Service, stanza: &HaproxyService, backend_name: &str) {

@@ -110,6 +110,8 @@ struct Watch<F, R> {
     has_told: bool,
     /// Reports in a row.
     n_failures: u32,
+    /// What was said of the last one: the next says no more if it is the same.
+    failure: Option<String>,
     is_throttled: bool,
 }
 
@@ -118,7 +120,19 @@ impl<F: Fetch, R: Report> Watch<F, R> {
         let judges = service.checks.iter().map(|check| Judge::new(check.rise, check.fall)).collect();
         let bucket = Bucket::new(service.rate, Moment::ZERO);
         let begun = Instant::now();
-        Self { service, fetch, report, judges, bucket, begun, told: None, has_told: false, n_failures: 0, is_throttled: false }
+        Self {
+            service,
+            fetch,
+            report,
+            judges,
+            bucket,
+            begun,
+            told: None,
+            has_told: false,
+            n_failures: 0,
+            failure: None,
+            is_throttled: false,
+        }
     }
 
     async fn run(mut self, mut ended: oneshot::Receiver<()>, mut old: Option<Running<R>>) {
@@ -201,13 +215,17 @@ impl<F: Fetch, R: Report> Watch<F, R> {
             (Ok(()), Ok(())) => tracing::info!(service = name, "up: reported {}", payload.json()),
             (Ok(()), Err(why)) => tracing::warn!(service = name, "down, so it is not in the catalog, as with Nerve: {why}"),
             (Err(err), _) => {
-                tracing::warn!(service = name, "cannot be reported {}: {err}", if is_up { "up" } else { "down" });
+                let failure = format!("cannot be reported {}: {err}", if is_up { "up" } else { "down" });
+                if self.failure.as_ref() != Some(&failure) {
+                    tracing::warn!(service = name, "{failure}");
+                }
+                self.failure = Some(failure);
                 self.told = None;
                 self.n_failures += 1;
                 return;
             }
         }
-        (self.told, self.has_told, self.n_failures) = (Some(is_up), true, 0);
+        (self.told, self.has_told, self.n_failures, self.failure) = (Some(is_up), true, 0, None);
     }
 
     /// The one before it may have been about to tell that it is up when this one told that it is down. (The other way round

@@ -27,7 +27,7 @@ use lobby_render::{
 };
 
 use super::Layout;
-use crate::settings::Nginx;
+use crate::{change::Change, settings::Nginx};
 
 #[cfg(test)]
 mod tests;
@@ -128,11 +128,19 @@ impl Files {
         run_captured(&self.check, around).await.map(drop)
     }
 
+    /// What [`Self::put`] would change, without the check.
+    pub fn changes(&self, layout: &Layout) -> Result<Vec<Change>, ManifestError> {
+        let list = self.list.as_deref().map(Manifest::open).transpose()?;
+        let files = layout.files.iter().filter_map(|file| Change::of(&file.path, Some(&file.text)));
+        let wanted = wanted(layout);
+        let gone = list.iter().flat_map(Manifest::files).filter(|file| !wanted.contains(*file));
+        Ok(files.chain(gone.filter_map(|file| Change::of(file, None))).collect())
+    }
+
     /// Makes the files what they should be, or leaves them as they are.
     pub async fn put(&self, layout: &Layout, around: &Surroundings) -> Result<Put, PutError> {
         let mut list = self.list.as_deref().map(Manifest::open).transpose()?;
-        let paths = layout.files.iter().map(|file| &file.path);
-        let wanted: BTreeSet<PathBuf> = paths.chain(&layout.kept).filter_map(|path| absolute(path).ok()).collect();
+        let wanted = wanted(layout);
         let gone: Vec<PathBuf> =
             list.iter().flat_map(Manifest::files).filter(|file| !wanted.contains(*file)).map(Path::to_owned).collect();
         let was_due = self.is_reload_due();
@@ -242,6 +250,12 @@ impl Undo {
         }
         lost
     }
+}
+
+/// All paths that stay.
+fn wanted(layout: &Layout) -> BTreeSet<PathBuf> {
+    let paths = layout.files.iter().map(|file| &file.path);
+    paths.chain(&layout.kept).filter_map(|path| absolute(path).ok()).collect()
 }
 
 /// `nginx -t` if nothing else is said.

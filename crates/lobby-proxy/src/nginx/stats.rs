@@ -1,18 +1,16 @@
 //! What the task of one nginx counts and knows. Decides what metrics and `lobbyctl proxy status` can show.
 //!
-//! Written by the task (`output`), read as a [`Status`] by whoever shows it. The lock is held for an update or a copy, never
-//! across a wait.
-
-use std::sync::{Mutex, MutexGuard, PoisonError};
+//! Written by the task (`output`), read as a [`Status`] by whoever shows it.
 
 use lobby_core::stats::{ProxyCounts, ProxyOutput};
 use serde::{Deserialize, Serialize};
 
-/// Shared between the task and whoever shows it.
-#[derive(Debug, Default)]
-pub struct Stats(Mutex<Status>);
+use crate::shared::{Output, Shared};
 
-/// One nginx at one moment; counters are since the task began.
+/// Shared between the task and whoever shows it.
+pub type Stats = Shared<Status>;
+
+/// One nginx at one moment; counters are since the first task of this program.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Status {
@@ -56,27 +54,15 @@ impl Status {
     }
 }
 
-impl Stats {
-    /// A copy of all.
-    pub fn status(&self) -> Status {
-        self.lock().clone()
+impl Output for Status {
+    const NAME: &'static str = "nginx";
+
+    fn last_error(&mut self) -> &mut Option<String> {
+        &mut self.last_error
     }
 
-    pub(super) fn update(&self, update: impl FnOnce(&mut Status)) {
-        update(&mut self.lock());
-    }
-
-    /// Keeps the error for people, and logs it unless it is what was logged last.
-    pub(super) fn fail(&self, error: String) {
-        let mut status = self.lock();
-        if status.last_error.as_ref() != Some(&error) {
-            tracing::warn!("nginx: {error}");
-            status.last_error = Some(error);
-        }
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Status> {
-        // Numbers of a task that panicked are numbers still.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    fn counted(&self) -> Self {
+        let (unanswered, reload_due) = (Vec::new(), Vec::new());
+        Self { is_in_step: false, unanswered, reload_due, last_error: None, ..self.clone() }
     }
 }

@@ -116,9 +116,8 @@ fn stanza(
 /// What leads from a server to its upstream, unless its owner wrote that.
 fn pass(of: &NginxService, upstream: &str, n_up: usize) -> Vec<String> {
     let is_given = |words: &[&str]| {
-        let starts =
-            |line: &String| line.replace('{', " { ").split_ascii_whitespace().take(words.len()).eq(words.iter().copied());
-        of.server.iter().any(starts)
+        let starts = |line: &str| line.replace('{', " { ").split_ascii_whitespace().take(words.len()).eq(words.iter().copied());
+        of.server.iter().flat_map(|directive| directive.lines()).any(starts)
     };
     if of.is_tcp {
         let given = is_given(&["proxy_pass"]) || is_given(&["return"]);
@@ -162,7 +161,9 @@ fn whole(contexts: &Contexts, stanzas: &[Stanza]) -> String {
 /// A line of settings with its end; None: there is nothing in it.
 fn directive(line: &str) -> Option<String> {
     let line = line.trim();
-    let has_end = line.ends_with([';', '{', '}']) || line.starts_with('#');
+    // Of several lines the last one tells.
+    let last = line.lines().next_back().unwrap_or_default().trim_start();
+    let has_end = line.ends_with([';', '{', '}']) || last.starts_with('#');
     (!line.is_empty()).then(|| if has_end { line.to_owned() } else { format!("{line};") })
 }
 

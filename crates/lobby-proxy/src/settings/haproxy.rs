@@ -1,6 +1,6 @@
 //! HAProxy as a whole and one service in it. Not here: its file (`haproxy::text`).
 
-use std::{path::PathBuf, time::Duration};
+use std::{ffi::OsString, path::PathBuf, time::Duration};
 
 use crate::haproxy::version::Version;
 
@@ -59,6 +59,9 @@ pub struct Haproxy {
     pub max_server_id: u32,
     /// Weights of backends are written.
     pub use_nerve_weights: bool,
+    /// Without a state file and a socket: a folder for what the running process was started with, as nothing else may lie
+    /// beside a file that others watch. None: that is not remembered, and each start is a reload.
+    pub memory_folder: Option<PathBuf>,
 }
 
 impl Default for Haproxy {
@@ -90,7 +93,19 @@ impl Default for Haproxy {
             server_order_seed: None,
             max_server_id: 65_535,
             use_nerve_weights: false,
+            memory_folder: None,
         }
+    }
+}
+
+impl Haproxy {
+    /// Where programs of this user remember things: systemd's `STATE_DIRECTORY`, else below `XDG_STATE_HOME` or `HOME`.
+    pub fn remember_in(&mut self, variable: impl Fn(&str) -> Option<OsString>) {
+        let folder = |name: &str| variable(name).map(PathBuf::from).filter(|folder| folder.is_absolute());
+        let own = || folder("XDG_STATE_HOME").or_else(|| Some(folder("HOME")?.join(".local/state")));
+        // It may be several, with colons between them.
+        let given = variable("STATE_DIRECTORY").and_then(|all| std::env::split_paths(&all).next());
+        self.memory_folder = given.filter(|folder| folder.is_absolute()).or_else(|| Some(own()?.join("lobby")));
     }
 }
 

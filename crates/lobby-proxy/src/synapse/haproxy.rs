@@ -34,6 +34,7 @@ pub(super) fn read(section: Section<'_>) -> Result<Haproxy, ConfigError> {
         ),
         restart_jitter: section.number("restart_jitter", 0.0..=1000.0)?.unwrap_or_default(),
         state_file_path: section.file("state_file_path")?,
+        memory_folder: None,
         state_file_ttl: section.seconds("state_file_ttl", fallback.state_file_ttl, Duration::ZERO)?,
         server_order_seed: section.whole("server_order_seed", 0..=u64::MAX)?,
         max_server_id: max_server_id(&section)?.unwrap_or(fallback.max_server_id),

@@ -3,7 +3,12 @@
 use std::time::Duration;
 
 use crate::{
-    config::{ConfigError, section::Section},
+    config::{
+        ConfigError,
+        haproxy::least_interval,
+        nginx::{directive_words, directives},
+        section::Section,
+    },
     settings::{Contexts, Nginx, NginxService, Order},
 };
 
@@ -13,13 +18,13 @@ const INTERVAL: Duration = Duration::from_secs(2);
 /// The whole.
 pub(super) fn read(section: Section<'_>) -> Result<Nginx, ConfigError> {
     let contexts = section.section("contexts")?.ok_or_else(|| section.missing("contexts", "a map with main and events"))?;
-    let needed = |key| contexts.lines(key)?.ok_or_else(|| contexts.missing(key, "a list of directives without `;`"));
+    let needed = |key| directives(&contexts, key)?.ok_or_else(|| contexts.missing(key, "a list of directives without `;`"));
     let nginx = Nginx {
         contexts: Some(Contexts {
             main: needed("main")?,
             events: needed("events")?,
-            http: contexts.lines("http")?.unwrap_or_default(),
-            stream: contexts.lines("stream")?.unwrap_or_default(),
+            http: directives(&contexts, "http")?.unwrap_or_default(),
+            stream: directives(&contexts, "stream")?.unwrap_or_default(),
         }),
         config_file_path: section.file("config_file_path")?,
         upstreams: None,
@@ -28,7 +33,11 @@ pub(super) fn read(section: Section<'_>) -> Result<Nginx, ConfigError> {
         check_command: section.shell("check_command")?,
         reload_command: section.shell("reload_command")?,
         start_command: section.shell("start_command")?,
-        restart_interval: section.seconds("restart_interval", INTERVAL, Duration::ZERO)?,
+        restart_interval: least_interval(
+            &section,
+            "restart_interval",
+            section.seconds("restart_interval", INTERVAL, Duration::ZERO)?,
+        ),
         restart_jitter: section.number("restart_jitter", 0.0..=1000.0)?.unwrap_or_default(),
         listen_address: section.word("listen_address")?.unwrap_or_else(|| "localhost".into()),
     };
@@ -52,13 +61,13 @@ pub(super) fn of_service(section: Section<'_>) -> Result<Option<NginxService>, C
     let service = NginxService {
         port: section.port("port")?,
         is_tcp: section.choice("mode", &[("http", false), ("tcp", true)])?.unwrap_or_default(),
-        upstream: section.lines("upstream")?.unwrap_or_default(),
-        server: section.lines("server")?.unwrap_or_default(),
+        upstream: directives(&section, "upstream")?.unwrap_or_default(),
+        server: directives(&section, "server")?.unwrap_or_default(),
         listen_address: section.word("listen_address")?,
-        listen_options: section.text("listen_options")?.unwrap_or_default(),
+        listen_options: directive_words(&section, "listen_options")?,
         upstream_order: super::haproxy::order(&section, "upstream_order", Order::Ascending)?,
         upstream_name: section.word("upstream_name")?,
-        server_options: section.text("server_options")?.unwrap_or_default(),
+        server_options: directive_words(&section, "server_options")?,
     };
     section.done()?;
     Ok((!is_disabled).then_some(service))

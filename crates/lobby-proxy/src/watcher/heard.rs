@@ -1,8 +1,9 @@
 //! What one source has told until now, and several of them as one. Decides when a source counts as answering, and the rules of
 //! `multi`. Pure.
 //!
-//! A source in trouble keeps what it told. Several are known once each has answered or failed; what is empty only because
-//! one of them never answered is no answer.
+//! A source in trouble keeps what it told. Early, who has never answered is waited for, whether it fails or is silent: what it
+//! has may be in use since before a restart, and a first poll that fails moves no traffic either. Later the others are used
+//! without it; what is empty only because one of them never answered is no answer even then.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -75,14 +76,19 @@ impl Heard {
 }
 
 /// Several sources as one. `is_early`: one that never answered may have what is in use since before a restart.
-pub(super) fn resolve(children: &BTreeMap<String, Heard>, resolver: &Resolver, is_early: bool) -> Heard {
+pub(super) fn resolve(mut children: BTreeMap<String, Heard>, resolver: &Resolver, is_early: bool) -> Heard {
+    for (name, heard) in children.iter_mut().filter(|(_, heard)| !is_early && heard.is_pending()) {
+        heard.trouble = Some(format!("watcher {name} has never answered"));
+    }
     match resolver {
         Resolver::Union => union(children.values(), is_early),
-        Resolver::Sequential(order) => first(&order.iter().filter_map(|name| children.get(name)).cloned().collect::<Vec<_>>()),
+        Resolver::Sequential(order) => {
+            first(&order.iter().filter_map(|name| children.get(name)).cloned().collect::<Vec<_>>(), is_early)
+        }
         Resolver::Fallback => {
             let others = || children.iter().filter(|(name, _)| *name != PRIMARY).map(|(_, heard)| heard);
             let backup = (others().next().is_some()).then(|| union(others(), is_early));
-            first(&children.get(PRIMARY).cloned().into_iter().chain(backup).collect::<Vec<_>>())
+            first(&children.get(PRIMARY).cloned().into_iter().chain(backup).collect::<Vec<_>>(), is_early)
         }
     }
 }
@@ -103,11 +109,11 @@ fn union<'a>(children: impl Iterator<Item = &'a Heard> + Clone, is_early: bool) 
     Heard { sets: (is_whole || (!is_early && !sets.is_empty())).then_some(sets), trouble, failures }
 }
 
-/// The first that answers and is not empty; one that has not said anything yet is waited for.
-fn first(children: &[Heard]) -> Heard {
+/// The first that answers and is not empty; early, one that has never answered is waited for.
+fn first(children: &[Heard], is_early: bool) -> Heard {
     for heard in children {
-        if heard.is_pending() {
-            return Heard::default();
+        if is_early && heard.sets.is_none() {
+            return heard.clone();
         }
         if heard.has_backends() && heard.answers() {
             return heard.clone();

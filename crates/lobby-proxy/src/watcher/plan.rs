@@ -107,7 +107,7 @@ impl Tree {
             }
             Self::Multi { children, resolver } => {
                 let children = children.iter().map(|(name, child)| (name.clone(), child.heard(states, is_early))).collect();
-                heard::resolve(&children, resolver, is_early)
+                heard::resolve(children, resolver, is_early)
             }
         }
     }

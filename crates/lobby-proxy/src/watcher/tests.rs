@@ -202,6 +202,46 @@ async fn a_union_waits_for_all_and_keeps_what_a_failing_one_had() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_watcher_that_stays_silent_is_not_waited_for_any_longer_than_one_that_fails() {
+    let order = Resolver::Sequential(vec!["primary".into(), "b".into()]);
+    let told = Some("watcher primary has never answered");
+    for (resolver, trouble, both) in [(Resolver::Union, told, "2 1"), (order, None, "1"), (Resolver::Fallback, None, "1")] {
+        let (catalog, mut picture, _watching) = run(vec![multi(&[("primary", "silent"), ("b", "b")], resolver)]);
+        catalog.has("b", &[("2", false)]).await;
+        sleep(WARM_MAX - Duration::from_secs(2)).await;
+        assert_eq!(picture.borrow()[0], Known::default());
+        shows(&mut picture, "2").await;
+        assert_eq!(picture.borrow()[0].trouble.as_deref(), trouble, "one that serves in its place is well");
+        catalog.has("silent", &[("1", false)]).await;
+        shows(&mut picture, both).await;
+        assert_eq!(picture.borrow()[0].trouble, None);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_first_poll_that_fails_moves_no_traffic_to_the_next_watcher() {
+    let order = Resolver::Sequential(vec!["primary".into(), "b".into()]);
+    for resolver in [order, Resolver::Fallback] {
+        let (catalog, mut picture, _watching) = run(vec![multi(&[("primary", "a"), ("b", "b")], resolver)]);
+        catalog.has("b", &[("2", false)]).await;
+        for _ in 0..5 {
+            catalog.fails("a").await;
+        }
+        sleep(WARM_MAX / 2).await;
+        assert!(picture.borrow()[0].trouble.is_some());
+        assert_eq!(picture.borrow()[0].backends, None, "what the first has may be in use since before a restart");
+        catalog.has("a", &[("1", false)]).await;
+        shows(&mut picture, "1").await;
+    }
+    let (catalog, mut picture, _watching) = run(vec![multi(&[("primary", "a"), ("b", "b")], Resolver::Fallback)]);
+    catalog.has("b", &[("2", false)]).await;
+    catalog.fails("a").await;
+    sleep(WARM_MAX - Duration::from_secs(2)).await;
+    assert_eq!(picture.borrow()[0].backends, None);
+    shows(&mut picture, "2").await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn in_sequence_the_first_that_answers_and_is_not_empty_counts() {
     let order = Resolver::Sequential(vec!["b".into(), "a".into()]);
     let (catalog, mut picture, _watching) = run(vec![multi(&[("a", "a"), ("b", "b")], order)]);

@@ -83,38 +83,8 @@ fn two() -> Known {
 
 #[test]
 fn the_seed_is_taken() {
-    let mut settings = settings(vec![service("myservice", 50003, &["mode http"], "check")]);
-    settings.haproxy = Some(Haproxy {
-        bind_address: "0.0.0.0".into(),
-        global: list(&[
-            "daemon",
-            "user haproxy",
-            "group haproxy",
-            "chroot /var/lib/haproxy",
-            "maxconn 4096",
-            "log 127.0.0.1 local0",
-            "log 127.0.0.1 local1 notice",
-        ]),
-        defaults: list(&[
-            "log global",
-            "mode http",
-            "maxconn 2000",
-            "retries 3",
-            "timeout connect 5s",
-            "timeout client 1m",
-            "timeout server 1m",
-            "option redispatch",
-            "balance roundrobin",
-            "default-server inter 2s rise 3 fall 2",
-            "option dontlognull",
-            "option dontlog-normal",
-        ]),
-        extra_sections: vec![(
-            "listen stats :1937".into(),
-            list(&["stats enable", "stats uri /", "stats realm Haproxy Statistics"]),
-        )],
-        ..Haproxy::default()
-    });
+    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/synapse-seed.conf.json");
+    let (settings, _) = lobby_proxy::synapse::read(std::path::Path::new(file)).expect("the seed");
     // `stats realm Haproxy Statistics` has a word too many, which HAProxy 2.6 takes.
     let name = "ip-10-0-1-10.ec2.internal";
     let picture = known(&[backend(name, "10.0.1.10", 50001), Backend { is_backup: true, ..backend(name, "10.0.1.10", 50002) }]);

@@ -29,6 +29,17 @@ async fn any_task_that_ends_or_panics_unasked_is_an_error() {
     lobby.leave().await;
 }
 
+#[tokio::test]
+async fn the_pulse_beats_until_the_node_task_ends() {
+    let mut lobby = alone().await;
+    let (pulse, before) = (lobby.pulse(), lobby.reader().snapshot());
+    assert!(pulse.beat().await);
+    assert_eq!(lobby.reader().snapshot().revision, before.revision, "it changes nothing");
+    lobby.stops.node.cancel();
+    ends_with(&mut lobby, "node").await;
+    assert!(!pulse.beat().await);
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_goodbye_that_nobody_takes_ends_after_a_second() {
     let mut lobby = alone().await;

@@ -5,7 +5,6 @@
 use std::{path::PathBuf, sync::Arc};
 
 use lobby_core::{
-    id::NodeId,
     name::Name,
     port::{
         COMMANDS, CatalogReader, Commands,
@@ -13,6 +12,7 @@ use lobby_core::{
         gossip::Fingerprint,
         registry::RegistryHandle,
     },
+    proof::Signer,
 };
 use tokio::sync::{mpsc, watch};
 
@@ -30,8 +30,8 @@ pub(super) struct Feed {
     pub(super) labels: Labels,
     pub(super) registry: registry::Start,
     pub(super) externals: external::Disk,
-    /// Who we are.
-    pub(super) own: NodeId,
+    /// Who we are, and what proves that.
+    pub(super) signer: Arc<Signer>,
     /// The folder of definitions, if there is to be one.
     pub(super) services: Option<PathBuf>,
     /// The name, if it is the machine's, so that it is followed.
@@ -65,7 +65,7 @@ impl Feed {
             tasks.spawn_sure("services", registry::files::follow(folder, inputs.clone(), stop()));
         }
         let (batches_in, batches) = mpsc::channel(WRITES);
-        let externals = Externals::new(self.own, self.externals, reader.clone(), updates.clone(), batches);
+        let externals = Externals::new(self.signer, self.externals, reader.clone(), updates.clone(), batches);
         tasks.spawn_sure("nodes without an agent", externals.run(stop()));
         let (commands_in, commands) = mpsc::channel(COMMANDS);
         tasks.spawn_sure("labels", self.labels.run(commands, updates.clone(), stops.leave.clone(), stop()));

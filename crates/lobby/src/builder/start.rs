@@ -22,6 +22,7 @@ use crate::{
     agent::{Lobby, Stops},
     external, handler, membership,
     node::{Node, UPDATES},
+    pulse::Pulse,
     registry, seeds,
     source::{
         address, blocking, hostname,
@@ -61,9 +62,10 @@ impl Builder {
         let (snapshots, seen) = watch::channel(first);
         let (events_in, events) = mpsc::channel(EVENTS);
         let (updates_in, updates) = mpsc::channel(UPDATES);
+        let pulse = Pulse::new(updates_in.clone());
         let reader = CatalogReader::new(seen);
         let stops = Stops::default();
-        let running = way::spawn(ways, &announced, &reader, &events_in, &stops.exchanges);
+        let running = way::spawn(ways, &announced, &reader, &feed.signer, &events_in, &stops.exchanges);
         let task = Node {
             clock,
             local,
@@ -98,6 +100,7 @@ impl Builder {
             stats,
             exchange_infos: running.infos,
             stops,
+            pulse,
             node,
             exchanges: running.tasks,
             sources,
@@ -118,8 +121,10 @@ impl Builder {
         let store = self.store.take().unwrap_or_else(Store::temporary);
         let stats = Arc::new(AgentStats::default());
         let labels = Labels::load(labels, store.folder(), stats.clone());
+        let cluster = way::cluster(&self.ways)?;
         let ways = way::bind(std::mem::take(&mut self.ways), store.folder(), clock).await?;
-        let mut local = LocalRecord::new(store.id, store.generation, name.clone());
+        let signer = Arc::new(store.signer(&cluster));
+        let mut local = LocalRecord::signed(signer.clone(), store.generation, name.clone());
         let mut registry = registry::Start::open(&store, self.scripts, clock).await?;
         let services = self.services.take();
         let definitions = match services.clone() {
@@ -135,7 +140,7 @@ impl Builder {
         local.commit(clock.moment());
         let externals = external::Disk::open(&store).await?;
         let hostname = follow_hostname.then_some(name);
-        let feed = Feed { labels, registry, services, externals, own: store.id, hostname };
+        let feed = Feed { labels, registry, services, externals, signer, hostname };
         Ok(Parts { store, ways, local, feed, stats })
     }
 

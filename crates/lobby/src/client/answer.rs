@@ -87,6 +87,8 @@ pub struct Node {
     pub labels: Vec<String>,
     /// It is the answering daemon itself.
     pub own: bool,
+    /// Its record is proven to be its own word; a Go daemon signs nothing.
+    pub signed: bool,
     /// Another live node has the same name.
     pub conflict: bool,
     /// The version of its lobbyd.

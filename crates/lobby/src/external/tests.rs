@@ -150,7 +150,7 @@ impl Bench {
         let snapshots = tokio::sync::watch::Sender::new(catalog.poll_snapshot().unwrap());
         let disk = Disk { journal: Some(journal), records: Vec::new() };
         let reader = CatalogReader::new(snapshots.subscribe());
-        let task = Externals::new(NodeId::from_bytes([1; 16]), disk, reader, updates, mpsc::channel(1).1);
+        let task = Externals::new(Arc::new(Signer::new(&[1; 32], "lobby")), disk, reader, updates, mpsc::channel(1).1);
         Self { task, published, outcome, snapshots, _folder: folder }
     }
 

@@ -270,6 +270,8 @@ mod gossip {
         let quiet = Lobby::builder().name("b".parse().unwrap()).tags([("role", "b")]).bind("127.0.0.1:0").seeds([addr]);
         let b = quiet.start().await.unwrap();
         notes.read(&["join b role=b"]).await;
+        // That a knows b does not say that b knows a by now.
+        until(&b, |snapshot| snapshot.hosts.len() == 2).await;
         assert_eq!(b.members().len(), 2);
         b.leave().await;
         notes.read(&["join b role=b", "leave b role=b"]).await;

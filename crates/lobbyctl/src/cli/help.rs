@@ -62,6 +62,7 @@ The daemon:
   reload                        read the label sources again
   leave                         say goodbye to the fleet and end
   keygen                        print a new key (asks no daemon)
+  completions SHELL             print what bash, zsh or fish needs to complete all this
 
 Options:
 {options}

@@ -13,11 +13,11 @@ use super::time;
 pub(crate) enum Proxy {
     /// The services that the daemon proxies, and whether HAProxy is in step
     Status,
-    /// What would be done to HAProxy now, and whether that takes a reload; does nothing
+    /// What would be done to HAProxy, nginx and files now, and whether that takes a reload; does nothing
     Plan(Source),
-    /// How HAProxy's file would change; writes nothing
+    /// How the files of HAProxy, nginx and others would change; writes nothing
     Diff(Source),
-    /// Does it once: file, check, socket, and a reload if one is needed; returns when all is in step
+    /// Does it once for HAProxy: file, check, socket, and a reload if one is needed; returns when all is in step
     Apply(Source),
 }
 

@@ -1,7 +1,7 @@
 //! `proxy status`, and `proxy plan`, `diff` and `apply`, which work without a proxy that runs.
 //!
 //! ```text
-//! settings ─► picture ─┬─ plan, diff ─► compared with HAProxy, shown
+//! settings ─► picture ─┬─ plan, diff ─► compared with what is there, shown
 //!                      └─ apply ─► a lobbyd keeps that file? ─ yes ─► waits until it is in step
 //!                                   └ no ─► lobby_proxy's own task, until all is in step
 //! ```
@@ -12,11 +12,12 @@ use std::{process::ExitCode, sync::Arc, time::Duration};
 use anyhow::{Context as _, bail};
 use lobby::client::{Client, ClientError};
 use lobby_proxy::{
-    Settings,
+    Settings, file_output,
     haproxy::{
-        output::{self, Preview},
+        output,
         stats::{Stats, Status},
     },
+    nginx::{self, files::Files},
     settings::Haproxy,
 };
 use serde::Deserialize as _;
@@ -31,9 +32,12 @@ use crate::{
         door::Door,
         proxy::{Proxy, Source},
     },
-    diff::diff,
+    failure::say,
     output::{Cell, Output, plain},
-    proxy::{self, show},
+    proxy::{
+        self,
+        show::{self, NginxPreview, Previews},
+    },
 };
 
 /// How often it is looked whether all is in step: nobody notices the rest.
@@ -51,26 +55,42 @@ pub(crate) async fn run(door: &Door, verb: &Proxy, out: Output) -> anyhow::Resul
             out.value(&show::plan_json(&preview), |_| show::plan(&preview))?;
         }
         Proxy::Diff(source) => {
-            let preview = preview(door, source).await?;
-            let (path, old) = preview.file.as_ref().context("no file is kept by this configuration")?;
-            let text = diff(&path.display().to_string(), old.as_deref().unwrap_or_default(), &preview.layout.text);
-            out.text(&json!({ "path": path, "diff": text }), &text)?;
+            let (value, text) = show::diffs(&preview(door, source).await?);
+            out.text(&value, &text)?;
         }
         Proxy::Apply(source) => return apply(door, source, out).await,
     }
     Ok(ExitCode::SUCCESS)
 }
 
-async fn preview(door: &Door, source: &Source) -> anyhow::Result<Preview> {
+async fn preview(door: &Door, source: &Source) -> anyhow::Result<Previews> {
     let settings = proxy::settings(source)?;
     let picture = proxy::picture(&settings, door, source.timeout).await?;
-    let preview = output::preview(&settings, &picture, &proxy::surroundings()).await;
-    preview.context("no haproxy is configured")
+    let nginx = settings.nginx.as_ref().filter(|nginx| nginx.do_writes);
+    let nginx = nginx.and_then(|nginx| Some((nginx, Files::new(nginx)?))).map(|(nginx, files)| {
+        let layout = nginx::text::layout(&settings, &picture);
+        let changes = files.changes(&layout)?;
+        let is_reload = nginx.do_reloads && (files.is_reload_due() || !changes.is_empty());
+        anyhow::Ok(NginxPreview { changes, is_reload, warnings: layout.warnings })
+    });
+    let files = settings.file_output.as_ref().map(|_| file_output::changes(&settings, &picture));
+    Ok(Previews {
+        haproxy: output::preview(&settings, &picture, &proxy::surroundings()).await,
+        nginx: nginx.transpose()?,
+        files: files.transpose().map_err(anyhow::Error::msg)?,
+    })
 }
 
 async fn apply(door: &Door, source: &Source, out: Output) -> anyhow::Result<ExitCode> {
-    let settings = proxy::settings(source)?;
-    let haproxy = settings.haproxy.clone().context("no haproxy is configured")?;
+    let mut settings = proxy::settings(source)?;
+    let haproxy = settings.haproxy.clone();
+    let haproxy =
+        haproxy.context("no haproxy is configured, and nginx and files are left to lobbyd: `plan` and `diff` show them")?;
+    if settings.nginx.is_some() || settings.file_output.is_some() {
+        say("only haproxy is looked at: nginx and files are left to lobbyd");
+        // Whose services are not waited for either.
+        settings.services.iter_mut().for_each(|service| (service.nginx, service.file_output) = (None, false));
+    }
     let within = source.timeout + haproxy.drain + haproxy.restart_interval + TURN;
     let client = door.client()?;
     if let Some(status) = kept(&client, &haproxy).await? {
@@ -78,6 +98,9 @@ async fn apply(door: &Door, source: &Source, out: Output) -> anyhow::Result<Exit
         return tell(&status, "lobbyd", Some(client.url()), out);
     }
     let picture = proxy::picture(&settings, door, source.timeout).await?;
+    if let Some(preview) = output::preview(&settings, &picture, &proxy::surroundings()).await {
+        show::haproxy_plan(&preview).iter().flatten().for_each(|Cell(_, line)| say(line));
+    }
     // Nobody changes it.
     let (_picture, seen) = watch::channel(picture);
     let stats = Arc::new(Stats::default());

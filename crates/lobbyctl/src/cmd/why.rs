@@ -19,6 +19,9 @@ fn rows(why: &Why) -> Vec<Vec<Cell>> {
     if why.from_label {
         rows.push(vec![plain("  label"), plain(""), plain("labels made it")]);
     }
+    if why.owner.more.get("signed").and_then(serde_json::Value::as_bool) == Some(false) {
+        rows.push(vec![plain("  unsigned"), plain(""), plain("nothing proves that the node itself says so")]);
+    }
     for place in ["instance", "node"] {
         if why.more.get("drain").and_then(|drain| drain.get(place)).and_then(serde_json::Value::as_bool) == Some(true) {
             rows.push(vec![plain("  drain"), plain(""), plain(format!("the {place} takes nothing new"))]);

@@ -2,10 +2,13 @@
 //!
 //! Not here: where all this comes from (`proxy`, `lobby_proxy`).
 
-use lobby_proxy::haproxy::{
-    output::Preview,
-    plan::Plan,
-    stats::{BackendStatus, Status},
+use lobby_proxy::{
+    change::Change,
+    haproxy::{
+        output::Preview,
+        plan::Plan,
+        stats::{BackendStatus, Status},
+    },
 };
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -126,8 +129,79 @@ pub(crate) fn done(status: &Status) -> String {
     parts.join(", ")
 }
 
+/// What would become of all that is kept in step; None: it is not configured.
+#[derive(Debug)]
+pub(crate) struct Previews {
+    pub(crate) haproxy: Option<Preview>,
+    pub(crate) nginx: Option<NginxPreview>,
+    pub(crate) files: Option<Vec<Change>>,
+}
+
+/// What would become of nginx.
+#[derive(Debug)]
+pub(crate) struct NginxPreview {
+    pub(crate) changes: Vec<Change>,
+    pub(crate) is_reload: bool,
+    pub(crate) warnings: Vec<String>,
+}
+
+impl Previews {
+    /// The files of nginx and of `files` that would change.
+    fn others(&self) -> impl Iterator<Item = &Change> {
+        self.nginx.iter().flat_map(|nginx| &nginx.changes).chain(self.files.iter().flatten())
+    }
+}
+
+/// How files would change, for scripts and for people.
+pub(crate) fn diffs(previews: &Previews) -> (Value, String) {
+    let haproxy = previews.haproxy.as_ref().and_then(|preview| {
+        let (path, old) = preview.file.as_ref()?;
+        Some((path, diff::diff(&path.display().to_string(), old.as_deref().unwrap_or_default(), &preview.layout.text)))
+    });
+    let text = |change: &Change| {
+        let [old, new] = [&change.old, &change.new].map(|text| text.as_deref().unwrap_or_default());
+        diff::diff(&change.path.display().to_string(), old, new)
+    };
+    let others: Vec<_> = previews.others().map(|change| (&change.path, text(change))).collect();
+    let all: String = haproxy.iter().chain(&others).map(|(_, text)| text.as_str()).collect();
+    let (path, diff) = haproxy.unzip();
+    let others: Vec<_> = others.iter().map(|(path, diff)| json!({ "path": path, "diff": diff })).collect();
+    (json!({ "path": path, "diff": diff, "others": others }), all)
+}
+
 /// What would be done.
-pub(crate) fn plan(preview: &Preview) -> Vec<Vec<Cell>> {
+pub(crate) fn plan(previews: &Previews) -> Vec<Vec<Cell>> {
+    let mut rows = previews.haproxy.as_ref().map(haproxy_plan).unwrap_or_default();
+    if let Some(nginx) = &previews.nginx {
+        let reloads = count(nginx.is_reload.into(), "reload", "reloads");
+        rows.push(vec![plain(format!("nginx: {}, {reloads}", changed(&nginx.changes)))]);
+        rows.extend(nginx.changes.iter().map(change));
+        rows.extend(nginx.warnings.iter().map(|warning| vec![Cell(Tone::Doubtful, format!("warning: {warning}"))]));
+    }
+    if let Some(changes) = &previews.files {
+        rows.push(vec![plain(format!("files: {}", changed(changes)))]);
+        rows.extend(changes.iter().map(change));
+    }
+    rows
+}
+
+fn changed(changes: &[Change]) -> String {
+    if changes.is_empty() { "unchanged".into() } else { format!("{} changed", count(changes.len() as u64, "file", "files")) }
+}
+
+fn change(change: &Change) -> Vec<Cell> {
+    vec![plain(format!("  {} {}", verb(change), change.path.display()))]
+}
+
+fn verb(change: &Change) -> &'static str {
+    match (&change.old, &change.new) {
+        (_, None) => "remove",
+        (None, Some(_)) => "make",
+        (Some(_), Some(_)) => "change",
+    }
+}
+
+pub(crate) fn haproxy_plan(preview: &Preview) -> Vec<Vec<Cell>> {
     let mut rows = Vec::new();
     let text = match &preview.file {
         None => "none is kept".into(),
@@ -161,8 +235,26 @@ fn summary(preview: &Preview, plan: &Plan) -> String {
     if preview.reload.is_empty() { text } else { text.replacen("0 reloads", "1 reload", 1) }
 }
 
-/// The same for scripts.
-pub(crate) fn plan_json(preview: &Preview) -> Value {
+/// The same for scripts: that of HAProxy, with the others in it.
+pub(crate) fn plan_json(previews: &Previews) -> Value {
+    let files = |changes: &[Change]| {
+        let file = |change: &Change| json!({ "path": change.path, "action": verb(change) });
+        changes.iter().map(file).collect::<Vec<_>>()
+    };
+    let haproxy = previews.haproxy.as_ref();
+    let is_reload = previews.nginx.as_ref().is_some_and(|nginx| nginx.is_reload);
+    let is_in_step = haproxy.is_none_or(Preview::is_in_step) && !is_reload && previews.others().next().is_none();
+    let mut value = haproxy.map_or_else(|| json!({}), haproxy_json);
+    value["in_step"] = is_in_step.into();
+    value["nginx"] = previews.nginx.as_ref().map_or(
+        Value::Null,
+        |nginx| json!({ "files": files(&nginx.changes), "reload": nginx.is_reload, "warnings": nginx.warnings }),
+    );
+    value["files"] = previews.files.as_deref().map_or(Value::Null, |changes| files(changes).into());
+    value
+}
+
+fn haproxy_json(preview: &Preview) -> Value {
     let file = preview.file.as_ref().map(|(path, old)| {
         let (added, removed) = diff::counts(old.as_deref().unwrap_or_default(), &preview.layout.text);
         json!({ "path": path, "changed": preview.is_new_file(), "added": added, "removed": removed })
@@ -179,7 +271,6 @@ pub(crate) fn plan_json(preview: &Preview) -> Value {
         Err(err) => json!({ "socket": socket, "error": err }),
     });
     json!({
-        "in_step": preview.is_in_step(),
         "version": preview.version.map(|version| version.to_string()),
         "file": file,
         "processes": processes.collect::<Vec<_>>(),

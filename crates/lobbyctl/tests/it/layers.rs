@@ -15,12 +15,16 @@ const EDGES: &[(&str, &[&str])] = &[
     ("lobby-gossip", &["lobby-core"]),
     ("lobby-exchange", &["lobby-core", "lobby-gossip"]),
     ("lobby", &["lobby-core", "lobby-exchange"]),
+    ("lobby-dns", &["lobby-core"]),
     ("lobby-http", &["lobby-core"]),
     ("lobby-template", &[]),
     ("lobby-render", &["lobby-core", "lobby-template"]),
     ("lobby-proxy", &["lobby-core", "lobby-render"]),
     ("lobbyctl", &["lobby", "lobby-core", "lobby-proxy", "lobby-render"]),
-    ("lobbyd", &["lobby", "lobby-core", "lobby-exchange", "lobby-gossip", "lobby-http", "lobby-proxy", "lobby-render"]),
+    (
+        "lobbyd",
+        &["lobby", "lobby-core", "lobby-dns", "lobby-exchange", "lobby-gossip", "lobby-http", "lobby-proxy", "lobby-render"],
+    ),
     ("lobby-testkit", &[]),
 ];
 
@@ -33,13 +37,15 @@ const CONFINED: &[(&str, &[&str])] = &[
     ("axum", &["lobby-http"]),
     ("clap", &["lobbyctl", "lobbyd"]),
     ("foca", &["lobby-gossip"]),
+    ("hickory-proto", &["lobby-dns"]),
     ("hickory-resolver", &["lobby-exchange", "lobby-proxy"]),
     ("hyper", &["lobby-http"]),
+    ("nix", &["lobby-dns"]),
     ("notify", &["lobby"]),
     ("redis", &["lobby-exchange"]),
     ("regex", &["lobby-core", "lobby-render"]),
     ("reqwest", &["lobby"]),
-    ("socket2", &["lobby-exchange"]),
+    ("socket2", &["lobby-dns", "lobby-exchange"]),
 ];
 
 /// Packages that must not be in the lock file: one TLS provider, which is ring.

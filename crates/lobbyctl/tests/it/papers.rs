@@ -48,3 +48,27 @@ fn every_verb_is_explained() {
         assert!(page.contains(&format!("`{verb}")), "docs/lobbyctl.md lacks {verb}");
     }
 }
+
+/// Each line of the threat model names the tests that show it, and each of them is there.
+#[test]
+fn every_test_of_the_threat_model_exists() {
+    let page = page("security.md");
+    let model = page.split("## Threat model").nth(1).expect("a threat model").split("\n## ").next().unwrap_or_default();
+    let rows: Vec<_> = model.lines().filter(|line| line.starts_with("| ") && !line.starts_with("| from ")).collect();
+    assert!(rows.len() > 20, "only {} lines", rows.len());
+    let mut wrong = Vec::new();
+    for row in rows {
+        // Odd pieces are those between backquotes.
+        let named: Vec<_> = row.split('`').skip(1).step_by(2).filter_map(|text| text.split_once("::")).collect();
+        if named.is_empty() {
+            wrong.push(format!("names no test: {row}"));
+        }
+        for (path, test) in named {
+            let text = fs::read_to_string(root().join("crates").join(path)).unwrap_or_default();
+            if !text.contains(&format!("fn {test}(")) {
+                wrong.push(format!("there is no {path}::{test}"));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "docs/security.md:\n{}", wrong.join("\n"));
+}

@@ -113,11 +113,17 @@ impl Managed {
 
     #[track_caller]
     fn apply(&mut self, config: &Path) -> Value {
+        self.applied(config).0
+    }
+
+    /// And what was said before it was done.
+    #[track_caller]
+    fn applied(&mut self, config: &Path) -> (Value, String) {
         let output = self.run("apply", config, &["--json"]);
         assert!(output.status.success(), "{output:?}");
         let shown: Value = serde_json::from_slice(&output.stdout).unwrap();
         assert_eq!((&shown["by"], &shown["haproxy"]["is_in_step"]), (&json!("lobbyctl"), &json!(true)));
-        shown["haproxy"].clone()
+        (shown["haproxy"].clone(), stderr(&output))
     }
 }
 
@@ -166,7 +172,8 @@ fn a_plan_is_shown_and_applied_without_a_daemon() {
     assert!(diff.starts_with("--- FOLDER/haproxy.cfg\n+++ FOLDER/haproxy.cfg\n@@ "), "{diff}");
     assert_eq!(diff.lines().filter(|line| line.starts_with("+\t")).count(), 1, "{diff}");
     let before = fs::read(managed.file()).unwrap();
-    let done = managed.apply(&config);
+    let (done, planned) = managed.applied(&config);
+    assert!(planned.contains("lobbyctl: socket: 1 × add server, 0 reloads\n"), "{planned}");
     assert_eq!((&done["commands"], &done["reloads"]), (&json!({ "add server": 1 }), &json!(0)), "{done}");
     assert_ne!(fs::read(managed.file()).unwrap(), before);
 
@@ -177,10 +184,49 @@ fn a_plan_is_shown_and_applied_without_a_daemon() {
         said.contains("\nsocket: 1 reload\n  reload: db: ") && said.ends_with("\nreload needed: more than servers changed\n"),
         "{said}"
     );
-    assert_eq!(managed.apply(&config)["reloads"], 1);
+    let (done, planned) = managed.applied(&config);
+    assert!(planned.contains("lobbyctl: socket: 1 reload\n"), "{planned}");
+    assert_eq!(done["reloads"], 1);
     let output = managed.run("plan", &config, &["--json"]);
     let shown: Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!((&shown["in_step"], &shown["file"]["changed"]), (&json!(true), &json!(false)), "{shown}");
+}
+
+#[test]
+fn files_of_nginx_and_others_are_shown_before_they_change() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    let config = at("lobby.toml");
+    let text = format!(
+        "[proxy.nginx]\nupstreams = {:?}\n[proxy.files]\ndirectory = {:?}\n[proxy.service.web]\ndefault_servers = [\"10.0.0.1:80\"]\n\
+         discovery = {{ method = \"base\" }}\n[proxy.service.api]\ndiscovery = {{ method = \"base\" }}\nfiles = false\n",
+        at("up"),
+        at("json")
+    );
+    fs::write(&config, text).unwrap();
+    let says = |verb: &str, more: &[&str]| {
+        let output = run(CLOSED, &[&["proxy", verb, "--config", config.to_str().unwrap()], more].concat());
+        let said = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();
+        said.replace(&folder.path().display().to_string(), "FOLDER")
+    };
+    // The same in other words, and a file of ours whose service is gone.
+    fs::create_dir_all(at("json")).unwrap();
+    fs::write(at("json/web.json"), "[ {\"port\": 80, \"host\": \"10.0.0.1\"} ]").unwrap();
+    fs::create_dir_all(at("up")).unwrap();
+    fs::write(at("up/web.conf"), "upstream web {\n}\n").unwrap();
+    let plan = "nginx: 2 files changed, 1 reload\n  make FOLDER/up/api.conf\n  change FOLDER/up/web.conf\nfiles: unchanged\n";
+    assert_eq!(says("plan", &[]), plan);
+    let diff = says("diff", &[]);
+    assert!(diff.contains("+++ FOLDER/up/web.conf\n") && diff.contains("\n+\tserver 10.0.0.1:80;\n"), "{diff}");
+    assert_eq!(diff.matches("--- ").count(), 2, "{diff}");
+    fs::write(at("json/web.json"), "[]").unwrap();
+    let shown: Value = serde_json::from_str(&says("plan", &["--json"])).unwrap();
+    let changed = json!([{ "path": "FOLDER/json/web.json", "action": "change" }]);
+    assert_eq!((&shown["in_step"], &shown["nginx"]["reload"], &shown["files"]), (&json!(false), &json!(true), &changed));
+    let shown: Value = serde_json::from_str(&says("diff", &["--json"])).unwrap();
+    assert_eq!((&shown["path"], shown["others"].as_array().map(Vec::len)), (&Value::Null, Some(3)), "{shown}");
+    assert!(says("apply", &[]).starts_with("lobbyctl: no haproxy is configured"));
+    assert!(!at("up/api.conf").exists(), "nothing is written");
 }
 
 #[test]

@@ -59,9 +59,11 @@ fn why_prints_the_evidence() {
         &["why", "web", "web-1"],
         expect![[r#"
             web-1                         maintenance  on ONE, alive, heard of now
+              unsigned                                 nothing proves that the node itself says so
               conflict                                 one has the same name
               _service_maintenance:web-1  maintenance  new disk
             web-1                         critical     on one, suspect, heard of now
+              unsigned                                 nothing proves that the node itself says so
               conflict                                 ONE has the same name
               http                        critical     connection refused
               disk                        passing

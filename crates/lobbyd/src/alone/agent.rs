@@ -36,7 +36,7 @@ impl Agent {
             None => client.url().trim_end_matches('/').to_owned(),
         });
         let set = address.map(|address| ("CONSUL_HTTP_ADDR".to_owned(), address)).collect();
-        Surroundings { set, unset: lobby::secret_variables().collect(), started: None }
+        Surroundings { set, unset: lobby::secret_variables().collect(), started: Some(lobby::rlimit::restore) }
     }
 }
 

@@ -10,7 +10,10 @@
 
 use std::{ffi::OsString, path::PathBuf};
 
-use clap::{Arg, ArgAction, ArgGroup, ArgMatches, Command, builder::ValueParser};
+use clap::{
+    Arg, ArgAction, ArgGroup, ArgMatches, Command,
+    builder::{FalseyValueParser, ValueParser},
+};
 
 use crate::config::{
     raw::{Origin, Raw},
@@ -170,7 +173,8 @@ fn instance() -> Arg {
 }
 
 fn check(long: &'static str, help: &'static str) -> Arg {
-    Arg::new("check").long(long).action(ArgAction::SetTrue).help(help)
+    // Of its variable: whatever is not empty, 0, no, off or false.
+    Arg::new("check").long(long).action(ArgAction::SetTrue).value_parser(FalseyValueParser::new()).help(help)
 }
 
 #[cfg(test)]

@@ -7,7 +7,9 @@ use lobby::{
     clock::Clock,
     core::port::gossip::{SEED, is_seed},
     gossip, nats, redis,
+    seal::Keys,
 };
+use tokio::sync::watch;
 
 use super::{ConfigError, Driver, Gossip, Read};
 
@@ -15,13 +17,13 @@ use super::{ConfigError, Driver, Gossip, Read};
 const KEYS: usize = 5;
 
 /// The exchanges that DRIVER names, or the default.
-pub(super) fn drivers(read: &Read<'_>) -> Result<Vec<Driver>, ConfigError> {
+pub(super) fn drivers(read: &Read<'_>, keys: &watch::Receiver<Keys>) -> Result<Vec<Driver>, ConfigError> {
     let mut names: Vec<_> = read.list("DRIVER").iter().map(|name| name.to_ascii_lowercase()).collect();
     if names.is_empty() {
         names.push(read.raw.default_driver().into());
     }
     // Checked whether used or not: a mistake in an idle setting is a mistake that waits.
-    let redis = redis(read)?;
+    let redis = redis(read, keys)?;
     redis::Redis::try_new(redis.clone(), Clock::start()).map_err(|err| unusable(&err))?;
     let mut drivers = Vec::new();
     for (idx, name) in names.iter().enumerate() {
@@ -30,7 +32,7 @@ pub(super) fn drivers(read: &Read<'_>) -> Result<Vec<Driver>, ConfigError> {
         }
         drivers.push(match name.as_str() {
             "gossip" => Driver::Gossip(Box::new(gossip(read)?)),
-            "nats" => Driver::Nats(Box::new(nats(read)?)),
+            "nats" => Driver::Nats(Box::new(nats(read, keys)?)),
             "redis" => Driver::Redis(Box::new(redis.clone())),
             _ => return Err(read.refuse("DRIVER", "a comma list of gossip, nats and redis")),
         });
@@ -117,7 +119,7 @@ fn is_off_host(seed: &str) -> bool {
     ip.map_or(!name.eq_ignore_ascii_case("localhost"), |ip| !ip.is_loopback())
 }
 
-fn nats(read: &Read<'_>) -> Result<nats::Config, ConfigError> {
+fn nats(read: &Read<'_>, keys: &watch::Receiver<Keys>) -> Result<nats::Config, ConfigError> {
     let urls = read.list("NATS_URL");
     if urls.is_empty() {
         return Err(ConfigError::Together("DRIVER names nats: set NATS_URL, for example to nats://127.0.0.1:4222".into()));
@@ -126,6 +128,7 @@ fn nats(read: &Read<'_>) -> Result<nats::Config, ConfigError> {
         urls,
         channel: read.text("NATS_DISCOVERY_CHANNEL").to_owned(),
         cluster: read.text("CLUSTER").to_owned(),
+        keys: keys.clone(),
         keep_alive: read.positive_seconds("KEEP_ALIVE")?,
         user: read.some_text("NATS_USER"),
         password: read.some_text("NATS_PASSWORD"),
@@ -146,18 +149,21 @@ fn unusable(err: &ExchangeError) -> ConfigError {
     ConfigError::Together(err.to_string())
 }
 
-fn redis(read: &Read<'_>) -> Result<redis::Config, ConfigError> {
+fn redis(read: &Read<'_>, keys: &watch::Receiver<Keys>) -> Result<redis::Config, ConfigError> {
     Ok(redis::Config {
         host: read.text("REDIS_HOST").to_owned(),
         port: read.parse("REDIS_PORT", "a port from 0 to 65535")?,
         db: read.parse("REDIS_DB", "the number of a database")?,
         channel: read.text("REDIS_CHANNEL").to_owned(),
         cluster: read.text("CLUSTER").to_owned(),
+        keys: keys.clone(),
         keep_alive: read.positive_seconds("KEEP_ALIVE")?,
         user: read.some_text("REDIS_USER"),
         password: read.some_text("REDIS_PASSWORD"),
         tls: read.truth("REDIS_TLS")?,
         ca: read.path("REDIS_CA"),
+        cert: read.path("REDIS_CERT"),
+        key: read.path("REDIS_KEY"),
         ..redis::Config::default()
     })
 }

@@ -42,6 +42,9 @@ impl Proxies {
             }
             None => None,
         };
+        if let Some(haproxy) = &mut settings.haproxy {
+            haproxy.remember_in(|name| std::env::var_os(name));
+        }
         Ok(Self { settings: Arc::new(settings), nerve })
     }
 }

@@ -152,6 +152,31 @@ impl Raw {
         }
     }
 
+    /// Warnings about secrets that others on this machine can read: those on the command line, those in an open file.
+    pub(crate) fn exposed(&self) -> Vec<String> {
+        let is_secret = |setting: &&Setting| {
+            let (value, _) = self.value(setting.name);
+            // An absolute path is that of a file with the secret in it.
+            !value.is_empty()
+                && !value.starts_with('/')
+                && (setting.kind.is_secret() || setting.kind == Kind::Url && without_password(value) != value)
+        };
+        let given =
+            |origin: Origin| SETTINGS.iter().filter(is_secret).filter(move |setting| self.value(setting.name).1 == origin);
+        let told = |setting: &Setting| {
+            format!(
+                "{} is on the command line, which everybody on this machine can read: give it in the file or the environment",
+                setting.name
+            )
+        };
+        let mut warnings: Vec<_> = given(Origin::Flag).map(told).collect();
+        let of_proxy = self.proxy.as_ref().is_some_and(|table| super::proxy::shown(table) != Value::Table(table.clone()));
+        if of_proxy || given(Origin::File).next().is_some() {
+            warnings.extend(lobby_http::exposure(&format!("{} holds secrets and", self.file), Path::new(&self.file)));
+        }
+        warnings
+    }
+
     /// The settings as `--print-config` shows them: a file that would give the same, secrets hidden.
     pub(crate) fn print(&self) -> String {
         let mut text = String::new();
@@ -163,7 +188,7 @@ impl Raw {
                     value = self.default_driver();
                 }
                 let shown: Value = match setting.kind {
-                    Kind::Secret | Kind::LaterSecret if !value.is_empty() => "<hidden>".into(),
+                    Kind::Secret if !value.is_empty() => "<hidden>".into(),
                     Kind::Url => without_password(value).into(),
                     Kind::Lines => value.lines().map(str::to_owned).collect::<Vec<_>>().into(),
                     _ => value.into(),

@@ -5,6 +5,8 @@
 //! lower case with dashes, the key in the file is `group.key`.
 //! Not here: what values mean to the program (`config`).
 
+mod dns;
+
 /// One setting.
 #[derive(Debug)]
 pub(crate) struct Setting {
@@ -33,24 +35,16 @@ pub(crate) enum Kind {
     Url,
     /// One item a line, because an item may hold commas. The flag may be given several times.
     Lines,
-    /// Belongs to a feature that is not built yet: accepted with a warning.
-    Later,
-    /// A secret of a feature that is not built yet.
-    LaterSecret,
 }
 
 impl Kind {
     pub(crate) const fn is_secret(self) -> bool {
-        matches!(self, Self::Secret | Self::LaterSecret)
+        matches!(self, Self::Secret)
     }
 
     /// What stands between the items of a list when it is one text.
     pub(crate) const fn separator(self) -> &'static str {
         if matches!(self, Self::Lines) { "\n" } else { "," }
-    }
-
-    pub(crate) const fn is_later(self) -> bool {
-        matches!(self, Self::Later | Self::LaterSecret)
     }
 }
 
@@ -94,7 +88,7 @@ pub(crate) const GROUPS: &[(&str, &str)] = &[
     ("prometheus", "Prometheus"),
     ("log", "Log"),
     ("hold", "Hold"),
-    ("dns", "DNS (later)"),
+    ("dns", "DNS"),
 ];
 
 const fn plain(
@@ -109,16 +103,6 @@ const fn plain(
 
 const fn secret(name: &'static str, path: &'static str, value: &'static str, help: &'static str) -> Setting {
     Setting { name, path, value, default: "", help, kind: Kind::Secret }
-}
-
-const fn later(
-    name: &'static str,
-    path: &'static str,
-    value: &'static str,
-    default: &'static str,
-    help: &'static str,
-) -> Setting {
-    Setting { name, path, value, default, help, kind: Kind::Later }
 }
 
 /// Every setting, grouped.
@@ -235,14 +219,19 @@ pub(crate) const SETTINGS: &[Setting] = &[
         "15",
         "Kept for old unit files: nodes expire at their deadline, not at a sweep.",
     ),
-    Setting {
-        name: "EXCHANGE_KEY",
-        path: "exchange.key",
-        value: "LIST",
-        default: "",
-        help: "Authenticates NATS and Redis packets.",
-        kind: Kind::LaterSecret,
-    },
+    secret(
+        "EXCHANGE_KEY",
+        "exchange.key",
+        "LIST",
+        "Keys, base64 of 32 bytes, or an absolute path of a file that holds them; the first one seals packets to NATS and Redis, all open. Packets without a good seal are then ignored. Read again on a reload.",
+    ),
+    plain(
+        "EXCHANGE_UNSIGNED",
+        "exchange.unsigned",
+        "BOOL",
+        "false",
+        "With EXCHANGE_KEY: takes packets without a seal all the same, while a fleet gets its first key or has Go daemons. Read again on a reload.",
+    ),
     plain(
         "GOSSIP_ADDR",
         "gossip.addr",
@@ -310,6 +299,8 @@ pub(crate) const SETTINGS: &[Setting] = &[
     secret("REDIS_PASSWORD", "redis.password", "TEXT", "Password."),
     plain("REDIS_TLS", "redis.tls", "BOOL", "false", "Whether to connect with TLS."),
     plain("REDIS_CA", "redis.ca", "FILE", "", "Certificates that the server's is checked against, instead of the system's."),
+    plain("REDIS_CERT", "redis.cert", "FILE", "", "Client certificate."),
+    plain("REDIS_KEY", "redis.key", "FILE", "", "Key of the client certificate."),
     plain(
         "CALLBACK",
         "callback.command",
@@ -377,7 +368,16 @@ pub(crate) const SETTINGS: &[Setting] = &[
         "Within what time; half a second for each node of a large gossip fleet.",
     ),
     plain("HOLD_MAX", "hold.max", "SECONDS", "60", "How long a node is held at most."),
-    later("DNS_ADDR", "dns.addr", "IP:PORT", "127.0.0.1:8600", "Address of DNS, or off."),
-    later("DNS_DOMAINS", "dns.domains", "LIST", "lobby,consul", "Domains that are answered."),
-    later("DNS_FORWARD", "dns.forward", "LIST", "", "Servers for all other names."),
+    dns::ADDR,
+    dns::DOMAINS,
+    dns::FORWARD,
+    dns::TTL,
+    dns::SERVICE_TTL,
+    dns::NEGATIVE_TTL,
+    dns::ONLY_PASSING,
+    dns::NEAR,
+    dns::TRUNCATE,
+    dns::NODE_TXT,
+    dns::A_RECORD_LIMIT,
+    dns::RATE,
 ];

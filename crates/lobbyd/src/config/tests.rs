@@ -146,6 +146,35 @@ fn a_refused_secret_is_not_shown() {
 }
 
 #[test]
+fn keys_of_brokers_stand_in_the_setting_or_in_a_file() {
+    let key = |letter: &str| letter.repeat(43) + "=";
+    let keys = |text: &str| config(&[("EXCHANGE_KEY", text)]).exchange_keys.borrow().clone();
+    assert!(keys("").list.is_empty());
+    let two = keys(&format!("{}, {}", key("A"), key("B").replace("B=", "A=")));
+    assert_eq!((two.list.len(), two.takes_unsigned), (2, false));
+    let folder = lobby_testkit::TempDir::new().unwrap();
+    let path = folder.path().join("keys");
+    std::fs::write(&path, format!("# new\n{}\n\n{} # old\n", key("A"), key("B").replace("B=", "A="))).unwrap();
+    let path = path.display().to_string();
+    assert_eq!(keys(&path), two);
+    for (mode, n_warnings) in [(0o644, 1), (0o400, 0)] {
+        std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(mode)).unwrap();
+        assert_eq!(config(&[("EXCHANGE_KEY", &path)]).warnings.len(), n_warnings, "{mode:o}");
+    }
+    assert_eq!(config(&[("EXCHANGE_KEY", &path), ("EXCHANGE_UNSIGNED", "true")]).warnings.len(), 1);
+    std::fs::remove_file(&path).unwrap();
+    std::fs::write(&path, "#".repeat(70_000)).unwrap();
+    assert!(refused(&[("EXCHANGE_KEY", &path)]).contains("at most 65536 bytes"));
+
+    let twice = format!("{0},{0}", key("A"));
+    let six = vec![key("A"); 6].join(",");
+    for bad in ["s3cret", "/nonexistent/keys", "/dev/null", "k3ys", &twice, &six] {
+        let message = refused(&[("EXCHANGE_KEY", bad)]);
+        assert!(message.contains("<hidden>") && message.contains("32 bytes") && !message.contains(bad), "{message}");
+    }
+}
+
+#[test]
 fn when_silence_is_not_believed() {
     let default = config(&[]);
     assert_eq!(default.hold, lobby_core::hold::Rule::default());
@@ -157,9 +186,44 @@ fn when_silence_is_not_believed() {
 }
 
 #[test]
-fn settings_of_later_features_are_accepted_with_a_warning() {
-    let config = config(&[("DNS_FORWARD", "192.0.2.1"), ("EXCHANGE_KEY", "x")]);
-    assert_eq!(config.warnings.len(), 2, "{:?}", config.warnings);
+fn dns_is_on_by_default_and_its_settings_are_checked() {
+    let dns = config(&[]).dns.unwrap();
+    assert_eq!((dns.addr.to_string().as_str(), dns.default_addr, dns.settings.rate), ("127.0.0.1:8600", true, 5000));
+    assert_eq!(lobby_dns::Settings { rate: 0, ..dns.settings }, lobby_dns::Settings::default());
+    assert!(config(&[("DNS_ADDR", "off")]).dns.is_none());
+    let dns = config(&[
+        ("DNS_FORWARD", "192.0.2.1, [2001:db8::1]:5353"),
+        ("DNS_SERVICE_TTL", "web*=5"),
+        ("DNS_TRUNCATE", "cut"),
+        ("DNS_A_RECORD_LIMIT", "4096"),
+    ])
+    .dns;
+    let dns = dns.unwrap();
+    let servers: Vec<_> = dns.resolvers.unwrap().0.iter().map(ToString::to_string).collect();
+    assert_eq!(servers, ["192.0.2.1:53", "[2001:db8::1]:5353"]);
+    assert!(dns.settings.forwards && dns.settings.service_ttl("web-1") == 5 && dns.settings.a_record_limit == 4096);
+    for (name, value) in [
+        ("DNS_ADDR", "localhost:53"),
+        ("DNS_DOMAINS", ","),
+        ("DNS_DOMAINS", "a..b"),
+        ("DNS_DOMAINS", "a b"),
+        ("DNS_DOMAINS", "x,X"),
+        ("DNS_DOMAINS", "10.in-addr.arpa"),
+        ("DNS_FORWARD", "dns.example.com"),
+        ("DNS_FORWARD", "192.0.2.1:0"),
+        ("DNS_FORWARD", "127.0.0.1:8600"),
+        ("DNS_TTL", "86401"),
+        ("DNS_NEGATIVE_TTL", "-1"),
+        ("DNS_SERVICE_TTL", "web"),
+        ("DNS_TRUNCATE", "yes"),
+        ("DNS_RATE", "many"),
+        ("DNS_A_RECORD_LIMIT", "4097"),
+    ] {
+        let message = refused(&[(name, value)]);
+        assert!(message.contains(name), "{message}");
+    }
+    let open = config(&[("DNS_FORWARD", "192.0.2.1"), ("DNS_ADDR", "192.0.2.7:53")]);
+    assert!(open.warnings.iter().any(|warning| warning.contains("DNS_FORWARD")), "{:?}", open.warnings);
 }
 
 #[test]
@@ -241,6 +305,38 @@ fn a_bad_file_of_tokens_is_refused_without_its_secrets_and_an_open_one_is_a_warn
     for (mode, n_warnings) in [(0o644, 1), (0o600, 0)] {
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).unwrap();
         assert_eq!(config(&variables).warnings.len(), n_warnings, "{mode:o}");
+    }
+}
+
+#[test]
+fn a_secret_that_others_can_read_is_a_warning_that_does_not_show_it() {
+    use std::os::unix::fs::PermissionsExt;
+    let mut raw = environment(&[("TOKEN", "s3cret")]);
+    assert_eq!(raw.exposed(), Vec::<String>::new(), "the environment is for us and root");
+    for (name, value) in [("GOSSIP_KEY", "s3cret"), ("NATS_URL", "nats://u:s3cret@h"), ("REDIS_HOST", "h")] {
+        raw.set(super::setting::by_name(name).unwrap(), value, super::raw::Origin::Flag);
+    }
+    let warnings = raw.exposed();
+    assert!(
+        warnings.len() == 2 && warnings[0].starts_with("GOSSIP_KEY ") && warnings[1].starts_with("NATS_URL "),
+        "{warnings:?}"
+    );
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("lobbyd.toml");
+    let aws = "[proxy.service.x]\nport = 1\ndiscovery = { method = \"ec2tag\", secret_key = \"s3cret\" }\n";
+    for (text, mode, n_warnings) in [
+        ("[http]\ntoken = \"s3cret\"\n", 0o640, 1),
+        ("[http]\ntoken = \"s3cret\"\n", 0o600, 0),
+        (aws, 0o644, 1),
+        ("[http]\nport = 1\n", 0o644, 0),
+    ] {
+        std::fs::write(&path, text).unwrap();
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).unwrap();
+        let mut raw = Raw::default();
+        raw.read_file(&path, text).unwrap();
+        let warnings = raw.exposed();
+        assert_eq!(warnings.len(), n_warnings, "{text} {mode:o} {warnings:?}");
+        assert!(!warnings.concat().contains("s3cret"));
     }
 }
 

@@ -86,6 +86,9 @@ fn a_node_of_both_kinds_of_one_name_is_listed_once() {
     go.hi("last", &[]);
     lists(&watcher, &["last", "moved", "watcher"]);
     assert_eq!(packet(&watcher, "moved")["labels"], serde_json::json!([]), "the record with an id hides the bare one");
+    for (name, signed) in [("watcher", true), ("moved", true), ("last", false)] {
+        assert_eq!(node(&watcher, name)["signed"], signed, "{name}: an old daemon proves nothing");
+    }
 }
 
 #[test]

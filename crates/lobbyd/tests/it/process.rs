@@ -1,6 +1,6 @@
 //! The process: configuration, ready line, signals, folders, several on one machine.
 
-use std::{fs, time::Duration};
+use std::{fs, os::unix::net::UnixDatagram, path::PathBuf, time::Duration};
 
 use lobby_testkit::{TempDir, eventually, expect};
 use rustix::process::Signal;
@@ -100,19 +100,67 @@ fn a_restart_by_signal_says_no_goodbye() {
     assert_eq!(revision(&fleet[0]), before);
 }
 
+/// The socket that a service manager listens on, and what comes next from it.
+struct Manager {
+    socket: UnixDatagram,
+    path: PathBuf,
+    _folder: TempDir,
+}
+
+impl Manager {
+    fn start() -> Self {
+        let folder = TempDir::new().unwrap();
+        let path = folder.path().join("notify");
+        let socket = UnixDatagram::bind(&path).unwrap();
+        socket.set_read_timeout(Some(QUICK)).unwrap();
+        Self { socket, path, _folder: folder }
+    }
+
+    /// The next message that is no sign of life, or with `beats` the next of any kind.
+    #[track_caller]
+    fn next(&self, beats: bool) -> String {
+        let mut buffer = [0; 256];
+        loop {
+            let n_bytes = self.socket.recv(&mut buffer).unwrap();
+            let text = String::from_utf8_lossy(&buffer[..n_bytes]).into_owned();
+            if beats || !text.starts_with("WATCHDOG=1") {
+                return text;
+            }
+        }
+    }
+}
+
 #[test]
-fn systemd_is_told_when_everything_listens_and_when_it_ends() {
-    let folder = TempDir::new().unwrap();
-    let path = folder.path().join("notify");
-    let socket = std::os::unix::net::UnixDatagram::bind(&path).unwrap();
-    socket.set_read_timeout(Some(QUICK)).unwrap();
-    let mut agent = daemon("a").env("NOTIFY_SOCKET", path.display()).start();
-    let mut buffer = [0; 256];
-    let n_bytes = socket.recv(&mut buffer).unwrap();
-    assert!(buffer[..n_bytes].starts_with(b"READY=1"));
+fn systemd_is_told_when_everything_listens_of_reloads_and_of_the_end() {
+    let manager = Manager::start();
+    let mut agent = daemon("a").env("NOTIFY_SOCKET", manager.path.display()).start();
+    assert_eq!(manager.next(true).trim(), "READY=1");
+    agent.process.signal(Signal::HUP);
+    let reloading = manager.next(true);
+    assert!(reloading.starts_with("RELOADING=1\nMONOTONIC_USEC="), "{reloading}");
+    assert_eq!(manager.next(true).trim(), "READY=1");
     agent.stop(QUICK);
-    let n_bytes = socket.recv(&mut buffer).unwrap();
-    assert!(buffer[..n_bytes].starts_with(b"STOPPING=1"));
+    assert_eq!(manager.next(true).trim(), "STOPPING=1", "no sign of life was asked for, so none came");
+}
+
+#[test]
+fn systemd_is_told_again_and_again_that_the_agent_lives() {
+    let manager = Manager::start();
+    let watched = |name, usec: &str| daemon(name).env("NOTIFY_SOCKET", manager.path.display()).env("WATCHDOG_USEC", usec);
+    let mut agent = watched("a", "100000").start();
+    let beat = || assert_eq!(manager.next(true).trim(), "WATCHDOG=1");
+    assert_eq!(manager.next(true).trim(), "READY=1");
+    (0..3).for_each(|_| beat());
+    agent.process.signal(Signal::STOP);
+    agent.process.signal(Signal::CONT);
+    beat();
+    agent.stop(QUICK);
+    assert_eq!(manager.next(false).trim(), "STOPPING=1");
+    // Meant for another process.
+    let mut agent = watched("b", "1").env("WATCHDOG_PID", "1").start();
+    assert_eq!(manager.next(true).trim(), "READY=1");
+    agent.stop(QUICK);
+    assert_eq!(manager.next(true).trim(), "STOPPING=1");
 }
 
 #[test]

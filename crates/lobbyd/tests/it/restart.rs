@@ -1,10 +1,20 @@
 //! Agents that end in different ways, and what the others make of it: announced restarts, kill -9, goodbyes.
 
-use std::time::Duration;
+use std::{thread, time::Duration};
 
-use lobby_testkit::{daemon::Daemon, eventually, expect, port::free_address, process::Signal};
+use lobby_testkit::{
+    daemon::Daemon,
+    eventually, expect,
+    port::free_address,
+    process::Signal,
+    server::{nats, redis},
+};
+use serde_json::json;
 
-use crate::fleet::{SOON, all_list, daemon, lists, node, revision, shows_label, throughout};
+use crate::{
+    catalog::register,
+    fleet::{SOON, all_list, daemon, lists, node, packet, revision, shows_label, throughout},
+};
 
 /// `n` daemons over gossip with this AGENT_GRACE.
 fn graceful(n: usize, grace: u32) -> Vec<Daemon> {
@@ -94,4 +104,40 @@ fn the_catalog_on_disk_is_served_as_stale_until_somebody_is_heard() {
     let first = first.start_again();
     is(&second, "n0", "alive");
     drop(first);
+}
+
+#[test]
+fn a_restarted_agent_is_never_seen_without_its_labels_and_services_while_a_broker_is_away() {
+    let (mut nats, redis) = (nats::start(""), redis::start(&[]));
+    let drivers = |name: &str| {
+        let agent = daemon(name).env("DRIVER", "gossip,nats,redis").env("NATS_URL", nats::url(&nats));
+        agent.env("REDIS_PORT", redis.address.port())
+    };
+    let watcher = drivers("n0").start();
+    let mut restarted = drivers("n1").env("GOSSIP_JOIN", watcher.gossip()).start();
+    assert_eq!(restarted.request("POST", "/v1/labels", &[], "runtime:1").status, 200);
+    register(&restarted, &json!({"Name": "web", "ID": "web-1", "Port": 80, "Check": {"TTL": "1h", "Status": "passing"}}));
+    let wanted = ["runtime:1", "service:web"];
+    wanted.iter().for_each(|label| shows_label(&watcher, "n1", label));
+    nats.kill();
+    for signal in [Signal::USR2, Signal::KILL, Signal::TERM] {
+        let generation = node(&watcher, "n1")["generation"].as_u64();
+        restarted = thread::scope(|scope| {
+            let restart = scope.spawn(|| {
+                restarted.process.signal(signal);
+                restarted.process.wait(SOON);
+                restarted.start_again()
+            });
+            eventually(3 * SOON, || {
+                // One answer is of one snapshot.
+                let packet = packet(&watcher, "n1");
+                let has = |label: &&str| packet["labels"].as_array().is_some_and(|labels| labels.iter().any(|has| has == label));
+                assert!(packet.is_null() || wanted.iter().all(has), "half a node after {signal:?}: {packet}");
+                let node = node(&watcher, "n1");
+                let is_back = node["state"] == "alive" && node["generation"].as_u64() > generation;
+                expect(is_back && restart.is_finished(), node)
+            });
+            restart.join().expect("it starts")
+        });
+    }
 }

@@ -44,6 +44,8 @@ pub(super) struct Case {
     witnesses: Vec<(NodeId, u64)>,
     /// The number of our own question to the subject, and until when it has to answer.
     pub(super) asked: Option<(u64, Moment)>,
+    /// We were refused ourselves, whether or not our word was needed.
+    pub(super) seen: bool,
     /// The catalog was told.
     pub(super) proven: bool,
 }
@@ -85,7 +87,14 @@ impl Cases {
                 return false;
             }
         }
-        let new = || Case { generation: refusal.generation, opened: now, witnesses: Vec::new(), asked: None, proven: false };
+        let new = || Case {
+            generation: refusal.generation,
+            opened: now,
+            witnesses: Vec::new(),
+            asked: None,
+            seen: false,
+            proven: false,
+        };
         let case = self.open.entry(refusal.subject).or_insert_with(new);
         if lapsed(case) || case.generation < refusal.generation {
             *case = new();
@@ -104,6 +113,11 @@ impl Cases {
 
     pub(super) fn get_mut(&mut self, subject: NodeId) -> Option<&mut Case> {
         self.open.get_mut(&subject)
+    }
+
+    /// Whether somebody's refusal of the subject stands.
+    pub(super) fn is_open(&self, subject: NodeId, now: Moment) -> bool {
+        self.open.get(&subject).is_some_and(|case| case.proven || now.since(case.opened) <= LASTS)
     }
 
     /// Whether this observer's refusal of the subject stands.

@@ -8,7 +8,8 @@
 //! for those who hear it well. The question goes out with the first refusal, so its time is mostly over when the second
 //! one comes. It is repeated once at half of the time: with one datagram in twenty lost, one in ten would get no answer.
 //! It costs two datagrams per member and death, and there are no more of them than open cases. Whoever was
-//! refused itself has asked already.
+//! refused itself has asked already. Where there are few everybody connects itself before it believes anything: the kernel
+//! accepts for a process that is too busy to answer, and no liar can have us refused.
 //! Not here: who connects to whom (`engine/death`), the bookkeeping of refusals (`case`).
 
 use lobby_core::{id::NodeId, stats::Verdict, time::Moment};
@@ -16,11 +17,12 @@ use rand::RngExt;
 
 use super::{
     super::{Engine, Output, Timer},
-    Fate, REST, Stage,
+    Fate, REST, Stage, Why,
 };
 use crate::{
     identity::Identity,
     item::Item,
+    member::FEW,
     notice::{Key, Notice, Refusal},
 };
 
@@ -29,10 +31,14 @@ impl Engine {
     pub(super) fn refuse(&mut self, identity: Identity, now: Moment) {
         let (subject, generation) = (identity.id, identity.generation);
         let refusal = Refusal { subject, generation, observer: self.own, number: self.rng.random() };
-        if self.deaths.cases.take(refusal, now) {
-            self.push_notice(Key::Refusal(subject, self.own), &Notice::Refusal(refusal), now);
-            self.judge(subject, now);
+        let is_needed = self.deaths.cases.take(refusal, now);
+        if let Some(case) = self.deaths.cases.get_mut(subject).filter(|case| case.generation == generation) {
+            case.seen = true;
         }
+        if is_needed {
+            self.push_notice(Key::Refusal(subject, self.own), &Notice::Refusal(refusal), now);
+        }
+        self.judge(subject, now);
     }
 
     /// Somebody's refusal.
@@ -127,10 +133,11 @@ impl Engine {
     /// Tells the catalog when there is proof, and looks first if we have not.
     pub(super) fn judge(&mut self, subject: NodeId, now: Moment) {
         let needed = self.witnesses_needed(subject);
-        let is_witness = self.deaths.cases.has_witness(subject, self.own, now);
+        let few = self.roster.n_live() <= FEW;
         let Some(case) = self.deaths.cases.get_mut(subject).filter(|case| !case.proven) else { return };
         match case.asked {
-            _ if is_witness => {}
+            _ if case.seen => {}
+            _ if few => return self.inquire(subject, Why::Asked, now),
             Some((_, until)) if now < until => return,
             Some((_, until)) if now.since(until) < REST => {}
             Some(_) | None => return self.look(subject, now),

@@ -1,12 +1,17 @@
 //! A leave in the name of a process that seems to live: it is asked before anybody is shut out.
 //!
 //! Whoever gives up a cloned id says so and is mute from then on, so a process that answers has not said it. Everybody
-//! asks for itself, three times, and passes the word on meanwhile. One answer, and the word is void here.
+//! asks for itself, three times, and passes the word on meanwhile. One answer, and the word is void here; and so it is if
+//! it probes, or answers a probe, after the second question, for one that is flooded may not answer in time.
 //! At most [`MOST`] at a time; one above it is refused.
 
 use std::time::Duration;
 
-use lobby_core::{id::NodeId, stats::Verdict, time::Moment};
+use lobby_core::{
+    id::{Generation, NodeId},
+    stats::Verdict,
+    time::Moment,
+};
 use rand::RngExt;
 
 use super::super::{Engine, Timer, death::Fate};
@@ -57,6 +62,15 @@ impl Engine {
     pub(super) fn claimed(&self, leave: ForceLeave) -> Option<Identity> {
         let is_it = |member: &Identity| member.generation == leave.generation && leave.own_word;
         self.roster.live_member(leave.subject).filter(is_it).filter(|member| !self.is_gone(member.id))
+    }
+
+    /// This process probes or answers a probe, which one that gives up its id does no more.
+    pub(in super::super) fn note_sign_of(&mut self, sender: NodeId, generation: Generation) {
+        let is_mute = |dispute: &Dispute| {
+            let is_it = (dispute.leave.subject, dispute.leave.generation) == (sender, generation);
+            !is_it || dispute.tries >= TRIES - 1
+        };
+        self.deaths.forgotten.disputes.retain(is_mute);
     }
 
     /// The member answered the question with this number.

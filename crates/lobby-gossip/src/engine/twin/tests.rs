@@ -9,7 +9,7 @@ use lobby_core::{
 
 use super::super::{
     Engine, Input, Output,
-    testnet::{MS, Net, Told, addr},
+    testnet::{MS, Net, Told, addr, signer},
 };
 use crate::{
     item::Item,
@@ -83,6 +83,11 @@ fn datagram(engine: &mut Engine, generation: u64, items: &[Item]) -> Vec<u8> {
     engine.keyring.seal(packet.as_bytes(), || [0; 24])
 }
 
+/// What a process of this engine's id and key answers.
+fn proven(engine: &Engine, generation: u64, number: u64) -> Item {
+    Item::Proven(number, engine.signer.answer(number, Generation(generation)))
+}
+
 /// Datagrams to this address, and the numbers of the questions in them.
 fn questions(engine: &mut Engine, to: SocketAddr) -> Vec<(Vec<u8>, u64)> {
     let mut found = Vec::new();
@@ -113,13 +118,15 @@ fn one() -> (Engine, Moment) {
 fn old_packets_of_a_former_process_prove_nothing_whatever_they_say() {
     let (mut engine, now) = one();
     let stranger = addr(77);
-    let old = datagram(&mut engine, 50, &[Item::Answer(1), Item::Answer(2), Item::Question(3)]);
+    let said = proven(&engine, 50, 1);
+    let old = datagram(&mut engine, 50, &[said, Item::Answer(2), Item::Question(3)]);
     engine.handle(Input::Datagram(stranger, &old), now);
     let asked = questions(&mut engine, stranger);
     assert_eq!(asked.len(), 1, "it is challenged once");
     // An answer of the former process to any other question, again and again.
     for number in 0..100 {
-        let old = datagram(&mut engine, 50, &[Item::Answer(number)]);
+        let said = proven(&engine, 50, number);
+        let old = datagram(&mut engine, 50, &[said]);
         engine.handle(Input::Datagram(stranger, &old), now);
     }
     assert_eq!(questions(&mut engine, stranger), [], "while it is being asked, and for a while after that, it is not asked anew");
@@ -134,7 +141,8 @@ fn our_own_question_that_comes_back_shows_that_it_is_ourselves() {
     let (question, number) = questions(&mut engine, hairpin).remove(0);
     engine.handle(Input::Datagram(hairpin, &question), now);
     // Whoever answers with this number now is too late.
-    let answer = datagram(&mut engine, 50, &[Item::Answer(number)]);
+    let said = proven(&engine, 50, number);
+    let answer = datagram(&mut engine, 50, &[said]);
     engine.handle(Input::Datagram(hairpin, &answer), now);
     assert_eq!(questions(&mut engine, hairpin), []);
     assert!(!engine.leaving);
@@ -147,9 +155,67 @@ fn the_right_answer_of_an_older_process_proves_a_twin() {
     let other = datagram(&mut engine, 50, &[]);
     engine.handle(Input::Datagram(stranger, &other), now);
     let number = questions(&mut engine, stranger)[0].1;
-    let answer = datagram(&mut engine, 50, &[Item::Answer(number)]);
+    let said = proven(&engine, 50, number);
+    let answer = datagram(&mut engine, 50, &[said]);
     engine.handle(Input::Datagram(stranger, &answer), now);
     assert!(engine.leaving, "the younger one is mute from then on");
+}
+
+/// Somebody has the cluster's key and says our id, but has not our secret.
+#[test]
+fn an_answer_without_our_key_is_no_twin_and_the_right_one_still_is() {
+    let (mut engine, now) = one();
+    let stranger = addr(79);
+    let other = datagram(&mut engine, 0, &[]);
+    engine.handle(Input::Datagram(stranger, &other), now);
+    let number = questions(&mut engine, stranger)[0].1;
+    let theirs = signer(NodeId::from_bytes([7; 16]));
+    let lies = [
+        Item::Answer(number),
+        Item::Proven(number, [0; 64]),
+        Item::Proven(number, theirs.answer(number, Generation(0))),
+        // Signed by ourselves, for another number and another generation: what we answer to whoever asks.
+        proven(&engine, 0, number ^ 1),
+        proven(&engine, 100, number),
+    ];
+    for lie in lies {
+        let lie = datagram(&mut engine, 0, &[lie]);
+        engine.handle(Input::Datagram(stranger, &lie), now);
+        assert_eq!(questions(&mut engine, stranger), []);
+        assert!(!engine.leaving, "one datagram drove it out");
+    }
+    let right = proven(&engine, 0, number);
+    let right = datagram(&mut engine, 0, &[right]);
+    engine.handle(Input::Datagram(stranger, &right), now);
+    assert!(engine.leaving, "the question was still open");
+}
+
+/// Who asks us as ourselves is answered, but never for a number of our own.
+#[test]
+fn we_do_not_sign_our_own_questions() {
+    let (mut engine, now) = one();
+    let (stranger, helper) = (addr(80), addr(81));
+    let other = datagram(&mut engine, 50, &[]);
+    engine.handle(Input::Datagram(stranger, &other), now);
+    let number = questions(&mut engine, stranger)[0].1;
+    let relayed = datagram(&mut engine, 50, &[Item::Question(number)]);
+    engine.handle(Input::Datagram(helper, &relayed), now);
+    let mut n_proofs = 0;
+    let mut count = |engine: &mut Engine| {
+        while let Some(output) = engine.poll_output() {
+            let Output::Datagram(_, bytes) = output else { continue };
+            let plain = engine.keyring.open(&bytes).unwrap();
+            let mut packet = Packet::decode(&plain).unwrap();
+            while let Ok(Some((kind, body))) = packet.next_item() {
+                n_proofs += usize::from(matches!(Item::decode(kind, body), Ok(Item::Proven(..))));
+            }
+        }
+        n_proofs
+    };
+    assert_eq!(count(&mut engine), 0);
+    let asked = datagram(&mut engine, 50, &[Item::Question(number ^ 1)]);
+    engine.handle(Input::Datagram(helper, &asked), now);
+    assert_eq!(count(&mut engine), 1);
 }
 
 #[test]
@@ -162,7 +228,8 @@ fn who_gives_way_and_knows_nobody_leaves_the_word_to_its_twin() {
     let other = datagram(&mut young, 100, &[]);
     young.handle(Input::Datagram(addr(0), &other), net.now);
     let number = questions(&mut young, addr(0))[0].1;
-    let answer = datagram(&mut young, 100, &[Item::Answer(number)]);
+    let said = proven(&older, 100, number);
+    let answer = datagram(&mut young, 100, &[said]);
     young.handle(Input::Datagram(addr(0), &answer), net.now);
     assert!(young.leaving && older.deaths.notices.is_empty());
     while let Some(output) = young.poll_output() {

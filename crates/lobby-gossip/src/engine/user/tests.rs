@@ -141,6 +141,8 @@ impl Fleet {
                 std::array::from_fn(|i| nonce.to_le_bytes()[i % 8])
             }),
             seed: idx as u64 + 1,
+            check: lobby_core::proof::unchecked(),
+            signer: super::super::testnet::signer(id(idx)),
             stats: node.stats.clone(),
         };
         node.engine = Some(Engine::new(setup, self.now));

@@ -21,8 +21,7 @@ impl Sim {
     pub(crate) fn restart(&mut self, idx: usize, after: Duration) {
         let node = &mut self.nodes[idx];
         let generation = node.local.record().stamp.generation.0 + 1_000_000;
-        let Origin::Node(id) = node.local.record().origin else { unreachable!("nodes have ids") };
-        node.local = local(idx, id, generation);
+        node.local = local(idx, &node.signer, generation);
         self.boot(idx, after);
     }
 
@@ -82,13 +81,15 @@ impl Sim {
         node.started = self.now;
         let setup = Setup {
             config: Profile::Lan.config(),
-            keyring: Arc::new(Keyring::new("sim", self.key.as_slice()).unwrap()),
+            keyring: Arc::new(Keyring::new(CLUSTER, self.key.as_slice()).unwrap()),
             advertise: addr(idx),
             announcement: Announcement::new(node.local.record().clone(), node.listed),
             seeded: true,
             peers: Vec::new(),
             nonces: Box::new(move || nonces.random()),
             seed: self.rng.random(),
+            check: self.proofs.check(),
+            signer: node.signer.clone(),
             stats: node.stats.clone(),
         };
         let now = node.clock.turn(self.now + node.skew, None);
@@ -98,10 +99,11 @@ impl Sim {
 }
 
 /// A node that is off.
-pub(super) fn node(idx: usize, id: NodeId) -> Node {
+pub(super) fn node(idx: usize, signer: Arc<Signer>) -> Node {
     Node {
         engine: None,
-        local: local(idx, id, 1_790_000_000_000_000),
+        local: local(idx, &signer, 1_790_000_000_000_000),
+        signer,
         stats: Arc::default(),
         clock: EngineClock::default(),
         listed: true,
@@ -122,8 +124,8 @@ pub(super) fn node(idx: usize, id: NodeId) -> Node {
     }
 }
 
-fn local(idx: usize, id: NodeId, generation: u64) -> LocalRecord {
-    let mut local = LocalRecord::new(id, Generation(generation), format!("node-{idx}").parse().unwrap());
+fn local(idx: usize, signer: &Arc<Signer>, generation: u64) -> LocalRecord {
+    let mut local = LocalRecord::signed(signer.clone(), Generation(generation), format!("node-{idx}").parse().unwrap());
     local.set_labels(["service:web", "location:prague"].map(|label| label.parse().unwrap()));
     local.commit(Moment::ZERO);
     local

@@ -190,7 +190,7 @@ async fn play(version: &str, scenes: &[Scene]) -> Result<(), TestCaseError> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(96))]
+    #![proptest_config(ProptestConfig::with_cases(1024))]
     #[test]
     fn it_always_ends_as_wanted(
         version in prop::sample::select(vec!["2.0.0", "2.4.22", "2.5.0", "2.6.12", "3.0.0", "3.3.0"]),

@@ -10,15 +10,17 @@ use std::{
     path::{Path, PathBuf},
     process::Stdio,
     sync::{Arc, Mutex, PoisonError},
+    time::{Duration, SystemTime},
 };
 
 use lobby_render::command::Surroundings;
 use tokio::{
     process::{Child, Command},
+    task::spawn_blocking,
     time::sleep,
 };
 
-use super::{EXEC, TRY, master_socket};
+use super::{EXEC, TRY, master_socket, seek};
 use crate::{haproxy::master, settings::Haproxy};
 
 /// A file of ours beside HAProxy's.
@@ -29,16 +31,21 @@ pub(super) fn beside(file: &Path, suffix: &str) -> Option<PathBuf> {
     Some(file.with_file_name(name))
 }
 
+/// The master's commands stop the proxy: its socket is for its user alone.
+pub(super) const MODE: &str = ",mode,600";
+
 /// What the pid file tells.
 /// ```text
 /// PID            the master's process id, or -
 /// SOCKET         its
+/// file S N       when the file that it was started with had been changed last: seconds of Unix time, and nanoseconds
 /// leaving PID    one that was told to end; any number of these
 /// ```
 #[derive(Debug, Default, Clone, PartialEq)]
 pub(super) struct Written {
     pub(super) pid: Option<u32>,
     pub(super) socket: Option<PathBuf>,
+    pub(super) file_changed: Option<SystemTime>,
     pub(super) leaving: Vec<u32>,
 }
 
@@ -47,16 +54,30 @@ impl Written {
         let mut lines = text.lines();
         let pid = lines.next().and_then(|line| line.trim().parse().ok());
         let socket = lines.next().filter(|socket| !socket.is_empty()).map(PathBuf::from);
-        let leaving = lines.filter_map(|line| line.strip_prefix("leaving ")?.trim().parse().ok()).collect();
-        Self { pid, socket, leaving }
+        let (mut file_changed, mut leaving) = (None, Vec::new());
+        for line in lines {
+            match line.split_ascii_whitespace().collect::<Vec<_>>().as_slice() {
+                ["leaving", pid] => leaving.extend(pid.parse::<u32>()),
+                ["file", seconds, nanos] => file_changed = time(seconds, nanos),
+                _ => {}
+            }
+        }
+        Self { pid, socket, file_changed, leaving }
     }
 
     pub(super) fn print(&self) -> String {
         let pid = self.pid.map_or("-".into(), |pid| pid.to_string());
         let socket = self.socket.as_ref().map(|socket| socket.display().to_string()).unwrap_or_default();
         let leaving: String = self.leaving.iter().map(|pid| format!("leaving {pid}\n")).collect();
-        format!("{pid}\n{socket}\n{leaving}")
+        let since = self.file_changed.and_then(|changed| changed.duration_since(SystemTime::UNIX_EPOCH).ok());
+        let file = since.map(|since| format!("file {} {}\n", since.as_secs(), since.subsec_nanos())).unwrap_or_default();
+        format!("{pid}\n{socket}\n{file}{leaving}")
     }
+}
+
+fn time(seconds: &str, nanos: &str) -> Option<SystemTime> {
+    let (seconds, nanos) = (seconds.parse().ok()?, nanos.parse().ok().filter(|nanos| *nanos < 1_000_000_000)?);
+    SystemTime::UNIX_EPOCH.checked_add(Duration::new(seconds, nanos))
 }
 
 /// One that runs, and was not told to end.
@@ -65,6 +86,8 @@ pub(super) struct Found {
     pub(super) pid: u32,
     /// Its master does not listen where it is to.
     pub(super) is_elsewhere: bool,
+    /// Of the file that it was started with, if one of us did that.
+    pub(super) file_changed: Option<SystemTime>,
 }
 
 /// What is started.
@@ -97,11 +120,11 @@ impl Managing {
         }
     }
 
-    pub(super) fn arguments(&self, socket: &Path) -> [PathBuf; 5] {
-        // Its commands stop the proxy: for its user alone.
+    pub(super) fn arguments(&self, socket: &Path) -> [PathBuf; 6] {
         let mut socket = socket.to_owned().into_os_string();
-        socket.push(",mode,600");
-        ["-W".into(), "-S".into(), socket.into(), "-f".into(), self.file.clone()]
+        socket.push(MODE);
+        // In the foreground: with `daemon` in the file it would seem to have ended, and another one would be started.
+        ["-W".into(), "-db".into(), "-S".into(), socket.into(), "-f".into(), self.file.clone()]
     }
 
     /// Held while one is looked for and started, by this program or another one of ours. None: it cannot be had, which was
@@ -128,7 +151,7 @@ impl Managing {
     pub(super) fn is_ours(&self, pid: u32, socket: &Path) -> bool {
         let line = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
         let has = |path: &Path| line.split(|byte| *byte == 0).any(|word| word == path.as_os_str().as_encoded_bytes());
-        let [_, _, socket, _, file] = self.arguments(socket);
+        let [_, _, _, socket, _, file] = self.arguments(socket);
         has(&socket) && has(&file)
     }
 
@@ -146,15 +169,17 @@ impl Managing {
 
     /// For the next lobbyd. Not by HAProxy's own `-p`: that file is missing or empty while it starts, when a lobbyd that
     /// comes after a killed one would start a second. Nothing may come between a start and this: whoever runs it may be
-    /// cut off at an await. `pid` None: none is ours. `leaves`: was told to end.
-    pub(super) fn write(&self, pid: Option<u32>, leaves: Option<u32>) {
+    /// cut off at an await. `ours`: its process id, and when the file that it was started with had been changed last; None:
+    /// none is ours. `leaves`: was told to end.
+    pub(super) fn write(&self, ours: Option<(u32, Option<SystemTime>)>, leaves: Option<u32>) {
+        let (pid, file_changed) = ours.unzip();
         let before = self.written();
         let mut leaving = before.leaving.clone();
         leaving.extend(leaves);
         // Of one that has ended the number may be another's soon.
         leaving.retain(|old| Some(*old) != pid && is_there(*old));
         leaving.dedup();
-        let written = Written { pid, socket: Some(self.socket.clone()), leaving };
+        let written = Written { pid, socket: Some(self.socket.clone()), file_changed: file_changed.flatten(), leaving };
         if written != before
             && let Err(err) = put(&self.pid_file, &written.print())
         {
@@ -162,14 +187,27 @@ impl Managing {
         }
     }
 
-    /// One that runs: its master says so, or its file of process ids and the system do.
+    /// One that runs: its master says so, or its file of process ids and the system do, or the system alone.
     pub(super) async fn find(&self) -> Option<Found> {
         let told = master::processes(&self.socket).await.ok().map(|processes| (processes.master, self.socket.clone()));
-        let Written { pid, socket, leaving } = self.written();
-        let noted = pid.map(|pid| (pid, socket.unwrap_or_else(|| self.socket.clone())));
-        for (pid, socket) in told.into_iter().chain(noted) {
+        let Written { pid: noted_pid, socket, leaving, file_changed } = self.written();
+        let noted = noted_pid.map(|pid| (pid, socket.unwrap_or_else(|| self.socket.clone())));
+        let file = self.file.clone();
+        // Many processes are many files to read.
+        let seek = async { spawn_blocking(move || seek::masters(&file)).await.unwrap_or_default() };
+        let found = match self.first_ours(told.into_iter().chain(noted), &leaving).await {
+            Some(found) => found,
+            None => self.first_ours(seek.await.into_iter(), &leaving).await?,
+        };
+        let (pid, socket) = found;
+        let file_changed = file_changed.filter(|_| noted_pid == Some(pid));
+        Some(Found { pid, is_elsewhere: socket != self.socket, file_changed })
+    }
+
+    async fn first_ours(&self, known: impl Iterator<Item = (u32, PathBuf)>, leaving: &[u32]) -> Option<(u32, PathBuf)> {
+        for (pid, socket) in known {
             if !leaving.contains(&pid) && self.is_still_ours(pid, &socket).await {
-                return Some(Found { pid, is_elsewhere: socket != self.socket });
+                return Some((pid, socket));
             }
         }
         None

@@ -134,6 +134,18 @@ async fn with_another_key_for_its_socket_or_adopted_without_a_pid_file_it_is_end
 }
 
 #[tokio::test]
+async fn a_file_that_says_daemon_does_not_end_it() {
+    let place = Place::new();
+    place.write("global\n\tdaemon\n");
+    let (managed, stats) = place.supervise();
+    place.serves().await;
+    let master = eventually_async(WITHIN, async || master::processes(&place.managing().socket).await).await.master;
+    assert_eq!(managed.pid(), Some(master));
+    let status = stats.status();
+    assert!(status.starts == 1 && status.crashes == 0, "{status:?}");
+}
+
+#[tokio::test]
 async fn a_crash_loop_backs_off_and_a_new_file_ends_it() {
     let place = Place::new();
     place.write("nonsense\n");
@@ -211,6 +223,53 @@ async fn another_master_socket_is_a_new_process_and_the_old_one_is_never_adopted
 }
 
 #[tokio::test]
+async fn another_master_socket_and_a_lost_pid_file_are_no_second_process() {
+    let mut place = Place::new();
+    let (managed, _) = place.supervise();
+    place.serves().await;
+    let (first, old) = (managed.pid().unwrap(), place.managing());
+    eventually_async(WITHIN, async || master::processes(&old.socket).await).await;
+    drop(managed);
+    std::fs::remove_file(&old.pid_file).unwrap();
+    place.settings.master_socket = Some(place.folder.path().join("other.sock"));
+    let (managed, stats) = place.supervise();
+    let second = eventually_async(WITHIN, async || managed.pid().ok_or(stats.status())).await;
+    assert_ne!(first, second);
+    eventually_async(WITHIN, async || expect(!is_ours(&old, first), "it runs")).await;
+    place.serves().await;
+    // A worker has the arguments of its master.
+    signal(second, Signal::KILL);
+    let third = eventually_async(WITHIN, async || managed.pid().filter(|pid| *pid != second).ok_or(stats.status())).await;
+    place.serves().await;
+    assert_eq!(managed.pid(), Some(third));
+}
+
+#[tokio::test]
+async fn a_supervisor_that_has_ended_holds_no_lock_and_what_it_noted_is_known_to_the_next() {
+    let place = Place::new();
+    let (managed, _) = place.supervise();
+    place.serves().await;
+    let (first, noted) = (managed.pid().unwrap(), changed(&place.managing().file));
+    assert!(noted.is_some() && managed.file_changed() == noted);
+    eventually_async(WITHIN, async || master::processes(&place.managing().socket).await).await;
+    let is_locked = || open_lock(&place.managing().lock_file).unwrap().try_lock().is_err();
+    let cut = timeout(STARTS * 2, async {
+        tokio::select! {
+            done = managed.replace() => panic!("{done:?}"),
+            () = eventually_async(WITHIN, async || expect(is_locked(), "not locked")) => {}
+        }
+    });
+    cut.await.unwrap();
+    managed.end().await;
+    assert!(!is_locked());
+    let (managed, _) = place.supervise();
+    let second = eventually_async(WITHIN, async || managed.pid().ok_or("none")).await;
+    assert_ne!(first, second, "what was at work was done");
+    assert_eq!(managed.file_changed(), noted);
+    managed.end().await;
+}
+
+#[tokio::test]
 async fn one_that_is_ending_is_not_adopted_when_it_is_managed_again() {
     let place = Place::new();
     place.write("\ttimeout client 30s\n\ttimeout http-request 30s\n");
@@ -224,7 +283,7 @@ async fn one_that_is_ending_is_not_adopted_when_it_is_managed_again() {
     drop(managed);
     release(&Haproxy { manage: false, ..place.settings.clone() }, &Surroundings::default()).await;
     assert!(is_ours(&place.managing(), first), "one connection is open");
-    let want = Written { pid: None, socket: Some(place.managing().socket), leaving: vec![first] };
+    let want = Written { socket: Some(place.managing().socket), leaving: vec![first], ..Written::default() };
     assert_eq!(place.managing().written(), want);
     let (managed, stats) = place.supervise();
     let second = eventually_async(WITHIN, async || managed.pid().ok_or(stats.status())).await;
@@ -249,10 +308,13 @@ fn the_pid_file_is_private_and_links_are_not_followed() {
     std::fs::write(&precious, "x").unwrap();
     std::os::unix::fs::symlink(&precious, &managing.pid_file).unwrap();
     std::os::unix::fs::symlink(&precious, &managing.lock_file).unwrap();
-    managing.write(Some(7), Some(std::process::id()));
+    let file_changed = changed(&managing.file);
+    managing.write(Some((7, file_changed)), Some(std::process::id()));
     assert_eq!(std::fs::read_to_string(&precious).unwrap(), "x");
     assert!(open_lock(&managing.lock_file).is_err());
-    let want = Written { pid: Some(7), socket: Some(managing.socket.clone()), leaving: vec![std::process::id()] };
+    let leaving = vec![std::process::id()];
+    let want = Written { pid: Some(7), socket: Some(managing.socket.clone()), file_changed, leaving };
+    assert!(file_changed.is_some());
     assert_eq!(managing.written(), want);
     let mode = std::os::unix::fs::PermissionsExt::mode(&std::fs::symlink_metadata(&managing.pid_file).unwrap().permissions());
     assert_eq!(mode & 0o777, 0o600);

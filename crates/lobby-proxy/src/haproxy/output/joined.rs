@@ -6,7 +6,7 @@ use std::{collections::BTreeMap, future::Future, path::PathBuf, sync::Arc, time:
 use lobby_render::command::Surroundings;
 use tokio::{sync::watch, time::Instant};
 
-use super::{Parts, Process, Reconciled, memory::SAME, run_with, unix_now, warm};
+use super::{Parts, Process, Reconciled, memory::SAME, run_with, unix_now};
 use crate::{
     Backend, Picture, Settings,
     backend::Known,
@@ -19,7 +19,7 @@ use crate::{
         state::{Admin, Running},
         statefile::{Saved, SavedServer},
         stats::{BackendStatus, Stats},
-        text,
+        text::{self, old::own_name},
         version::Version,
     },
     settings::Haproxy,
@@ -172,22 +172,23 @@ impl Parts for Joined {
         Version::from_info(&info)
     }
 
-    async fn servers(&mut self) -> BTreeMap<String, Vec<Backend>> {
+    async fn servers(&mut self) -> BTreeMap<String, BTreeMap<String, Backend>> {
         let Ok(socket) = self.first() else { return BTreeMap::new() };
         let Ok(running) = read(socket).await else { return BTreeMap::new() };
         let backends = running.backends.into_iter().map(|(backend, servers)| {
             let servers = servers.into_iter().filter(|(_, server)| server.admin != Admin::Maint);
             let servers = servers.filter_map(|(name, server)| {
                 let host = server.fqdn.or_else(|| Some(server.address?.to_string()))?;
-                Some(Backend {
-                    name: warm::own_name(&name, &host, server.port),
+                let backend = Backend {
+                    name: own_name(&name, &host, server.port),
                     host,
                     port: Some(server.port).filter(|port| *port != 0)?,
                     weight: Some(server.weight).filter(|weight| *weight != 1),
                     is_backup: server.is_backup,
                     is_draining: server.admin == Admin::Drain,
                     ..Backend::default()
-                })
+                };
+                Some((name, backend))
             });
             (backend, servers.collect())
         });

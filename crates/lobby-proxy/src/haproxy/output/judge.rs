@@ -12,10 +12,11 @@ use crate::{
 
 /// A socket that does not answer for so long belongs to nobody, or to a process that is beyond help: HAProxy's own start took
 /// 60 to 120 ms.
-const UNREACHABLE: Duration = Duration::from_secs(2);
+pub(super) const UNREACHABLE: Duration = Duration::from_secs(2);
 
 /// Between two looks at a managed process that does not answer yet: less than a start takes.
 const STARTS: Duration = Duration::from_millis(50);
+
 /// A managed one that has never answered may still load thousands of certificates.
 const NEVER_REACHABLE: Duration = Duration::from_secs(10);
 
@@ -70,7 +71,7 @@ impl<P: Parts> Task<P> {
             Some(Err(err)) => {
                 is_settled = false;
                 self.stats.update(|status| status.socket_failures += 1);
-                let reasons = self.unreachable_for(layout, err);
+                let reasons = self.unreachable_for(layout, turn.began, err);
                 self.fail_unreachable(err);
                 reasons
             }
@@ -111,8 +112,9 @@ impl<P: Parts> Task<P> {
     }
 
     /// Perhaps a reload makes one that answers.
-    fn unreachable_for(&mut self, layout: &Layout, err: &str) -> Vec<(String, String)> {
-        let since = *self.unreachable.get_or_insert_with(Instant::now);
+    fn unreachable_for(&mut self, layout: &Layout, turn_began: Instant, err: &str) -> Vec<(String, String)> {
+        // Whoever accepts and says nothing has been silent since the turn began.
+        let since = *self.unreachable.get_or_insert(turn_began);
         let text = Some(&layout.text);
         let is_new = self.unreachable_text.as_ref() != text || (self.managed.is_some() && self.replaced_text.as_ref() != text);
         let is_long = since.elapsed() >= if self.is_starting_up() { NEVER_REACHABLE } else { UNREACHABLE };

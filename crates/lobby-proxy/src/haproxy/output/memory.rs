@@ -1,7 +1,7 @@
 //! What the running process was started with. Decides whether that is known, also after a restart of this program and of
 //! HAProxy.
 //!
-//! It is a small file beside the state file, else (with the socket) beside HAProxy's own:
+//! It is a small file beside the state file, else (with the socket) beside HAProxy's own, else in a folder of this program:
 //! ```text
 //! PID STARTED            of the process, or - -
 //! TEXT                   the skeleton; with do_socket = false the whole file
@@ -9,7 +9,10 @@
 //! A process that is not the one remembered loaded the file that was there when it started: that is known as long as the
 //! file was not changed since. What is unknown costs one reload, even if that does nothing.
 
-use std::{path::PathBuf, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use lobby_render::{
     apply::{ApplyError, Target},
@@ -18,11 +21,14 @@ use lobby_render::{
 use tokio::time::Instant;
 
 use super::Process;
-use crate::settings::Haproxy;
+use crate::{haproxy::name, settings::Haproxy};
 
 /// Until then the old process may answer after a reload: measured were 60 to 120 ms, files with many certificates take
 /// seconds. One that answers still was not reloaded at all.
 const TAKES_OVER: Duration = Duration::from_secs(5);
+
+/// Characters of a path that people recognise it by, far below the 255 bytes of a file name.
+const NAME_END: usize = 64;
 
 /// What clocks in whole seconds, one of them computed from an age, may differ.
 pub(super) const SAME: u64 = 3;
@@ -51,14 +57,27 @@ struct Pending {
     loaded: Option<Loaded>,
 }
 
-/// Where it is kept. None: nowhere, so that folders which others watch see only their own file; each start is a reload.
+/// Where it is kept. None: nowhere, as folders that others watch see only their own file; then each start is a reload.
 pub(super) fn path(haproxy: &Haproxy) -> Option<PathBuf> {
     let beside = haproxy.state_file_path.clone();
-    let beside = beside.or_else(|| haproxy.config_file_path.clone().filter(|_| haproxy.do_socket && haproxy.do_writes))?;
+    let file = || haproxy.config_file_path.as_ref().filter(|_| haproxy.do_writes);
+    let Some(beside) = beside.or_else(|| file().filter(|_| haproxy.do_socket).cloned()) else {
+        return Some(haproxy.memory_folder.as_ref()?.join(flat(file()?)));
+    };
     let mut name = std::ffi::OsString::from(".");
     name.push(beside.file_name()?);
     name.push(".lobby-running");
     Some(beside.with_file_name(name))
+}
+
+/// One name for each file, of the length that names may have: its end, and a hash of all.
+fn flat(file: &Path) -> String {
+    let file = std::path::absolute(file).unwrap_or_else(|_| file.to_owned());
+    let text = file.to_string_lossy();
+    let end: String = text.chars().rev().take(NAME_END).collect::<Vec<_>>().into_iter().rev().collect();
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "_.-".contains(c);
+    let end: String = end.chars().map(|c| if is_plain(c) { c } else { '_' }).collect();
+    format!("{end}-{}.lobby-running", name::hash(&text))
 }
 
 impl Memory {
@@ -117,6 +136,10 @@ impl Memory {
     pub(super) async fn save(&mut self, around: &Surroundings) -> Result<(), ApplyError> {
         let (Some(path), Some(loaded), true) = (&self.path, &self.loaded, self.is_unsaved) else { return Ok(()) };
         self.is_unsaved = false;
+        if let Some(folder) = path.parent() {
+            // What is wrong with it is told by the write.
+            let _ = tokio::fs::create_dir_all(folder).await;
+        }
         // Secrets of HAProxy's file are in it.
         let target = Target::plain(path.clone(), None, Some(0o600));
         target.apply(print(loaded).into_bytes().into(), around).await.map(drop)

@@ -50,8 +50,8 @@ pub trait Parts: Send + 'static {
     /// The version of the running process; None: it does not answer.
     fn version(&mut self) -> impl Future<Output = Option<Version>> + Send;
 
-    /// The servers that the running process has, by the name of their backend; none if it does not answer.
-    fn servers(&mut self) -> impl Future<Output = BTreeMap<String, Vec<Backend>>> + Send;
+    /// The servers that the running process has, by the names of their backend and their own; none if it does not answer.
+    fn servers(&mut self) -> impl Future<Output = BTreeMap<String, BTreeMap<String, Backend>>> + Send;
 
     /// Reads, and mends what differs in backends that we own. An error: it does not answer.
     fn reconcile(&mut self, wanted: &Layout) -> impl Future<Output = Result<Reconciled, String>> + Send;

@@ -16,11 +16,11 @@ use lobby_render::{
 };
 use tokio::time::Instant;
 
-use super::{Parts as _, changed, joined::Joined, judge, memory, memory::Memory, unix_now};
+use super::{Parts as _, changed, joined::Joined, judge, memory, memory::Memory, saved, unix_now};
 use crate::{
     Settings,
     backend::Known,
-    haproxy::{Layout, plan::Plan, statefile, version::Version},
+    haproxy::{Layout, plan::Plan, version::Version},
     settings::Haproxy,
 };
 
@@ -59,9 +59,7 @@ impl Preview {
 pub async fn preview(settings: &Settings, picture: &[Known], around: &Surroundings) -> Option<Preview> {
     let haproxy = settings.haproxy.as_ref()?;
     let mut parts = Joined::new(haproxy);
-    if let Some(path) = &haproxy.state_file_path {
-        parts.restore(statefile::read(path, haproxy.state_file_ttl, unix_now()).await);
-    }
+    parts.restore(saved(settings, haproxy).await);
     let mut version = haproxy.version;
     if version.is_none() && haproxy.do_socket {
         version = parts.version().await;
@@ -71,7 +69,7 @@ pub async fn preview(settings: &Settings, picture: &[Known], around: &Surroundin
         version = program_version(haproxy, around).await.unwrap_or_default();
     }
     let mut picture = picture.to_vec();
-    super::warm::instead(&mut parts, haproxy, settings, &mut picture, &mut BTreeMap::new()).await;
+    super::warm::instead(&mut parts, haproxy, settings, version, &mut picture, &mut BTreeMap::new()).await;
     let layout = parts.layout(settings, &picture, version, unix_now());
     let file = haproxy.config_file_path.clone().filter(|_| haproxy.do_writes);
     let file = file.map(|path| {

@@ -1,6 +1,9 @@
 //! The loop over a model of HAProxy: what it waits for, writes, and reloads. Real files and commands; an HAProxy of its own
 //! is in `manage`.
 
+mod restart;
+mod silent;
+
 use std::{
     fs,
     path::{Path, PathBuf},
@@ -29,6 +32,8 @@ struct Model {
     /// Servers of the process.
     servers: String,
     is_silent: bool,
+    /// How long the next question waits for nothing.
+    hangs: Option<Duration>,
     saved: Saved,
 }
 
@@ -72,13 +77,18 @@ impl Parts for Fake {
         None
     }
 
-    async fn servers(&mut self) -> BTreeMap<String, Vec<Backend>> {
+    async fn servers(&mut self) -> BTreeMap<String, BTreeMap<String, Backend>> {
         assert!(self.has_socket);
         BTreeMap::new()
     }
 
     async fn reconcile(&mut self, wanted: &Layout) -> Result<Reconciled, String> {
         assert!(self.has_socket);
+        let hangs = self.model().hangs.take();
+        if let Some(hangs) = hangs {
+            sleep(hangs).await;
+            return Err("no whole answer".into());
+        }
         let mut model = self.model();
         if model.is_silent {
             return Err("nobody is there".into());
@@ -239,30 +249,11 @@ async fn without_the_socket_each_change_is_one_rename_and_one_run_of_the_command
     let mut files: Vec<_> = files.collect();
     files.sort();
     assert_eq!(files, ["haproxy.cfg", "pid", "reloads"], "nothing else where others may watch");
+    run.start_again().await;
+    run.until(|status| status.is_in_step && status.reloads == 1).await;
+    assert_eq!(run.n_reloads(), 5, "nobody knows whether the last one was done");
     fs::write(run.folder.path().join("haproxy.cfg"), "by hand\n").unwrap();
-    run.until(|status| status.writes == 5).await;
-    run.stop().await;
-}
-
-#[tokio::test]
-async fn without_the_socket_a_restart_of_the_task_reloads_nothing_if_there_is_a_state_file() {
-    let mut run = Run::new(|folder, haproxy| {
-        haproxy.do_socket = false;
-        haproxy.state_file_path = Some(folder.join("state.json"));
-    });
-    run.show(&["1"], Some(&[]));
-    run.until(|status| status.is_in_step && status.reloads == 1).await;
-    run.stop().await;
-    run.start();
-    run.until(|status| status.is_in_step).await;
-    assert_eq!((run.n_reloads(), run.stats.status().writes), (1, 0));
-    run.stop().await;
-    // Killed between the file and the reload.
-    fs::write(run.folder.path().join("haproxy.cfg"), run.text().replace("server 1 1", "server 2 2")).unwrap();
-    run.show(&["2"], Some(&[]));
-    run.start();
-    run.until(|status| status.is_in_step && status.reloads == 1).await;
-    assert_eq!((run.n_reloads(), run.stats.status().writes), (2, 0));
+    run.until(|status| status.writes == 1).await;
     run.stop().await;
 }
 
@@ -344,6 +335,32 @@ async fn a_socket_that_does_not_answer_costs_one_reload_for_each_text() {
     run.fake.model().is_silent = false;
     run.until(|status| status.is_in_step).await;
     assert_eq!(run.n_reloads(), 1);
+    run.stop().await;
+}
+
+#[tokio::test]
+async fn a_program_that_does_not_tell_its_version_is_asked_again_when_it_is_another_one() {
+    let mut run = Run::new(|folder, haproxy| {
+        haproxy.do_socket = false;
+        haproxy.program = Some(folder.join("haproxy"));
+    });
+    run.stop().await;
+    let [program, asked, new] = ["haproxy", "asked", "new-program"].map(|name| run.folder.path().join(name));
+    let put = |says: &str| {
+        let text = format!("#!/bin/sh\necho >> {}\necho {says}\n", asked.display());
+        fs::write(&new, text).unwrap();
+        fs::set_permissions(&new, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+        fs::rename(&new, &program).unwrap();
+    };
+    let n_asked = || fs::read_to_string(&asked).unwrap_or_default().lines().count();
+    put("nothing of use");
+    run.start();
+    run.show(&["1"], Some(&[]));
+    run.until(|status| status.is_in_step).await;
+    holds_async(3 * REPAIR, async || expect(n_asked() == 1, n_asked())).await;
+    put("HAProxy version 2.6.12");
+    run.until(|status| status.version.as_deref() == Some("2.6.12")).await;
+    assert_eq!(n_asked(), 2);
     run.stop().await;
 }
 

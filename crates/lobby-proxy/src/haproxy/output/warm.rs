@@ -6,9 +6,14 @@
 //! ```
 //! A service that is empty from the start, and keeps its previous backends (`use_previous_backends`), keeps those that HAProxy
 //! or its file has: an earlier run knew them.
+//! What a process does not tell of its servers (their options) is taken from the file, if they are in there.
 //! Of a service that none of them knows nobody has servers that could be lost: only that one is written without any.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::IpAddr,
+    sync::Arc,
+};
 
 use tokio::time::Instant;
 
@@ -16,6 +21,12 @@ use super::{Parts, Task, WARM_MAX};
 use crate::{
     Backend, Settings,
     backend::Known,
+    haproxy::{
+        plan::is_slot,
+        statefile::{Saved, SavedServer},
+        text::old::old,
+        version::Version,
+    },
     settings::{Haproxy, Service},
 };
 
@@ -34,7 +45,7 @@ impl<P: Parts> Task<P> {
             return None;
         }
         self.is_warm = true;
-        instead(&mut self.parts, &self.haproxy, &settings, &mut known, &mut self.instead).await;
+        instead(&mut self.parts, &self.haproxy, &settings, self.version, &mut known, &mut self.instead).await;
         Some(known)
     }
 }
@@ -44,16 +55,19 @@ pub(super) async fn instead<P: Parts>(
     parts: &mut P,
     haproxy: &Haproxy,
     settings: &Settings,
+    version: Option<Version>,
     known: &mut [Known],
     before: &mut BTreeMap<String, Arc<[Backend]>>,
 ) {
-    let services = settings.services.iter().zip(known).filter(|(service, _)| service.haproxy.is_some());
-    let mut lacking: Vec<_> = services.filter(|(service, known)| lacks(service, known)).collect();
-    if lacking.iter().any(|(service, _)| !before.contains_key(&service.name)) {
-        let running = if haproxy.do_socket { parts.servers().await } else { BTreeMap::new() };
-        let old = haproxy.config_file_path.as_ref().and_then(|path| std::fs::read_to_string(path).ok());
-        let (saved, old) = (parts.saved(), old.unwrap_or_default());
-        for (service, known) in &lacking {
+    let services = settings.services.iter().zip(known).enumerate().filter(|(_, (service, _))| service.haproxy.is_some());
+    let mut lacking: Vec<_> = services.filter(|(_, (service, known))| lacks(service, known)).collect();
+    if lacking.iter().any(|(_, (service, _))| !before.contains_key(&service.name)) {
+        let mut running = if haproxy.do_socket { parts.servers().await } else { BTreeMap::new() };
+        let text = haproxy.config_file_path.as_ref().and_then(|path| std::fs::read_to_string(path).ok());
+        // Without a state file it is the old file that was read for ids; of that, the process knows more.
+        let saved = if haproxy.state_file_path.is_some() { parts.saved() } else { Saved::default() };
+        let mut olds = old(settings, version, &text.unwrap_or_default());
+        for (idx, (service, known)) in &lacking {
             if before.contains_key(&service.name) {
                 continue;
             }
@@ -61,8 +75,11 @@ pub(super) async fn instead<P: Parts>(
             let newest = remembered.and_then(|servers| servers.values().map(|server| server.seen).max());
             let remembered = remembered.into_iter().flat_map(BTreeMap::values);
             let remembered = remembered.filter(|server| Some(server.seen) == newest).map(|server| server.backend.clone());
-            let running = running.get(&backend_name(service)).cloned().unwrap_or_default();
-            let (remembered, filed) = (remembered.collect(), in_file(&old, &backend_name(service)));
+            let old = std::mem::take(&mut olds[*idx]);
+            let running = running.remove(&old.backend).unwrap_or_default();
+            let filed: Vec<_> = old.servers.into_iter().map(|(_, backend)| backend).collect();
+            let running = joined(running, &filed, &old.foreign, haproxy.use_nerve_weights);
+            let remembered = remembered.collect();
             let is_empty = known.backends.is_some();
             let sources = match is_empty {
                 // What was seen days ago is no previous one; what is there is.
@@ -80,7 +97,7 @@ pub(super) async fn instead<P: Parts>(
             before.insert(service.name.clone(), found.into());
         }
     }
-    for (service, known) in &mut lacking {
+    for (_, (service, known)) in &mut lacking {
         known.backends = before.get(&service.name).cloned();
     }
 }
@@ -90,65 +107,95 @@ fn lacks(service: &Service, known: &Known) -> bool {
     known.backends.as_ref().is_none_or(|backends| service.use_previous_backends && backends.is_empty())
 }
 
-/// What its section is called; other characters than HAProxy allows are `_`.
-pub(super) fn backend_name(service: &Service) -> String {
-    let named = service.haproxy.as_ref().and_then(|haproxy| haproxy.backend_name.as_ref());
-    let is_allowed = |c: char| c.is_ascii_alphanumeric() || "_:.-".contains(c);
-    named.unwrap_or(&service.name).chars().map(|c| if is_allowed(c) { c } else { '_' }).collect()
+/// What a file that was written before tells of the services: servers with their ids, so that they are not numbered anew.
+pub(super) fn of_file(text: &[u8], settings: &Settings, now: u64) -> Saved {
+    let olds = old(settings, None, &String::from_utf8_lossy(text));
+    let services = settings.services.iter().zip(olds).filter(|(_, old)| !old.servers.is_empty()).map(|(service, old)| {
+        let servers = old.servers.into_iter().map(|(name, mut backend)| {
+            let haproxy_id = backend.id.take().and_then(|id| u32::try_from(id).ok());
+            (name, SavedServer { backend, haproxy_id, seen: now, is_listed: Some(true) })
+        });
+        (service.name.clone(), servers.collect())
+    });
+    Saved { services: services.collect() }
 }
 
-/// The servers of a backend in the text of a file; those that are disabled were gone.
-fn in_file(text: &str, backend: &str) -> Vec<Backend> {
-    let mut is_inside = false;
-    let mut found = Vec::new();
-    for line in text.lines() {
-        let words: Vec<&str> = line.split_ascii_whitespace().collect();
-        if !line.starts_with([' ', '\t']) && !words.is_empty() {
-            is_inside = words.first() == Some(&"backend") && words.get(1) == Some(&backend);
+/// What a process has, with what it does not tell of it: that is in the file.
+fn joined(running: BTreeMap<String, Backend>, filed: &[Backend], foreign: &BTreeSet<String>, has_weights: bool) -> Vec<Backend> {
+    let place = |backend: &Backend| {
+        let host = backend.host.parse::<IpAddr>().map_or_else(|_| backend.host.clone(), |host| host.to_string());
+        (host, backend.port)
+    };
+    let mut found: BTreeMap<(_, String), Backend> = BTreeMap::new();
+    for (server, backend) in running {
+        let is_slot = is_slot(&server);
+        if foreign.contains(&server) && !is_slot {
+            continue;
         }
-        if let (true, ["server", name, address, options @ ..]) = (is_inside, words.as_slice())
-            && !options.contains(&"disabled")
-            && let Some((host, port)) = address.rsplit_once(':')
-            && let Ok(port @ 1..) = port.parse()
-        {
-            let host = host.trim_start_matches('[').trim_end_matches(']').to_owned();
-            let after = |keyword: &str| options.iter().skip_while(|word| **word != keyword).nth(1);
-            found.push(Backend {
-                name: own_name(name, &host, port),
-                port,
-                id: after("id").and_then(|id| id.parse().ok()),
-                weight: after("weight").and_then(|weight| weight.parse().ok()),
-                is_backup: options.contains(&"backup"),
-                host,
-                ..Backend::default()
-            });
-        }
+        let is_same = |old: &&Backend| place(old) == place(&backend) && (is_slot || old.name == backend.name);
+        let joined = match filed.iter().find(is_same) {
+            Some(old) => Backend { is_draining: backend.is_draining, ..old.clone() },
+            // It was on its way out.
+            None if backend.is_draining && !filed.is_empty() => continue,
+            None => {
+                let name = if is_slot { String::new() } else { backend.name };
+                let weight = backend.weight.filter(|_| !has_weights).map(|weight| format!("weight {weight}"));
+                Backend { name, haproxy_server_options: weight.unwrap_or_default(), ..backend }
+            }
+        };
+        found.entry((place(&joined), joined.name.clone())).or_insert(joined);
     }
-    found
-}
-
-/// The part of a server's name that its source gave.
-pub(super) fn own_name(server: &str, host: &str, port: u16) -> String {
-    let place = format!("{host}:{port}");
-    if server == place {
-        return String::new();
-    }
-    server.strip_suffix(&format!("_{place}")).unwrap_or(server).to_owned()
+    found.into_values().collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::settings::HaproxyService;
 
     #[test]
-    fn servers_of_an_old_file_are_found_again() {
-        let text = "global\n\tdaemon\n\nbackend other\n\tserver x 9.9.9.9:9\n\nbackend web\n\tbalance roundrobin\n\
-            \tserver a_10.0.0.1:80 10.0.0.1:80 id 3 check weight 7\n\tserver 10.0.0.2:80 10.0.0.2:80 backup\n\
-            \tserver v_fe80::1:81 [fe80::1]:81\n\tserver gone 10.0.0.3:80 disabled\n\tserver odd 10.0.0.4\n\nlisten web\n\tserver y 1.1.1.1:1\n";
-        let found = in_file(text, "web");
-        let seen: Vec<_> = found.iter().map(|found| (found.name.as_str(), found.host.as_str(), found.port)).collect();
-        assert_eq!(seen, [("a", "10.0.0.1", 80), ("", "10.0.0.2", 80), ("v", "fe80::1", 81)]);
-        assert_eq!((found[0].id, found[0].weight, found[1].is_backup), (Some(3), Some(7), true));
-        assert_eq!(in_file(text, "none"), []);
+    fn what_a_process_does_not_tell_is_in_the_file() {
+        let backend = |name: &str, host: &str| Backend { name: name.into(), host: host.into(), port: 80, ..Backend::default() };
+        let options = |options: &str, backend| Backend { haproxy_server_options: options.into(), ..backend };
+        let drains = |backend| Backend { is_draining: true, ..backend };
+        let filed = [options("maxconn 5", backend("a", "10.0.0.1")), options("maxconn 6", backend("b", "fe80:0::1"))];
+        let running = [
+            ("a_10.0.0.1:80", drains(backend("a", "10.0.0.1"))),
+            ("slot1", backend("slot1", "fe80::1")),
+            ("slot2", backend("slot2", "10.0.0.9")),
+            ("gone_10.0.0.2:80", drains(backend("gone", "10.0.0.2"))),
+            ("static", backend("static", "10.0.0.3")),
+            ("new_10.0.0.4:80", Backend { weight: Some(3), ..backend("new", "10.0.0.4") }),
+        ];
+        let running: BTreeMap<_, _> = running.into_iter().map(|(name, backend)| (name.to_owned(), backend)).collect();
+        let foreign = ["static", "slot1", "slot2"].map(str::to_owned).into();
+        let found = joined(running.clone(), &filed, &foreign, false);
+        let new = Backend { weight: Some(3), ..options("weight 3", backend("new", "10.0.0.4")) };
+        let want = [drains(filed[0].clone()), new, backend("", "10.0.0.9"), filed[1].clone()];
+        assert_eq!(found, want);
+        let found = joined(running, &[], &foreign, true);
+        assert_eq!(found.iter().filter(|found| found.is_draining).count(), 2, "nobody knows better");
+    }
+
+    #[test]
+    fn ids_are_those_of_the_file_and_servers_of_the_settings_are_none() {
+        let haproxy = |backend: &str| {
+            Some(HaproxyService {
+                backend: vec!["server mine 9.9.9.9:9 id 1".into()],
+                backend_name: Some(backend.into()),
+                ..Default::default()
+            })
+        };
+        let service = Service { name: "web".into(), haproxy: haproxy("the web"), ..Service::default() };
+        let other = Service { name: "other".into(), haproxy: haproxy("other"), ..Service::default() };
+        let haproxy = Some(Haproxy::default());
+        let settings = Settings { services: vec![service, other], haproxy, ..Settings::default() };
+        let text = b"backend the_web\n\tserver mine 9.9.9.9:9 id 1\n\tserver a_10.0.0.1:80 10.0.0.1:80 id 7 check\n\
+            \tserver b_10.0.0.2:80 10.0.0.2:80\n\xff\n";
+        let saved = of_file(text, &settings, 5);
+        let ids = |(name, server): (&String, &SavedServer)| (name.clone(), server.haproxy_id, server.seen, server.backend.id);
+        let seen: Vec<_> = saved.services["web"].iter().map(ids).collect();
+        assert_eq!(seen, [("a_10.0.0.1:80".into(), Some(7), 5, None), ("b_10.0.0.2:80".into(), None, 5, None)]);
+        assert_eq!(saved.services.len(), 1);
     }
 }

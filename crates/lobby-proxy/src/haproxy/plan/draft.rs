@@ -66,7 +66,7 @@ impl<'a> Draft<'a> {
             self.keep(name, server, running, holds);
         }
         for server in absent {
-            if let Some(slot) = self.bring(server, &used) {
+            if let Some(slot) = self.bring(server, &used, holds) {
                 used.insert(slot);
             }
         }
@@ -146,7 +146,9 @@ impl<'a> Draft<'a> {
             Admin::Ready
         };
         if want == Admin::Maint {
-            return self.leave(name, running, false, holds);
+            // With other words than its own it could not come back at once: it comes as a new one.
+            let is_stale = !is_slot(name) && self.backend.is_dynamic && self.differs(server, running).is_some();
+            return self.leave(name, running, is_stale, holds);
         }
         if self.is_elsewhere(&key, server, running) {
             self.early.push(Action::Address { key: key.clone(), host: server.host.clone(), port: server.port });
@@ -186,7 +188,7 @@ impl<'a> Draft<'a> {
     }
 
     /// A server that is not there comes, as a new one or in the place of one that stands by, whose name is told.
-    fn bring(&mut self, server: &Server, used: &BTreeSet<&str>) -> Option<&'a str> {
+    fn bring(&mut self, server: &Server, used: &BTreeSet<&str>, holds: bool) -> Option<&'a str> {
         let mut added = server.clone();
         // Another still has its number: it comes without one now, and gets it with the next reload.
         let is_coming =
@@ -203,8 +205,10 @@ impl<'a> Draft<'a> {
             Ok(_) => Why::NoPlace,
             Err(why) => why,
         };
-        // Those that rest, then those that finish, then those that still serve somebody who is gone.
-        for admin in [Admin::Maint, Admin::Drain, Admin::Ready] {
+        // Those that rest, then those that finish, then those that still serve somebody who is gone: but never the last of
+        // these for one that takes nothing itself.
+        let serving = (takes(server) || !holds).then_some(Admin::Ready);
+        for admin in [Admin::Maint, Admin::Drain].into_iter().chain(serving) {
             if let Some((name, slot)) = self.slot(used, |_, slot| slot.admin == admin && self.fits(server, slot)) {
                 let rests_first = admin == Admin::Ready && !slot.is_up;
                 let weight = words::weight(self.backend, server).filter(|weight| *weight != slot.weight);
@@ -240,7 +244,8 @@ impl<'a> Draft<'a> {
     /// What a slot has for good is what the server needs.
     fn fits(&self, server: &Server, slot: &RunningServer) -> bool {
         let is_cookie_right = !self.backend.has_cookies || server.cookie.is_none() || server.cookie == slot.cookie;
-        is_cookie_right && words::is_backup(self.backend, server) == slot.is_backup
+        let is_backup_right = words::is_backup(self.backend, server) == slot.is_backup;
+        is_cookie_right && is_backup_right && words::speaks_alike(self.backend, server)
     }
 
     /// A server that nobody wants finishes, rests, is deleted.
@@ -268,7 +273,8 @@ impl<'a> Draft<'a> {
     }
 
     fn delete(&mut self, key: Key, deletes: bool) {
-        if !deletes || !self.version.can_delete() || self.memory.is_undeletable(&key) {
+        // In MAINT it takes nothing; the next reload takes it away.
+        if !deletes || self.backend.keeps_trying || !self.version.can_delete() || self.memory.is_undeletable(&key) {
             return;
         }
         let since = self.memory.deleting_since(&key).unwrap_or(self.now);

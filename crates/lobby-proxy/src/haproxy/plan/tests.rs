@@ -254,6 +254,26 @@ fn slots_serve_where_nothing_can_be_added() {
 }
 
 #[test]
+fn a_slot_serves_only_those_that_it_speaks_to_as_they_want() {
+    let slots = [("a", there(1)), ("slot1", RunningServer { admin: Admin::Maint, ..there(0) })];
+    let reasons = |options: &str, slot_options: &str, defaults: &str| {
+        let mut wanted = backend(&[server("a", 1), Server { options: options.into(), ..server("b", 2) }]);
+        (wanted.slot_options, wanted.server_defaults) = (slot_options.into(), defaults.into());
+        plan(&[wanted], &running("2.2.0", &slots), &Memory::default(), start(), DRAIN).reload.len()
+    };
+    for (options, slot_options, defaults, want) in [
+        ("check maxconn 5", "disabled", "", 0),
+        ("check send-proxy", "check", "", 1),
+        ("check", "check ssl verify none", "", 1),
+        ("check ssl verify none", "ssl verify none disabled", "", 0),
+        ("check", "disabled", "ssl verify none", 0),
+        ("check no-ssl", "disabled", "ssl verify none", 1),
+    ] {
+        assert_eq!(reasons(options, slot_options, defaults), want, "{options}, {slot_options}, {defaults}");
+    }
+}
+
+#[test]
 fn a_name_is_not_compared_with_an_address() {
     let named = |host: &str| backend(&[Server { host: host.into(), ..server("a", 1) }]);
     let from_file = RunningServer { fqdn: Some("db.example".into()), ..there(1) };
@@ -267,4 +287,39 @@ fn a_name_is_not_compared_with_an_address() {
     check_with(&named("db.example"), &running("2.2.0", &[("slot1", there(1))]), &memory, start(), &["0 reloads"]);
     let want = ["1 × set server, 0 reloads", "set server web/slot1 addr db.example:80 (for a)"];
     check(&named("db.example"), &running("2.2.0", &[("slot1", there(1))]), &want);
+}
+
+#[test]
+fn a_server_that_clients_will_try_again_is_not_deleted() {
+    let rests = RunningServer { admin: Admin::Maint, ..there(2) };
+    let deletes = |keeps_trying| {
+        let wanted = Backend { keeps_trying, ..backend(&[server("a", 1)]) };
+        let servers = running("2.6.12", &[("a", there(1)), ("b", rests.clone())]);
+        plan(&[wanted], &servers, &Memory::default(), start(), DRAIN).actions.len()
+    };
+    assert_eq!([false, true].map(deletes), [1, 0]);
+}
+
+#[test]
+fn one_that_drains_does_not_take_the_place_of_the_last_that_serves() {
+    let mut goes = server("goes", 2);
+    goes.is_draining = true;
+    let mut comes = server("comes", 3);
+    comes.is_backup = true;
+    let found = running("2.0.0", &[("slot1", there(1))]);
+    let plan = plan(&[backend(&[comes, goes.clone()])], &found, &Memory::default(), start(), DRAIN);
+    assert_eq!((plan.actions.len(), plan.reload.len()), (0, 2), "{plan}");
+    // Nobody else is wanted: it may.
+    check(&backend(&[goes]), &found, &["1 × set server, 0 reloads", "set server web/slot1 addr 10.0.0.2:80 (for goes)"]);
+}
+
+#[test]
+fn a_disabled_one_with_other_words_is_away_so_that_it_can_come_at_once() {
+    let rests = RunningServer { admin: Admin::Maint, ..there(2) };
+    let found = running("2.6.12", &[("a", there(1)), ("b", rests)]);
+    let mut b = server("b", 2);
+    b.is_disabled = true;
+    check(&backend(&[server("a", 1), b.clone()]), &found, &["0 reloads"]);
+    b.is_backup = true;
+    check(&backend(&[server("a", 1), b]), &found, &["1 × del server, 0 reloads", "del server web/b"]);
 }

@@ -7,6 +7,24 @@ use crate::haproxy::{Backend, Server, socket::COMMAND_BYTES, version::Version};
 /// HAProxy's own default.
 const DEFAULT_WEIGHT: u32 = 1;
 
+/// Words that decide how one speaks to a server: without them it would not understand, or everybody could read it.
+const SPEAKS: [&str; 8] =
+    ["ssl", "send-proxy", "send-proxy-v2", "send-proxy-v2-ssl", "send-proxy-v2-ssl-cn", "socks4", "proto", "check-ssl"];
+
+/// One that stands by speaks as the server does. What else differs (how it is checked, how many requests it takes) is right
+/// again after the next reload.
+pub(super) fn speaks_alike(backend: &Backend, server: &Server) -> bool {
+    let of = |options: &str| {
+        let words = backend.server_defaults.split_whitespace().chain(options.split_whitespace()).collect::<Vec<_>>();
+        let is_said = |word: &&&str| match **word {
+            "ssl" => words.iter().rev().find(|word| ["ssl", "no-ssl"].contains(*word)) == Some(&"ssl"),
+            word => words.contains(&word),
+        };
+        SPEAKS.iter().filter(is_said).collect::<Vec<_>>()
+    };
+    of(&server.options) == of(&backend.slot_options)
+}
+
 /// What follows the address on `add server`.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Words {

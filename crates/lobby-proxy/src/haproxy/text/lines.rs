@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use super::{
     super::{
         keyword::{Side, side},
+        plan::is_slot,
         words,
     },
     document::{Warnings, clean, shown},
@@ -23,9 +24,12 @@ pub(super) struct Facts {
     pub(super) writes_cookies: bool,
     pub(super) has_cookies: bool,
     pub(super) is_dynamic: bool,
+    pub(super) keeps_trying: bool,
     pub(super) server_defaults: String,
     /// Servers that the lines bring, with their ids if they say them.
     pub(super) foreign: BTreeMap<String, Option<u32>>,
+    /// Words of those of them that stand by.
+    pub(super) slot_options: String,
 }
 
 impl Facts {
@@ -38,14 +42,24 @@ impl Facts {
             writes_cookies,
             has_cookies,
             is_dynamic: is_dynamic(lines, defaults),
+            keeps_trying: !redispatches(lines, defaults),
             server_defaults: words.join(" "),
             foreign: lines.iter().flat_map(|line| foreign(line)).collect(),
+            slot_options: lines.iter().find_map(|line| slot_options(line)).unwrap_or_default(),
         }
     }
 }
 
+/// What follows the address of servers that stand by.
+fn slot_options(line: &str) -> Option<String> {
+    let words = words::split(line);
+    let n_before = if words.first()? == "server-template" { 4 } else { 3 };
+    let is_slots = foreign(line).iter().any(|(name, _)| is_slot(name));
+    is_slots.then(|| words.get(n_before..).unwrap_or_default().join(" "))
+}
+
 /// The servers that one line brings: `server NAME …`, or `server-template NAME N …` and `… FROM-TO …`.
-fn foreign(line: &str) -> Vec<(String, Option<u32>)> {
+pub(super) fn foreign(line: &str) -> Vec<(String, Option<u32>)> {
     let mut words = words::split(line);
     let ids = words::take(&mut words, "id");
     match words.as_slice() {
@@ -123,6 +137,16 @@ pub(super) fn mode<'a>(lines: &'a [String], defaults: &'a [String]) -> &'a str {
     last(lines, defaults, "mode").unwrap_or("tcp")
 }
 
+/// Whether a client that cannot connect goes to another server; HAProxy's own is that it does not.
+fn redispatches(lines: &[String], defaults: &[String]) -> bool {
+    let says = |line: &String| {
+        let line = line.trim_start();
+        let (line, says) = line.strip_prefix("no ").map_or((line, true), |line| (line, false));
+        value(line, "option redispatch").map(|_| says)
+    };
+    lines.iter().rev().chain(defaults.iter().rev()).find_map(says).unwrap_or_default()
+}
+
 /// Whether servers can be added at run time: not to `static-rr`, nor to a hash that is not consistent.
 fn is_dynamic(lines: &[String], defaults: &[String]) -> bool {
     let balance = last(lines, defaults, "balance").unwrap_or("roundrobin");
@@ -142,6 +166,14 @@ mod tests {
 
     fn list(texts: &[&str]) -> Vec<String> {
         texts.iter().map(|text| (*text).to_owned()).collect()
+    }
+
+    #[test]
+    fn what_servers_that_stand_by_have_is_on_their_line() {
+        let options = |line: &str| Facts::of(&list(&["server a 1.1.1.1:1 ssl", line]), &[], false).slot_options;
+        assert_eq!(options("server-template slot 2-9 127.0.0.1:1 check send-proxy disabled"), "check send-proxy disabled");
+        assert_eq!(options("server slot1 127.0.0.1:1 check"), "check");
+        assert_eq!(options("server slots 127.0.0.1:1 check") + &options("server-template slot 3"), "");
     }
 
     #[test]
@@ -194,6 +226,14 @@ mod tests {
 
     fn foreign_of_a_template(range: &str) -> usize {
         foreign(&format!("server-template x {range} h:80")).len()
+    }
+
+    #[test]
+    fn who_cannot_connect_goes_elsewhere_only_if_the_lines_say_so() {
+        let keeps_trying = |lines: &[&str], defaults: &[&str]| Facts::of(&list(lines), &list(defaults), false).keeps_trying;
+        assert!(keeps_trying(&[], &["mode http"]));
+        assert!(!keeps_trying(&[], &["option redispatch"]) && !keeps_trying(&["option redispatch 1 # at once"], &[]));
+        assert!(keeps_trying(&["no option redispatch"], &["option redispatch"]));
     }
 
     #[test]

@@ -36,7 +36,7 @@ pub(super) struct Place<'a> {
 }
 
 /// A backend that can be written.
-struct Entry {
+pub(super) struct Entry {
     name: String,
     backend: Backend,
     /// Of the settings, then of the catalog; templates are filled.
@@ -102,15 +102,20 @@ impl Place<'_> {
         entries
     }
 
-    fn entry(&self, backend: &Backend) -> Result<Entry, String> {
+    /// Of the settings, then its own; templates are filled.
+    pub(super) fn options(&self, backend: &Backend) -> [String; 2] {
+        let fill = |text: &str| words::fill(&clean(text), &backend.host, backend.port, &name::own(backend));
+        [fill(&self.stanza.server_options), fill(&backend.haproxy_server_options)]
+    }
+
+    pub(super) fn entry(&self, backend: &Backend) -> Result<Entry, String> {
         if backend.port == 0 || !name::is_host(&backend.host) {
             return Err("it has no address that HAProxy could use".into());
         }
-        let fill = |text: &str| words::fill(&clean(text), &backend.host, backend.port, &name::own(backend));
         if backend.haproxy_server_options.contains(char::is_control) {
             return Err("its options hold a sign that is not allowed there".into());
         }
-        let options = [fill(&self.stanza.server_options), fill(&backend.haproxy_server_options)];
+        let options = self.options(backend);
         // Synapse writes what it is told.
         let around = words::Around { words: self.around, target: self.target };
         words::check(&options[1], Some(around).filter(|_| !self.is_synapse))?;
@@ -184,7 +189,7 @@ impl Place<'_> {
         (server, line)
     }
 
-    fn cookie(&self, name: &str) -> String {
+    pub(super) fn cookie(&self, name: &str) -> String {
         match self.stanza.cookie_value_method {
             Cookie::Name => name.to_owned(),
             Cookie::Hash => name::hash(name),

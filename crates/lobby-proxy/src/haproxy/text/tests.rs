@@ -37,25 +37,10 @@ fn settings(services: Vec<Service>) -> Settings {
 
 /// What the configuration in the article of 2014 means.
 fn seed() -> Settings {
-    let mut service = service("myservice", &["mode http"]);
-    if let Some(stanza) = &mut service.haproxy {
-        stanza.server_options = "check".into();
-        stanza.backend_order = Order::Found;
-    }
-    let haproxy = Haproxy {
-        bind_address: "0.0.0.0".into(),
-        global: list(&["daemon", "user haproxy", "maxconn 4096", "log 127.0.0.1 local0"]),
-        defaults: list(&[
-            "log global",
-            "mode http",
-            "option redispatch",
-            "balance roundrobin",
-            "default-server inter 2s rise 3 fall 2",
-        ]),
-        extra_sections: vec![("listen stats :1937".into(), list(&["stats enable", "stats uri /"]))],
-        ..Haproxy::default()
-    };
-    Settings { services: vec![service], haproxy: Some(haproxy), ..Default::default() }
+    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/synapse-seed.conf.json");
+    let (mut settings, _) = crate::synapse::read(std::path::Path::new(file)).unwrap();
+    settings.services[0].haproxy.as_mut().unwrap().backend_order = Order::Found;
+    settings
 }
 
 fn seed_picture() -> Vec<Known> {
@@ -71,19 +56,30 @@ fn the_seed_is_this_file() {
 global
 \tdaemon
 \tuser haproxy
+\tgroup haproxy
+\tchroot /var/lib/haproxy
 \tmaxconn 4096
 \tlog 127.0.0.1 local0
+\tlog 127.0.0.1 local1 notice
 defaults
 \tlog global
 \tmode http
+\tmaxconn 2000
+\tretries 3
+\ttimeout connect 5s
+\ttimeout client 1m
+\ttimeout server 1m
 \toption redispatch
 \tbalance roundrobin
 \tdefault-server inter 2s rise 3 fall 2
+\toption dontlognull
+\toption dontlog-normal
 
 listen stats
 \tbind :1937
 \tstats enable
 \tstats uri /
+\tstats realm Haproxy Statistics
 
 frontend myservice
 \tmode http

@@ -38,6 +38,23 @@ fn upstream(line: &str) -> NginxService {
 }
 
 #[test]
+fn a_directive_may_go_over_several_lines() {
+    let several = "log_format x 'a'\n'b'";
+    for (line, want) in [
+        (several, Some("log_format x 'a'\n'b';")),
+        ("map $a $b {\n\tc d;\n}", Some("map $a $b {\n\tc d;\n}")),
+        ("# of x\ngzip on", Some("# of x\ngzip on;")),
+        ("gzip on;\n# of x", Some("gzip on;\n# of x")),
+        (" \n", None),
+    ] {
+        assert_eq!(directive(line).as_deref(), want);
+    }
+    let of = NginxService { server: vec!["a b\nlocation / { c d; }".into()], port: Some(80), ..NginxService::default() };
+    let text = &layout(&folder(vec![service("web", of)]), &[known(vec![at("10.0.0.1", 80)])]).files[0].text;
+    assert_eq!(text.matches("location").count(), 1, "{text}");
+}
+
+#[test]
 fn a_file_for_each_service() {
     let web = NginxService {
         port: Some(3212),

@@ -174,6 +174,7 @@ fn there_is_a_bound_on_services() {
 fn nginx() {
     let nginx = |keys: &str| format!("nginx: {{{keys}}}\n");
     check(&nginx(""), &["nginx.contexts is missing"]);
+    check(&nginx("contexts: {main: [\"a\\u0007\"]}"), &["nginx.contexts.main[0] is", "a directive"]);
     check(&nginx("contexts: {main: []}"), &["nginx.contexts.events is missing"]);
     let contexts = "contexts: {main: [], events: []}";
     check(&nginx(contexts), &["nginx.config_file_path is missing", "do_writes"]);

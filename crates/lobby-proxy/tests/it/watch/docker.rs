@@ -7,28 +7,50 @@ use std::{
 
 use lobby_proxy::settings::{Discovery, DockerServer, DockerWatch};
 use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
-    net::UnixListener,
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
+    net::{TcpListener, UnixListener},
 };
 
 use super::{EVERY, complains, run, shows};
 use crate::fetch::Plain;
 
-/// Stands in for Docker; answers `/containers/json`, in chunks as Docker does, with what was last said.
-fn stand_in(socket: &Path, containers: Arc<Mutex<(u16, String)>>) {
-    let listener = UnixListener::bind(socket).unwrap();
+/// What was last said: a status and a body.
+type Said = Arc<Mutex<(u16, String)>>;
+
+/// Stands in for Docker on a Unix socket.
+fn on_socket(path: &Path, said: Said) -> String {
+    let listener = UnixListener::bind(path).unwrap();
     tokio::spawn(async move {
-        while let Ok((mut stream, _)) = listener.accept().await {
-            let mut request = Vec::new();
-            while !request.ends_with(b"\r\n\r\n") && stream.read_buf(&mut request).await.is_ok_and(|n| n > 0) {}
-            let asked = String::from_utf8_lossy(&request).into_owned();
-            assert!(asked.starts_with("GET /containers/json HTTP/1.1\r\nHost: localhost\r\n"), "{asked}");
-            let (status, body) = containers.lock().unwrap().clone();
-            let head = format!("HTTP/1.1 {status} X\r\nServer: stand-in\r\nTransfer-Encoding: chunked\r\n\r\n");
-            let answer = format!("{head}{:x}\r\n{body}\r\n0\r\n\r\n", body.len());
-            let _ = stream.write_all(answer.as_bytes()).await;
+        while let Ok((stream, _)) = listener.accept().await {
+            answer(stream, "localhost", &said).await;
         }
     });
+    format!("unix:{}", path.display())
+}
+
+/// The same over TCP.
+async fn on_port(said: Said) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let host = listener.local_addr().unwrap().to_string();
+    let endpoint = format!("http://{host}");
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            answer(stream, &host, &said).await;
+        }
+    });
+    endpoint
+}
+
+/// `/containers/json`, in chunks as Docker does.
+async fn answer(mut stream: impl AsyncRead + AsyncWrite + Unpin, host: &str, said: &Said) {
+    let mut request = Vec::new();
+    while !request.ends_with(b"\r\n\r\n") && stream.read_buf(&mut request).await.is_ok_and(|n| n > 0) {}
+    let asked = String::from_utf8_lossy(&request).into_owned();
+    assert!(asked.starts_with(&format!("GET /containers/json HTTP/1.1\r\nHost: {host}\r\n")), "{asked}");
+    let (status, body) = said.lock().unwrap().clone();
+    let head = format!("HTTP/1.1 {status} X\r\nServer: stand-in\r\nTransfer-Encoding: chunked\r\n\r\n");
+    let answer = format!("{head}{:x}\r\n{body}\r\n0\r\n\r\n", body.len());
+    let _ = stream.write_all(answer.as_bytes()).await;
 }
 
 fn container(image: &str, public: u16) -> String {
@@ -39,11 +61,9 @@ fn container(image: &str, public: u16) -> String {
 async fn containers_follow_each_daemon_and_stay_while_it_fails() {
     let folder = tempfile::tempdir().unwrap();
     let said = [1, 2].map(|port| Arc::new(Mutex::new((200, format!("[{}]", container("web:1", port))))));
-    let server = |at: usize| {
-        let socket = folder.path().join(format!("{at}.sock"));
-        stand_in(&socket, said[at].clone());
-        DockerServer { name: format!("d{at}"), host: format!("10.0.0.{at}"), endpoint: format!("unix:{}", socket.display()) }
-    };
+    let endpoints = [on_socket(&folder.path().join("docker.sock"), said[0].clone()), on_port(said[1].clone()).await];
+    let server =
+        |at: usize| DockerServer { name: format!("d{at}"), host: format!("10.0.0.{at}"), endpoint: endpoints[at].clone() };
     let away = DockerServer {
         name: "away".into(),
         host: "h".into(),

@@ -35,10 +35,9 @@ fn reference() -> String {
         ));
         for setting in SETTINGS.iter().filter(|setting| setting.group() == *group) {
             let default = if setting.default.is_empty() { String::new() } else { format!("`{}`", setting.default) };
-            let later = if setting.kind.is_later() { " Not built yet: accepted with a warning." } else { "" };
             let help = setting.help.replace('|', "\\|");
             let (name, flag, path, value) = (setting.name, setting.flag(), setting.path, setting.value.replace('|', "\\|"));
-            text.push_str(&format!("| `{name}` | `--{flag} {value}` | `{path}` | {default} | {help}{later} |\n"));
+            text.push_str(&format!("| `{name}` | `--{flag} {value}` | `{path}` | {default} | {help} |\n"));
         }
     }
     text.push_str(TOKENS);

@@ -117,6 +117,13 @@ fn take_away(agent: &Daemon, name: &str) {
     assert_eq!(agent.request("PUT", &format!("/v1/agent/service/deregister/{name}"), &[], "").status, 200);
 }
 
+/// A number of its metrics.
+fn counted(agent: &Daemon, name: &str) -> u64 {
+    let text = agent.get("/metrics").text();
+    let line = text.lines().find_map(|line| line.strip_prefix(&format!("lobby_proxy_{name} ")));
+    line.and_then(|number| number.parse().ok()).unwrap_or_else(|| panic!("{name}: {text}"))
+}
+
 #[test]
 fn requests_follow_registrations_without_a_reload() {
     let place = Place::new();
@@ -180,6 +187,8 @@ fn a_new_service_is_one_reload_and_a_bad_file_none() {
     throughout(Duration::from_millis(500), || assert_eq!(place.answer().as_deref(), Ok("a")));
     assert_eq!(agent.process.log().matches("a proxy follows").count(), 1, "{}", agent.process.log());
     assert_eq!(place.reloads(), 0);
+    assert_eq!((counted(&agent, "managed_starts_total"), counted(&agent, "reloads_total{output=\"haproxy\"}")), (1, 0));
+    let n_written = counted(&agent, "writes_total{output=\"haproxy\"}");
     // A new service, a change of structure.
     let db = port::free_address();
     place.write(&format!("[proxy.service.db]\nport = {}\n", db.port()));
@@ -190,6 +199,9 @@ fn a_new_service_is_one_reload_and_a_bad_file_none() {
     });
     throughout(Duration::from_secs(3), || assert_eq!(place.answer().as_deref(), Ok("a"), "{}", agent.process.log()));
     assert_eq!(place.reloads(), 1, "{}", agent.process.log());
+    let written = "writes_total{output=\"haproxy\"}";
+    assert!(n_written >= 1 && counted(&agent, written) > n_written, "counts go on: {n_written}");
+    assert_eq!(counted(&agent, "managed_starts_total"), 1);
     // Without [proxy], an HAProxy that is ours ends.
     let master = place.pid();
     fs::write(place.path("lobby.toml"), "").unwrap();
@@ -197,6 +209,8 @@ fn a_new_service_is_one_reload_and_a_bad_file_none() {
     eventually(SOON, || expect(place.answer().is_err(), agent.process.log()));
     eventually(SOON, || expect(master.is_some() && place.pid().is_none(), agent.process.log()));
     assert_eq!(agent.get("/v1/health").status, 200, "the agent goes on");
+    eventually(SOON, || expect(counted(&agent, "services") == 0, agent.process.log()));
+    assert_eq!(counted(&agent, "managed_starts_total"), 1, "what was counted stays");
 }
 
 #[test]

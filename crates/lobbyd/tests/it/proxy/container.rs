@@ -4,7 +4,7 @@
 use std::{
     fs,
     net::SocketAddr,
-    os::unix::fs::MetadataExt,
+    os::unix::fs::{MetadataExt, PermissionsExt},
     path::{Path, PathBuf},
     process::Command,
 };
@@ -13,16 +13,18 @@ use lobby_testkit::{
     TempDir,
     daemon::Daemon,
     eventually, expect,
-    haproxy::Leftovers,
-    http, port,
-    process::{Process, find},
+    haproxy::{Leftovers, processes, reloads},
+    http,
+    load::{Connections, Load},
+    port,
+    process::{Process, Signal, find},
 };
 
 use super::stage::Server;
 use crate::fleet::{SOON, daemon};
 
 /// Follows FOLDER/haproxy.cfg; says each event with `whole` or `torn`, as HAProxy's own check finds the file.
-const FOLLOWER: &str = r#"
+pub(super) const FOLLOWER: &str = r#"
 import ctypes, os, struct, subprocess, sys
 folder, haproxy = sys.argv[1], sys.argv[2]
 file, pids = folder + "/haproxy.cfg", folder + "/pids"
@@ -50,6 +52,31 @@ while True:
             follow(NAMES[mask & 0x188])
 "#;
 
+/// `inotifyd - .:y`, as busybox has it: a line for each rename into this folder.
+const INOTIFYD: &str = r#"#!/usr/bin/python3
+import ctypes, os, struct, sys
+assert sys.argv[1:] == ["-", ".:y"]
+libc = ctypes.CDLL(None, use_errno=True)
+events = libc.inotify_init1(0)
+assert libc.inotify_add_watch(events, b".", 0x80 | 0x200) >= 0
+while True:
+    data, at = os.read(events, 65536), 0
+    while at < len(data):
+        _, mask, _, length = struct.unpack_from("iIII", data, at)
+        name = data[at + 16:at + 16 + length].rstrip(b"\0").decode()
+        at += 16 + length
+        if mask & 0x80:
+            print("y", ".", name, sep="\t", flush=True)
+        elif name == "haproxy.cfg":
+            sys.exit()  # the test is over
+"#;
+
+/// Of docs/proxy.md, the section about containers.
+fn manual() -> String {
+    let page = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/proxy.md")).unwrap();
+    page.split("\n### A container\n").nth(1).unwrap().split("\n## ").next().unwrap().to_owned()
+}
+
 struct Container {
     front: SocketAddr,
     statistics: SocketAddr,
@@ -67,9 +94,14 @@ impl Container {
         }
         let mut command = Command::new(find("python3"));
         command.args(["-c", FOLLOWER]).arg(folder.path()).arg(find("haproxy"));
+        let this = Self::start_in(folder, command);
+        this.follower.wait_for_log(SOON, "follows");
+        this
+    }
+
+    fn start_in(folder: TempDir, command: Command) -> Self {
         let leftovers = Leftovers::of(folder.path());
         let follower = Process::start("follower", command);
-        follower.wait_for_log(SOON, "follows");
         Self { front: port::free_address(), statistics: port::free_address(), follower, _leftovers: leftovers, folder }
     }
 
@@ -167,4 +199,95 @@ fn a_file_that_is_mounted_alone_is_written_in_place_with_a_warning() {
     assert_eq!(fs::read_to_string(&mounted).unwrap(), "", "outside of the mount there is another one");
     let log = agent.process.log();
     assert_eq!(log.matches("written in place").count(), 1, "{log}");
+}
+
+/// What is YAML in it, and whether it fits, is tested in lobby-proxy.
+#[test]
+fn the_shell_of_the_compose_file_follows_the_file() {
+    let manual = manual();
+    let script = manual.split("      - |\n").nth(1).unwrap().split("\nvolumes:").next().unwrap();
+    let folder = TempDir::with_prefix("container-").unwrap();
+    let (bin, file) = (folder.path().join("bin"), folder.path().join("haproxy.cfg"));
+    fs::create_dir(&bin).unwrap();
+    fs::write(bin.join("inotifyd"), INOTIFYD).unwrap();
+    fs::set_permissions(bin.join("inotifyd"), fs::Permissions::from_mode(0o755)).unwrap();
+    // Compose makes one `$` of two. The whole path, so that what is left over is found.
+    assert!(script.contains(" -f haproxy.cfg ") && script.contains("/run/haproxy.pid") && script.contains("$$name"), "{script}");
+    let script = script.replace("$$", "$").replace("-f haproxy.cfg", &format!("-f {}", file.display()));
+    let script = script.replace("/run/", &format!("{}/", bin.display()));
+    let mut command = Command::new("/bin/sh");
+    let path = format!("{}:/usr/sbin:/usr/bin:/bin", bin.display());
+    command.args(["-c", &script]).current_dir(folder.path()).env_clear().env("PATH", path);
+    let (container, own) = (Container::start_in(folder, command), TempDir::new().unwrap());
+    let config = container.write(own.path(), &container.file());
+    let agent = daemon("n0").arg("--config").arg(config.display().to_string()).start();
+    container.changes(&agent);
+    // Those of before have nothing left to do.
+    eventually(SOON, || {
+        let all = processes(container.folder.path());
+        expect(all.len() == 1, (all, container.follower.log()))
+    });
+}
+
+#[test]
+fn lobbyd_takes_the_stanzas_of_the_manual() {
+    let (manual, folder) = (manual(), TempDir::new().unwrap());
+    let stanzas: Vec<_> = manual.split("```toml\n").skip(1).map(|rest| rest.split("```").next().unwrap()).collect();
+    assert_eq!(stanzas.len(), 2);
+    for stanza in stanzas {
+        let file = folder.path().join("lobby.toml");
+        fs::write(&file, stanza).unwrap();
+        let (status, said) = daemon("n0").arg("--config").arg(file.display().to_string()).arg("--check-config").run(SOON);
+        assert!(status == Some(0) && !said.contains("WARN"), "{said}");
+    }
+}
+
+/// The second one of the manual: servers come and go over the sockets in the shared folder, structure takes a reload by the
+/// container's master.
+#[test]
+fn a_container_that_shows_its_sockets_is_reloaded_for_structure_alone() {
+    let (manual, own) = (manual(), TempDir::new().unwrap());
+    let folder = TempDir::with_prefix("container-").unwrap();
+    let here = folder.path().display().to_string();
+    let arguments = manual.rsplit("command: [").next().unwrap().split(']').next().unwrap();
+    assert!(arguments.starts_with("haproxy, -W, -db, -S, /etc/haproxy/"), "{arguments}");
+    let arguments = arguments.replace(", ", " ").replace("/etc/haproxy", &here);
+    let mut command = Command::new("/bin/sh");
+    // `restart: always`
+    command.args(["-c", &format!("while [ -d {here} ]; do {arguments}; sleep 0.2; done")]);
+    let path = std::env::var("PATH").unwrap_or_default();
+    command.env("PATH", format!("{path}:/usr/sbin"));
+    let container = Container::start_in(folder, command);
+    let stanza = manual.rsplit("```toml\n").next().unwrap().split("```").next().unwrap();
+    let port = container.front.port().to_string();
+    let replaced = [("/etc/haproxy", &*here), ("/var/lib/lobby", &own.path().display().to_string()), ("50003", &port)];
+    let stanza = replaced.into_iter().fold(stanza.to_owned(), |text, (from, to)| text.replace(from, to));
+    let config = own.path().join("lobbyd.toml");
+    fs::write(&config, &stanza).unwrap();
+    let mut agent = daemon("n0").arg("--config").arg(config.display().to_string()).start();
+    let servers = ["a", "b", "c"].map(Server::start);
+    servers[0].register(&agent, 1);
+    container.serves(&agent, &[&servers[0]]);
+    eventually(SOON, || {
+        let status = agent.get("/v1/proxy").json()["haproxy"].clone();
+        expect(status["is_in_step"] == true, (status, agent.process.log()))
+    });
+    let n_reloads = || reloads(&container.folder.path().join("master.sock"));
+    let before = n_reloads().unwrap();
+    let load = Load::start(container.front, Connections::New, 100);
+    for _ in 0..2 {
+        servers[1..].iter().for_each(|server| server.register(&agent, 1));
+        container.serves(&agent, &servers.iter().collect::<Vec<_>>());
+        servers[1..].iter().for_each(|server| server.deregister(&agent));
+        container.serves(&agent, &[&servers[0]]);
+    }
+    assert_eq!(n_reloads(), Some(before), "{}", agent.process.log());
+    fs::write(&config, format!("{stanza}frontend = [\"http-response set-header X-Mark 1\"]\n")).unwrap();
+    agent.process.signal(Signal::HUP);
+    eventually(SOON, || {
+        let mark = http::get(container.front, "/").map(|answer| answer.header("x-mark").map(str::to_owned));
+        expect(matches!(&mark, Ok(Some(mark)) if mark == "1"), (mark, agent.process.log()))
+    });
+    let report = load.stop();
+    assert_eq!((report.n_failed(), n_reloads()), (0, Some(before + 1)), "{report:?}\n{}", agent.process.log());
 }

@@ -156,6 +156,36 @@ fn edits_by_hand_are_repaired() {
     assert_eq!(place.reloads(), before, "{}", agent.process.log());
 }
 
+#[test]
+fn edits_by_hand_while_lobbyd_is_away_are_repaired_when_it_is_back() {
+    let place = Place::new();
+    place.write_managed("");
+    let mut agent = place.builder("n0").start();
+    let servers = ["a", "b", "c"].map(Server::start);
+    servers.iter().for_each(|server| server.register(&agent, 1));
+    let all: Vec<_> = servers.iter().map(|server| (server, 1)).collect();
+    place.has(&agent, SOON, &all);
+    place.is_known(&agent);
+    let before = (place.reloads(), place.worker());
+    agent.kill();
+    let name = |at: usize| format!("web/n0_127.0.0.1:{}", servers[at].port);
+    for edit in [
+        format!("set server {} state maint", name(0)),
+        format!("set server {} state maint", name(1)),
+        format!("del server {}", name(1)),
+        "add server web/stray 127.0.0.1:9".into(),
+        "set server web/stray state ready".into(),
+    ] {
+        let answer = place.ask(&edit);
+        assert!(!answer.contains("No such") && !answer.contains("nknown"), "{edit}: {answer}");
+    }
+    assert_ne!(place.ready(), Ok(lines(&all)));
+    let agent = agent.start_again();
+    place.has(&agent, REPAIRED, &all);
+    place.answers(&agent, REPAIRED);
+    assert_eq!((place.reloads(), place.worker()), before, "{}", agent.process.log());
+}
+
 fn lines(servers: &[(&Server, u32)]) -> Vec<(String, u32, u32)> {
     let mut lines: Vec<_> = servers.iter().map(|(server, weight)| server.line(*weight)).collect();
     lines.sort();
@@ -189,6 +219,24 @@ fn a_managed_haproxy_that_is_killed_serves_again_with_the_same_backends() {
 }
 
 #[test]
+fn a_foreign_haproxy_that_takes_over_is_named() {
+    let place = Place::new();
+    place.write_managed("");
+    let agent = place.builder("n0").start();
+    let server = Server::start("s");
+    server.register(&agent, 1);
+    place.has(&agent, SOON, &[(&server, 1)]);
+    place.is_known(&agent);
+    let master = place.processes().into_iter().min().unwrap().to_string();
+    let mut foreign = std::process::Command::new(find("haproxy"));
+    foreign.arg("-db").arg("-f").arg(place.path("haproxy.cfg")).args(["-sf", &master]);
+    let foreign = lobby_testkit::process::Process::start("foreign", foreign);
+    let named = format!("process {} told it to finish", foreign.pid());
+    eventually(SOON, || expect(agent.process.log().contains(&named), (&named, agent.process.log())));
+    place.answers(&agent, SOON);
+}
+
+#[test]
 fn a_managed_haproxy_that_ends_at_once_is_started_ever_more_seldom() {
     let place = Place::new();
     let (program, starts, flag) = (place.path("haproxy-that-ends"), place.path("starts"), place.path("works"));
@@ -209,6 +257,14 @@ fn a_managed_haproxy_that_ends_at_once_is_started_ever_more_seldom() {
     assert!((4..=8).contains(&n_starts()), "{}\n{}", n_starts(), agent.process.log());
     assert!(agent.process.log().contains("managed process: it ended"), "{}", agent.process.log());
     assert_eq!(agent.get("/v1/health").status, 200, "nothing else ends with it");
+    eventually(SOON, || {
+        // Between two starts; for a moment it may run.
+        let shown = agent.get("/v1/health").json()["proxy"].clone();
+        expect(shown["crashes"].as_u64() >= Some(3) && shown["backoff_ms"].as_u64() >= Some(100), shown)
+    });
+    let metrics = agent.get("/metrics").text();
+    let counted = metrics.lines().find_map(|line| line.strip_prefix("lobby_proxy_managed_crashes_total "));
+    assert!(counted.and_then(|n| n.parse::<u64>().ok()) >= Some(3), "{metrics}");
     fs::write(&flag, "").unwrap();
     let server = Server::start("s");
     server.register(&agent, 1);

@@ -48,6 +48,21 @@ fn an_agent_checks_what_nerves_file_says() {
 }
 
 #[test]
+fn that_no_agent_is_there_is_said_once() {
+    let (folder, link) = (TempDir::new().unwrap(), TempDir::new().unwrap());
+    let (port, link) = (port::free_address().port(), link.path().join("nerve"));
+    std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_lobbyd"), &link).unwrap();
+    let _listener = TcpListener::bind(("127.0.0.1", port)).unwrap();
+    let mut command = Command::new(&link);
+    let nobody = port::free_address().port().to_string();
+    command.env_clear().env("PORT", nobody).args(["-c", &file(folder.path(), port)]);
+    let nerve = Process::start("nerve", command);
+    let is_over = || expect(nerve.log().contains("10 reports in a row failed"), nerve.log());
+    eventually(SOON, is_over);
+    assert_eq!(nerve.log().matches("cannot be reported up").count(), 1, "{}", nerve.log());
+}
+
+#[test]
 fn the_program_nerve_reports_to_an_agent_while_it_runs() {
     let (folder, port) = (TempDir::new().unwrap(), port::free_address().port());
     let (link, path) = (folder.path().join("nerve"), file(folder.path(), port));
@@ -69,4 +84,36 @@ fn the_program_nerve_reports_to_an_agent_while_it_runs() {
     let mut bad = start(&[]);
     assert_eq!(bad.wait(SOON).code(), Some(64), "{}", bad.log());
     assert!(bad.log().contains("web"), "{}", bad.log());
+}
+
+#[test]
+fn variables_stand_for_flags() {
+    let (folder, port) = (TempDir::new().unwrap(), port::free_address().port());
+    let path = file(folder.path(), port);
+    let agent = daemon("n0").start();
+    let start = |name: &str, variables: &[(&str, &str)]| {
+        let link = folder.path().join(name);
+        let _ = std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_lobbyd"), &link);
+        let mut command = Command::new(&link);
+        command.env_clear().env("PORT", agent.http.port().to_string()).envs(variables.iter().copied());
+        Process::start(name, command)
+    };
+    for yes in ["1", "yes", "true"] {
+        let mut nerve = start("nerve", &[("NERVE_CONFIG", &path), ("NERVE_CHECK_CONFIG", yes)]);
+        assert!(nerve.wait(SOON).success(), "{yes}: {}", nerve.log());
+    }
+    let _listener = TcpListener::bind(("127.0.0.1", port)).unwrap();
+    for no in ["", "0", "no"] {
+        let variables = [("NERVE_CONFIG", &*path), ("NERVE_CHECK_CONFIG", no), ("NERVE_INSTANCE_ID", "you")];
+        let mut nerve = start("nerve", &variables);
+        lists(&agent, 1);
+        let listed = agent.get("/v1/catalog/service/web").text();
+        assert!(listed.contains("web_you"), "{listed}");
+        assert!(nerve.terminate(SOON).success(), "{no}: {}", nerve.log());
+        lists(&agent, 0);
+    }
+    let away = folder.path().join("away.json").display().to_string();
+    let mut synapse = start("synapse", &[("SYNAPSE_CONFIG", &away)]);
+    assert_eq!(synapse.wait(SOON).code(), Some(64), "{}", synapse.log());
+    assert!(synapse.log().contains(&away), "{}", synapse.log());
 }

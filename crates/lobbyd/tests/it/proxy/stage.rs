@@ -162,6 +162,10 @@ impl Place {
     /// One command, by hand.
     #[track_caller]
     pub(super) fn ask(&self, command: &str) -> String {
-        ask(&self.path("haproxy.sock"), command).unwrap()
+        self.try_ask(command).unwrap()
+    }
+
+    pub(super) fn try_ask(&self, command: &str) -> Result<String, String> {
+        ask(&self.path("haproxy.sock"), command).map_err(|err| err.to_string())
     }
 }

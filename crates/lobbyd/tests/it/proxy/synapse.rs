@@ -4,7 +4,10 @@
 use std::{
     fs,
     io::ErrorKind,
-    os::unix::{fs::MetadataExt, net::UnixListener},
+    os::unix::{
+        fs::{MetadataExt, PermissionsExt},
+        net::UnixListener,
+    },
     path::{Path, PathBuf},
     process::Command,
     time::Duration,
@@ -27,15 +30,15 @@ const FILE: &str = include_str!("../../../../lobby-proxy/tests/fixtures/synapse-
 /// Longer than a poll of EC2 and the least time between two reloads.
 const QUIET: Duration = Duration::from_secs(3);
 
-struct Place {
-    folder: TempDir,
-    moto: Server,
+pub(super) struct Place {
+    pub(super) folder: TempDir,
+    pub(super) moto: Server,
     /// Nobody is to come here.
     socket: UnixListener,
 }
 
 impl Place {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         let folder = TempDir::new().unwrap();
         let socket = UnixListener::bind(folder.path().join("stats.sock")).unwrap();
         socket.set_nonblocking(true).unwrap();
@@ -48,7 +51,7 @@ impl Place {
     }
 
     /// The file, with what only fits its authors replaced.
-    fn text(&self) -> String {
+    pub(super) fn text(&self) -> String {
         let mut text = FILE.to_owned();
         for (from, to) in [
             ("\"echo noop\"", format!("\"echo noop >> {}\"", self.path("noops").display())),
@@ -62,11 +65,11 @@ impl Place {
         text
     }
 
-    fn write(&self, text: &str) {
+    pub(super) fn write(&self, text: &str) {
         fs::write(self.path("synapse.conf.json"), text).unwrap();
     }
 
-    fn start(&self) -> Process {
+    pub(super) fn start(&self) -> Process {
         let mut command = Command::new(self.path("synapse"));
         let environment = [
             ("AWS_ACCESS_KEY_ID", "XXX"),
@@ -74,6 +77,7 @@ impl Place {
             ("AWS_REGION", "us-east-1"),
             ("AWS_ENDPOINT_URL", &*format!("http://{}", self.moto.address)),
             ("PATH", "/usr/bin:/bin"),
+            ("HOME", &*self.path("home").display().to_string()),
         ];
         command.env_clear().envs(environment).arg("-c").arg(self.path("synapse.conf.json"));
         Process::start("synapse", command)
@@ -160,6 +164,13 @@ fn the_published_file_follows_instances_with_one_rename_and_one_noop_a_change() 
     assert_eq!(came, Err(ErrorKind::WouldBlock), "do_socket is false");
     assert!(synapse.terminate(SOON).success(), "{}", synapse.log());
     assert_eq!(place.inode(), last, "the file stays");
+    let text = fs::read_to_string(place.path("haproxy.cfg")).unwrap();
+    assert!(text.contains(" id 5 "), "{text}");
+    let synapse = place.start();
+    throughout(QUIET, || assert_eq!(place.inode(), last, "ids are those of before"));
+    place.shows(&synapse, &[&second, &third], 3);
+    let fourth = moto::launch(&place.moto, "servicename", "true");
+    place.shows(&synapse, &[&second, &third, &fourth], 4);
 }
 
 #[test]
@@ -171,7 +182,7 @@ fn a_hangup_reads_the_file_again_and_a_bad_one_changes_nothing() {
     place.shows(&synapse, &[&first], 1);
     place.write(&place.text().replace("ec2tag", "zookeeper"));
     synapse.signal(Signal::HUP);
-    synapse.wait_for_log(SOON, "of before goes on");
+    synapse.wait_for_log(SOON, "the proxy goes on as before");
     synapse.signal(Signal::HUP);
     place.shows(&synapse, &[&first], 1);
     place.write(&place.text().replace("50003", "50004"));
@@ -208,18 +219,25 @@ fn a_table_of_lobbyd_runs_without_an_agent() {
     let folder = TempDir::new().unwrap();
     let (file, written) = (folder.path().join("lobby.toml"), folder.path().join("haproxy.cfg"));
     let text = format!(
-        "[proxy.haproxy]\nconfig = \"{}\"\nreload_command = \"true\"\n[proxy.service.web]\nport = 8080\n\
+        "[http]\ntoken = \"s3cret\"\n[proxy.haproxy]\nconfig = \"{}\"\nreload_command = \"true\"\n[proxy.service.web]\nport = 8080\n\
          default_servers = [\"10.0.0.1:80\"]\ndiscovery = {{ method = \"base\" }}\n",
         written.display()
     );
     fs::write(&file, text).unwrap();
-    let mut command = Command::new(env!("CARGO_BIN_EXE_lobbyd"));
-    command.env_clear().args(["proxy", "--config"]).arg(&file);
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o644)).unwrap();
+    let mut command = Command::new("prlimit");
+    command.arg("--core=409600:").arg(env!("CARGO_BIN_EXE_lobbyd")).args(["proxy", "--config"]).arg(&file);
+    command.env_clear().env("PATH", std::env::var_os("PATH").unwrap());
     let mut alone = Process::start("lobbyd proxy", command);
     eventually(SOON, || {
         let text = fs::read_to_string(&written).unwrap_or_default();
         expect(text.contains("10.0.0.1:80"), format!("{text}\n{}", alone.log()))
     });
+    // Its secrets are as safe as an agent's.
+    assert!(alone.log().contains("holds secrets and has mode 0644") && !alone.log().contains("s3cret"), "{}", alone.log());
+    let limits = fs::read_to_string(format!("/proc/{}/limits", alone.pid())).unwrap();
+    let core = limits.lines().find(|line| line.starts_with("Max core file size")).unwrap();
+    assert_eq!(core.split_whitespace().nth(4), Some("1"), "{core}");
     alone.signal(Signal::INT);
     assert!(alone.wait(SOON).success(), "{}", alone.log());
     fs::write(&file, "").unwrap();

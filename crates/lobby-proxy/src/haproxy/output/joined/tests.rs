@@ -60,7 +60,14 @@ impl Run {
         let lines = |lines: &[&str]| lines.iter().map(|line| (*line).to_owned()).collect::<Vec<_>>();
         let haproxy = Haproxy {
             global: vec![format!("stats socket {} level admin", socket.display())],
-            defaults: lines(&["mode http", "timeout client 5s", "timeout server 5s", "timeout connect 1s", "balance roundrobin"]),
+            defaults: lines(&[
+                "mode http",
+                "timeout client 5s",
+                "timeout server 5s",
+                "timeout connect 1s",
+                "balance roundrobin",
+                "option redispatch",
+            ]),
             config_file_path: Some(folder.path().join("haproxy.cfg")),
             program: Some("/usr/sbin/haproxy".into()),
             manage: true,
@@ -184,6 +191,51 @@ async fn a_managed_haproxy_follows_the_picture_and_survives_what_happens_to_it()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_task_that_is_cut_while_its_haproxy_starts_costs_no_reload() {
+    let a = origin().await;
+    let mut run = Run::new();
+    run.show(&[a]);
+    run.start();
+    eventually_async(WITHIN, async || run.stats.status().managed_pid.ok_or("none")).await;
+    // As if the program had been killed.
+    let (stop, task) = run.task.take().unwrap();
+    task.abort();
+    assert!(task.await.unwrap_err().is_cancelled());
+    drop(stop);
+    let _ = std::fs::remove_file(run.folder.path().join(".haproxy.cfg.lobby-running"));
+    run.start();
+    let status = run.serves(run.ports[0], &[a]).await;
+    assert_eq!((status.starts, status.reloads, status.writes), (0, 0, 0), "{status:?}");
+    run.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn servers_that_nobody_tells_any_more_keep_their_options() {
+    let (a, b) = (origin().await, origin().await);
+    let mut run = Run::new();
+    run.settings.services[0].use_previous_backends = true;
+    run.show(&[a]);
+    run.start();
+    run.serves(run.ports[0], &[a]).await;
+    let options = "check inter 2s fall 2 maxconn 50".to_owned();
+    let backend =
+        |port| Backend { host: "127.0.0.1".into(), port, haproxy_server_options: options.clone(), ..Backend::default() };
+    let known = |backends: &[Backend]| Known { backends: Some(backends.into()), ..Known::default() };
+    run.picture.send_replace(vec![known(&[backend(a), backend(b)])].into());
+    run.serves(run.ports[0], &[a, b]).await;
+    run.stop().await;
+    let path = run.folder.path().join("haproxy.cfg");
+    let file = || std::fs::read_to_string(&path).unwrap();
+    let before = file();
+    assert_eq!(before.matches("check inter 2s fall 2 maxconn 50").count(), 2, "{before}");
+    run.picture.send_replace(vec![known(&[])].into());
+    run.start();
+    let status = run.serves(run.ports[0], &[a, b]).await;
+    assert_eq!((file(), status.writes, status.reloads), (before, 0, 0));
+    run.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_managed_haproxy_whose_sockets_are_removed_has_them_again() {
     let (a, b) = (origin().await, origin().await);
     let mut run = Run::new();
@@ -216,6 +268,35 @@ async fn a_managed_haproxy_whose_sockets_are_removed_has_them_again() {
     run.start();
     let is_there = || !std::fs::read(format!("/proc/{last}/cmdline")).unwrap_or_default().is_empty();
     eventually_async(WITHIN, async || expect(!is_there(), "it runs")).await;
+    run.stop().await;
+}
+
+/// Balancing that takes no new servers: those that stand by get addresses, however often servers come and go.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn servers_that_stand_by_take_part_without_a_reload_also_over_a_restart_of_ours() {
+    let (a, b, c) = (origin().await, origin().await, origin().await);
+    let mut run = Run::new();
+    let lines = ["balance static-rr", "server-template slot 4 127.0.0.1:1 check disabled"].map(str::to_owned);
+    run.settings.services[0].haproxy.as_mut().unwrap().backend = lines.to_vec();
+    let port = run.ports[0];
+    run.show(&[a]);
+    run.start();
+    run.serves(port, &[a]).await;
+    for n in 0..30 {
+        let all = [a, b, c];
+        let shown = if n % 2 == 0 { &all } else { &all[2..] };
+        run.show(shown);
+        run.serves(port, shown).await;
+    }
+    run.show(&[b, c]);
+    let status = run.serves(port, &[b, c]).await;
+    assert_eq!(status.reloads, 0, "{status:?}");
+    run.stop().await;
+    run.settings.services[0].use_previous_backends = true;
+    run.show(&[]);
+    run.start();
+    let status = run.serves(port, &[b, c]).await;
+    assert_eq!((status.reloads, status.writes), (0, 0), "{status:?}");
     run.stop().await;
 }
 
