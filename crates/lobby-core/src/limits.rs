@@ -78,3 +78,12 @@ pub const NOTES_BYTES: usize = 512;
 
 /// Longest output of a check in bytes, as others are told it.
 pub const OUTPUT_BYTES: usize = 512;
+
+/// How much of a refused value or key an error shows, in bytes: enough to find it, and too little to fill a log even where
+/// each of them is escaped (`\u{7f}`).
+pub const SHOWN_BYTES: usize = 64;
+
+/// What an error shows of a text: at most [`SHOWN_BYTES`], cut at a character's border.
+pub(crate) fn beginning(text: &str) -> &str {
+    &text[..text.floor_char_boundary(SHOWN_BYTES)]
+}

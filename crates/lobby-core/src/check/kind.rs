@@ -5,6 +5,8 @@
 
 use std::time::Duration;
 
+use crate::limits::beginning;
+
 /// Most bytes that all texts of one check may have together: enough for a body to post or a script on the command line.
 pub const TEXT_BYTES: usize = 32 * 1024;
 
@@ -120,7 +122,7 @@ pub enum KindError {
     Form {
         /// The field, as Consul's documents call it.
         field: &'static str,
-        /// Its value, at most 200 bytes of it.
+        /// Its value, or its beginning.
         value: String,
         /// What would be accepted.
         accepted: &'static str,
@@ -265,8 +267,7 @@ fn check(
     if is_accepted(value) {
         return Ok(());
     }
-    let shown = &value[..value.floor_char_boundary(200)];
-    Err(KindError::Form { field, value: shown.to_owned(), accepted })
+    Err(KindError::Form { field, value: beginning(value).to_owned(), accepted })
 }
 
 fn check_optional(field: &'static str, value: Option<&str>, accepted: &'static str) -> Result<(), KindError> {

@@ -5,7 +5,10 @@
 
 use std::net::IpAddr;
 
-use crate::{limits, wire};
+use crate::{
+    limits::{self, beginning},
+    wire,
+};
 
 /// Why an instance or a check is refused. Nothing was changed; show it to whoever sent the value.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -43,9 +46,6 @@ pub enum Invalid {
         most: usize,
     },
 }
-
-/// How much of a refused value an error shows, in bytes: enough to find it, too little to fill a log.
-const SHOWN: usize = 64;
 
 /// An address: empty (that of the node), an IP address, in brackets or not, or a host name. Not that of "all interfaces",
 /// to which nobody can connect.
@@ -97,15 +97,15 @@ pub(crate) fn at_most(field: &'static str, count: usize, most: usize) -> Result<
 
 /// At most `most` bytes.
 fn fits(field: &'static str, text: &str, most: usize) -> Result<(), Invalid> {
-    if text.len() <= most { Ok(()) } else { Err(Invalid::TooLong { field, value: beginning(text), bytes: text.len(), most }) }
+    if text.len() <= most {
+        Ok(())
+    } else {
+        Err(Invalid::TooLong { field, value: beginning(text).to_owned(), bytes: text.len(), most })
+    }
 }
 
 pub(crate) fn refuse(field: &'static str, text: &str, accepted: &'static str) -> Result<(), Invalid> {
-    Err(Invalid::Value { field, value: beginning(text), accepted })
-}
-
-fn beginning(text: &str) -> String {
-    text[..text.floor_char_boundary(SHOWN)].to_owned()
+    Err(Invalid::Value { field, value: beginning(text).to_owned(), accepted })
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! Tables of accepted and refused fields.
 
 use super::*;
+use crate::limits::SHOWN_BYTES;
 
 fn http(url: &str) -> Http {
     Http { url: url.into(), ..Http::default() }
@@ -118,5 +119,5 @@ fn an_error_names_field_value_and_what_is_accepted() {
     let error = tcp("ä:http").validate().unwrap_err().to_string();
     assert!(error.contains("TCP") && error.contains("ä:http") && error.contains("host:port"), "{error}");
     let error = tcp(&"ä".repeat(5000)).validate().unwrap_err();
-    assert!(matches!(&error, KindError::Form { value, .. } if value.len() == 200), "{error}");
+    assert!(matches!(&error, KindError::Form { value, .. } if value.len() == SHOWN_BYTES), "{error}");
 }

@@ -7,15 +7,11 @@ use std::{collections::BTreeMap, time::Duration};
 
 use serde_json::Value;
 
-use super::{
-    DefinitionError, check,
-    fields::{Fields, beginning},
-    given_checks, service, told,
-};
+use super::{DefinitionError, check, fields::Fields, given_checks, service, told};
 use crate::{
     check::view::{CheckKind, CheckView, short},
     instance::{Id, Instance, address, line, word},
-    limits,
+    limits::{self, beginning},
     name::Name,
 };
 

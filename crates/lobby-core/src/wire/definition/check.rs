@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::{
     Context, DefinitionError,
-    fields::{Fields, beginning, refused, texts},
+    fields::{Fields, refused, texts},
 };
 use crate::{
     check::{
@@ -16,7 +16,7 @@ use crate::{
         spec::{Draft, OUTPUT_BYTES, Spec},
     },
     instance::{Id, Instance, line, lines},
-    limits,
+    limits::{self, beginning},
     port::registry::NewCheck,
 };
 

@@ -8,10 +8,7 @@ use std::{collections::BTreeMap, time::Duration};
 use serde_json::{Map, Value};
 
 use super::DefinitionError;
-use crate::duration;
-
-/// How much of a refused value or key an error shows, in bytes: enough to find it, too little to fill a log.
-const SHOWN: usize = 64;
+use crate::{duration, limits::beginning};
 
 /// An object and where it stands.
 pub(super) struct Fields<'a> {
@@ -186,9 +183,4 @@ fn shown(value: &Value) -> String {
         Value::Array(_) => "a list".into(),
         other => beginning(&other.to_string()).into(),
     }
-}
-
-/// What an error shows of a text.
-pub(super) fn beginning(text: &str) -> &str {
-    &text[..text.floor_char_boundary(SHOWN)]
 }

@@ -17,6 +17,7 @@ use crate::{
         spec::{Draft, ShortIntervals, Spec},
     },
     instance::{Id, Instance, TaggedAddress, Weights, address},
+    limits::beginning,
     port::registry::{NewCheck, PROXY, Registration},
 };
 
@@ -89,7 +90,7 @@ pub(super) fn sidecar(fields: &Fields<'_>, parent: &Instance) -> Result<Option<R
         let text = format!("{base}-sidecar-proxy");
         text.parse().map_err(|error| DefinitionError::Text {
             field: fields.path("ID"),
-            value: super::fields::beginning(&text).into(),
+            value: beginning(&text).into(),
             why: format!("{error}"),
         })
     };

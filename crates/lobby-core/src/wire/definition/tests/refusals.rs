@@ -131,3 +131,16 @@ fn one_more_than_the_bounds() {
     let long = service_error(json!({"Port": "x".repeat(10_000)}));
     assert!(long.len() < 200, "{long}");
 }
+
+#[test]
+fn an_error_is_short_however_long_and_odd_the_value_is() {
+    let odd = "\u{7f}".repeat(10_000);
+    for field in ["HTTP", "TCP", "UDP", "GRPC", "H2PING", "Interval", "TTL", "CheckID", "Name", "Status", "no such field"] {
+        let checks = [json!({ field: &odd, "Interval": "1s" }), json!({ field: [&odd] }), json!({ "TTL": "1s", field: &odd })];
+        for body in checks.into_iter().map(|check| json!({"Name": "web", "Checks": [check]})) {
+            let Err(error) = registration(&body, &CONTEXT) else { continue };
+            assert!(error.to_string().len() < 1000, "{field}: {error}");
+        }
+    }
+    says(&check_error(json!({"GRPC": odd, "Interval": "1s"})), &["GRPC", "host:port", "\\u{7f}"]);
+}
