@@ -5,11 +5,12 @@ use std::fmt;
 use lobby_testkit::load::Connections;
 
 use super::Run;
+use crate::times::Times;
 
 pub(super) const HEAD: &str = "\
 | under 1 000 requests a second | connections | changes | sent | failed: proxy | template | reloads: proxy | template \
-| p99 ms: proxy | template | worst ms: proxy | template | no more requests after ms (mean, p99, max): proxy | template | ratio |
-|---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|";
+| p99 ms: proxy | template | worst ms: proxy | template | last request sent there, ms after (mean, p99, max): proxy | template | last answer: proxy | template | ratio of requests |
+|---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|";
 
 pub(super) struct Row<'a> {
     pub(super) what: &'a str,
@@ -29,15 +30,10 @@ impl fmt::Display for Row<'_> {
         pair(&|run| run.reloads.to_string())?;
         pair(&|run| ms(run, 99))?;
         pair(&|run| ms(run, 100))?;
-        pair(&|run| {
-            run.gone.as_ref().map_or_else(
-                || "–".to_owned(),
-                |gone| format!("{:.0}, {:.0}, {:.0}", gone.mean(), gone.quantile(0.99), gone.worst()),
-            )
-        })?;
-        let times = self.ours.gone.as_ref().zip(self.peer.and_then(|peer| peer.gone.as_ref()));
-        match times {
-            Some((ours, peer)) => write!(f, " {:.1} |", peer.mean() / ours.mean()),
+        pair(&|run| run.gone.as_ref().map_or_else(|| "–".to_owned(), |gone| times(&gone.sent)))?;
+        pair(&|run| run.gone.as_ref().map_or_else(|| "–".to_owned(), |gone| times(&gone.answered)))?;
+        match self.ours.gone.as_ref().zip(self.peer.and_then(|peer| peer.gone.as_ref())) {
+            Some((ours, peer)) => write!(f, " {:.1} |", peer.sent.mean() / ours.sent.mean()),
             None => write!(f, " – |"),
         }
     }
@@ -48,6 +44,10 @@ fn failed(run: &Run) -> String {
     let closed = run.report.closed_idle;
     let closed = if closed > 0 { format!(" (+{closed} closed)") } else { String::new() };
     format!("{}{closed}", run.report.n_failed())
+}
+
+fn times(times: &Times) -> String {
+    format!("{:.0}, {:.0}, {:.0}", times.mean(), times.quantile(0.99), times.worst())
 }
 
 fn ms(run: &Run, percent: usize) -> String {

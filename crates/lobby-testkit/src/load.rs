@@ -47,9 +47,19 @@ pub struct Report {
     pub failed: BTreeMap<String, u64>,
     /// Kept connections that were closed while idle, found at the next request: a client's to repeat, if it may.
     pub closed_idle: u64,
-    /// When the last answer of each server came.
-    pub last: BTreeMap<String, Instant>,
+    /// The last requests that each server answered.
+    pub last: BTreeMap<String, Last>,
     times: Vec<Duration>,
+}
+
+/// The latest of the requests that a server answered. A proxy may try one that it had in hand again much later, so the last
+/// answer need not be that of the last request.
+#[derive(Debug, Clone, Copy)]
+pub struct Last {
+    /// When one was last sent.
+    pub sent: Instant,
+    /// When one was last answered.
+    pub answered: Instant,
 }
 
 impl Load {
@@ -114,13 +124,17 @@ impl Report {
     fn and(mut self, other: Self) -> Self {
         other.answered.into_iter().for_each(|(server, n)| *self.answered.entry(server).or_default() += n);
         other.failed.into_iter().for_each(|(why, n)| *self.failed.entry(why).or_default() += n);
-        for (server, at) in other.last {
-            let last = self.last.entry(server).or_insert(at);
-            *last = at.max(*last);
+        for (server, last) in other.last {
+            self.saw(server, last);
         }
         self.closed_idle += other.closed_idle;
         self.times.extend(other.times);
         self
+    }
+
+    fn saw(&mut self, server: String, Last { sent, answered }: Last) {
+        let last = self.last.entry(server).or_insert(Last { sent, answered });
+        *last = Last { sent: sent.max(last.sent), answered: answered.max(last.answered) };
     }
 }
 
@@ -133,22 +147,24 @@ struct Client {
 
 impl Client {
     fn ask(&mut self, due: Instant) {
+        let mut sent = now();
         let answer = match self.kept.take() {
             Some(kept) => exchange(kept).or_else(|(kind, why)| {
                 if kind != When::Idle {
                     return Err((kind, why));
                 }
                 self.report.closed_idle += 1;
+                sent = now();
                 self.connect().and_then(exchange)
             }),
             None => self.connect().and_then(exchange),
         };
         match answer {
             Ok((200, server, stream)) => {
-                let now = now();
-                self.report.last.insert(server.clone(), now);
+                let answered = now();
+                self.report.saw(server.clone(), Last { sent, answered });
                 *self.report.answered.entry(server).or_default() += 1;
-                self.report.times.push(now.saturating_duration_since(due));
+                self.report.times.push(answered.saturating_duration_since(due));
                 self.kept = stream.filter(|_| self.connections == Connections::Kept);
             }
             Ok((status, ..)) => self.failed(format!("status {status}")),

@@ -215,7 +215,7 @@ async fn changes_are_followed_under_load_and_no_request_fails() {
     eventually_async(SOON, || async { expect(load.n_sent() > n_sent + 100, load.n_sent()) }).await;
     let report = tokio::task::spawn_blocking(move || load.stop()).await.unwrap();
     assert_eq!(report.n_failed(), 0, "{report:?}");
-    assert!(report.last["one"] < report.last["two"] && report.n_answered() > 500, "{report:?}");
+    assert!(report.last["one"].answered < report.last["two"].answered && report.n_answered() > 500, "{report:?}");
     let status = running.until(|status| status.is_in_step).await;
     assert_eq!((status.reloads, status.reloads_failed, status.checks_failed), (5, 0, 0));
 }
