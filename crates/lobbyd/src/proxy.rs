@@ -121,20 +121,25 @@ impl Keeper {
     }
 }
 
-/// Keeps in step what is wanted, now and whenever that is told again.
-pub(crate) fn start(wanted: watch::Receiver<Wanted>, agent: Agent) -> Keeper {
+/// Keeps in step what is wanted, now and whenever that is told again. The first proxy is shown when this returns.
+pub(crate) fn start(mut wanted: watch::Receiver<Wanted>, agent: Agent) -> Keeper {
     let stop = CancellationToken::new();
-    Keeper { task: tokio::spawn(follow(wanted, agent, stop.clone())), stop }
+    let now = wanted.borrow_and_update().clone();
+    let proxy = begin(&now, &agent);
+    Keeper { task: tokio::spawn(follow(wanted, now, proxy, agent, stop.clone())), stop }
 }
 
-async fn follow(mut wanted: watch::Receiver<Wanted>, agent: Agent, stop: CancellationToken) {
+async fn follow(
+    mut wanted: watch::Receiver<Wanted>,
+    mut now: Wanted,
+    mut proxy: Option<Proxy>,
+    agent: Agent,
+    stop: CancellationToken,
+) {
     let mut nerve = Nerve::new(Registry::report(agent.inside.1.registry.clone()));
     loop {
-        let now = wanted.borrow_and_update().clone();
         let (settings, checks) = now.map(|now| (now.settings, now.nerve)).unzip();
         nerve.set(checks.flatten());
-        let mut proxy = settings.clone().map(|settings| begin(settings, &agent));
-        agent.shown.set(proxy.as_ref().map(Proxy::observer));
         let goes_on = tokio::select! {
             is_other = changed(&mut wanted, &settings, &mut nerve) => is_other,
             () = failed(&mut proxy) => true,
@@ -150,10 +155,19 @@ async fn follow(mut wanted: watch::Receiver<Wanted>, agent: Agent, stop: Cancell
             let now = wanted.borrow().clone();
             give_up(settings, now.as_ref().map(|now| &*now.settings), &agent.around).await;
         }
+        now = wanted.borrow_and_update().clone();
+        proxy = begin(&now, &agent);
     }
 }
 
-fn begin(settings: Arc<Settings>, agent: &Agent) -> Proxy {
+/// Starts the proxy that is wanted, if one is, and shows it.
+fn begin(wanted: &Wanted, agent: &Agent) -> Option<Proxy> {
+    let proxy = wanted.as_ref().map(|wanted| proxy(wanted.settings.clone(), agent));
+    agent.shown.set(proxy.as_ref().map(Proxy::observer));
+    proxy
+}
+
+fn proxy(settings: Arc<Settings>, agent: &Agent) -> Proxy {
     let (cluster, handles) = agent.inside.clone();
     let retry = Retry { attempts: 0, ..Retry::default() };
     let source = Consul::new(Own(Inside::new(cluster, handles)), Options { retry, ..Options::default() });
