@@ -5,18 +5,14 @@
 //! agents. The shells count, `/metrics` reads.
 //! Not here: the text form of metrics (`lobby-http::metrics`).
 
+mod culprits;
 mod proxy;
 
-use std::{
-    collections::BTreeMap,
-    sync::{
-        Mutex, PoisonError,
-        atomic::{AtomicU64, Ordering},
-    },
-};
+use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::{id::NodeId, proof::Forged};
+use crate::proof::Forged;
 
+pub use culprits::{Culprits, MOST_CULPRITS};
 pub use proxy::{ProxyBackends, ProxyCounts, ProxyOutput};
 
 /// Declares an enum with all its values and their names in metrics.
@@ -192,9 +188,6 @@ pub struct JournalCounts {
 const N_KINDS: usize = PacketKind::ALL.len();
 const N_VERDICTS: usize = Verdict::ALL.len();
 
-/// Members whose forgeries are counted one by one; those of others count among the packets only.
-pub const MOST_CULPRITS: usize = 64;
-
 /// The counters of one exchange.
 #[derive(Debug, Default)]
 pub struct Stats {
@@ -204,8 +197,10 @@ pub struct Stats {
     bytes_sent: AtomicU64,
     reconnects: AtomicU64,
     depths: [(AtomicU64, AtomicU64); Queue::ALL.len()],
-    culprits: Mutex<BTreeMap<NodeId, u64>>,
-    flooders: Mutex<BTreeMap<NodeId, u64>>,
+    /// Records that their owners did not write, by the member that delivered them, as far as it is known who did.
+    pub forged: Culprits,
+    /// Events and queries so far ahead in time that no honest member hands them on, by the member that delivered them.
+    pub refused_posts: Culprits,
 }
 
 impl Stats {
@@ -219,26 +214,6 @@ impl Stats {
     pub fn sent(&self, kind: PacketKind, verdict: Verdict, bytes: usize) {
         self.sent[kind as usize][verdict as usize].fetch_add(1, Ordering::Relaxed);
         self.bytes_sent.fetch_add(bytes as u64, Ordering::Relaxed);
-    }
-
-    /// Counts one record that this member delivered and that its owner did not write.
-    pub fn forged_by(&self, member: NodeId) {
-        count_member(&self.culprits, member);
-    }
-
-    /// How many such records each member delivered, as far as it is known who did; of the first [`MOST_CULPRITS`].
-    pub fn forged_counts(&self) -> Vec<(NodeId, u64)> {
-        member_counts(&self.culprits)
-    }
-
-    /// Counts one event or query that this member delivered and that is so far ahead in time that no honest one hands it on.
-    pub fn refused_post_of(&self, member: NodeId) {
-        count_member(&self.flooders, member);
-    }
-
-    /// How many such events and queries each member delivered; of the first [`MOST_CULPRITS`].
-    pub fn refused_post_counts(&self) -> Vec<(NodeId, u64)> {
-        member_counts(&self.flooders)
     }
 
     /// Counts one lost connection that is tried again.
@@ -286,22 +261,6 @@ impl Stats {
         };
         Queue::ALL.iter().map(read).filter(|(_, _, bound)| *bound > 0)
     }
-}
-
-fn count_member(counts: &Mutex<BTreeMap<NodeId, u64>>, member: NodeId) {
-    // A map of numbers is whole at any time.
-    let mut counts = counts.lock().unwrap_or_else(PoisonError::into_inner);
-    let has_room = counts.len() < MOST_CULPRITS;
-    match counts.get_mut(&member) {
-        Some(count) => *count += 1,
-        None if has_room => _ = counts.insert(member, 1),
-        None => {}
-    }
-}
-
-fn member_counts(counts: &Mutex<BTreeMap<NodeId, u64>>) -> Vec<(NodeId, u64)> {
-    let counts = counts.lock().unwrap_or_else(PoisonError::into_inner);
-    counts.iter().map(|(member, count)| (*member, *count)).collect()
 }
 
 fn counts(table: &[[AtomicU64; N_VERDICTS]; N_KINDS]) -> impl Iterator<Item = (PacketKind, Verdict, u64)> {

@@ -18,7 +18,7 @@ use axum::{
 use lobby_core::{
     catalog::NodeState,
     port::LinkState,
-    stats::{AgentStats, Stats},
+    stats::{AgentStats, Culprits, Stats},
 };
 
 use crate::{App, View, health};
@@ -125,20 +125,22 @@ fn exchanges(text: &mut Text, app: &App) {
             family.sample(&[("exchange", name), ("kind", kind.as_str()), ("verdict", verdict.as_str())], count);
         }
     }
-    let mut family =
-        text.family("lobby_forged_records_total", Counter, "Records that their owners did not write, by who delivered them.");
-    for (name, stats) in exchanges {
-        for (from, count) in stats.forged_counts() {
-            family.sample(&[("exchange", name), ("from", &from.to_string())], count);
+    let mut blamed = |name, help, of: fn(&Stats) -> &Culprits| {
+        let mut family = text.family(name, Counter, help);
+        for (exchange, stats) in exchanges {
+            let culprits = of(stats);
+            for (from, count) in culprits.counts() {
+                family.sample(&[("exchange", exchange), ("from", &from.to_string())], count);
+            }
+            if culprits.others() > 0 {
+                family.sample(&[("exchange", exchange), ("from", "others")], culprits.others());
+            }
         }
-    }
+    };
+    let help = "Records that their owners did not write, by who delivered them.";
+    blamed("lobby_forged_records_total", help, |stats| &stats.forged);
     let help = "Events and queries absurdly far ahead in time, by who delivered them.";
-    let mut family = text.family("lobby_refused_posts_total", Counter, help);
-    for (name, stats) in exchanges {
-        for (from, count) in stats.refused_post_counts() {
-            family.sample(&[("exchange", name), ("from", &from.to_string())], count);
-        }
-    }
+    blamed("lobby_refused_posts_total", help, |stats| &stats.refused_posts);
     let mut each = |name, kind, help, read: fn(&Stats) -> u64| {
         let mut family = text.family(name, kind, help);
         for (exchange, stats) in exchanges {

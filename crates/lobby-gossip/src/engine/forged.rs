@@ -75,7 +75,7 @@ impl Engine {
         let Some(origin) = record.origin.node_id() else { return };
         let forgeries = &mut self.forgeries;
         if let Some(from) = forgeries.speaker {
-            self.stats.forged_by(from);
+            self.stats.forged.add(from);
             if forgeries.forgers.len() >= MOST_FORGERS && !forgeries.forgers.contains_key(&from) {
                 forgeries.forgers.retain(|_, trust| !trust.is_full(now));
             }
@@ -100,7 +100,7 @@ impl Engine {
     /// Counts an event or query that was refused; who delivered one that nobody honest hands on is named.
     pub(super) fn refuse_post(&mut self, why: Count) {
         if let Some(from) = self.forgeries.speaker.filter(|_| why == Count::TooFarAhead) {
-            self.stats.refused_post_of(from);
+            self.stats.refused_posts.add(from);
         }
         self.user.count(why);
     }

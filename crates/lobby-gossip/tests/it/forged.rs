@@ -76,10 +76,10 @@ fn a_liar_changes_nobody_s_record_and_is_named() {
         assert_eq!(sim.engine(idx).record(id), Some(&real), "at {idx}");
         assert!(sim.holds_up(idx, VICTIM) || idx == VICTIM, "at {idx}");
         // Who is honest hands nothing forged on.
-        let culprits = sim.nodes[idx].stats.forged_counts();
+        let culprits = sim.nodes[idx].stats.forged.counts();
         assert!(culprits.iter().all(|(culprit, count)| *culprit == sim.id(LIAR) && *count > 0), "{culprits:?}");
     }
-    assert!(sim.all_but_the_liar().any(|idx| !sim.nodes[idx].stats.forged_counts().is_empty()), "nobody knows who it was");
+    assert!(sim.all_but_the_liar().any(|idx| !sim.nodes[idx].stats.forged.counts().is_empty()), "nobody knows who it was");
     let gone = |note: &Note| matches!(note, Note::Gone(VICTIM) | Note::Unattended(VICTIM) | Note::Record(VICTIM, ..));
     assert!(!sim.log.iter().any(|(_, idx, note)| *idx != LIAR && gone(note)), "{:?}", sim.log);
 

@@ -133,7 +133,7 @@ impl Sim {
             assert!(self.engine(at).n_members() < ALL + usize::from(GHOSTS), "at {at}");
             let numbers: BTreeMap<_, _> = self.engine(at).user_numbers().into_iter().collect();
             assert!(numbers["posts_queued"] <= 512, "at {at}: {numbers:?}");
-            assert!(stats.forged_counts().len() <= 2, "at {at}");
+            assert!(stats.forged.counts().len() <= 2, "at {at}");
         }
     }
 
@@ -187,10 +187,10 @@ fn two_liars_of_twelve_change_nothing_and_are_named() {
         let liars: Vec<_> = (HONEST..ALL).map(|idx| sim.id(idx)).collect();
         for at in 0..HONEST {
             let stats = &sim.nodes[at].stats;
-            let mut named: Vec<_> = stats.forged_counts().into_iter().map(|(from, _)| from).collect();
+            let mut named: Vec<_> = stats.forged.counts().into_iter().map(|(from, _)| from).collect();
             named.sort();
             assert!(liars.iter().all(|liar| named.contains(liar)) && named.len() == 2, "{named:?} at {at}");
-            let flooders = stats.refused_post_counts();
+            let flooders = stats.refused_posts.counts();
             assert!(flooders.len() == 2 && flooders.iter().all(|(from, _)| liars.contains(from)), "{flooders:?} at {at}");
             let n_forged = stats.received_count(PacketKind::Record, Verdict::Forged);
             assert!(n_forged > rounds, "{n_forged} in {rounds} rounds at {at}");

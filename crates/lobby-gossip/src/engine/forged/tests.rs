@@ -121,7 +121,7 @@ fn by_datagram_and_by_stream_only_the_owner_s_versions_are_taken() {
             assert_eq!(one.stats.received_count(PacketKind::Record, Verdict::Forged), 1, "the gift");
             assert_eq!(one.push.queue.len(), queued, "handed on");
             assert_eq!(one.record(id), Some(&first));
-            assert_eq!(one.stats.forged_counts(), [(identity(9).id, 5)]);
+            assert_eq!(one.stats.forged.counts(), [(identity(9).id, 5)]);
             assert_eq!(one.take_record(next.clone(), at(5000)), Verdict::Ok);
         } else {
             // What this is all for.
@@ -137,7 +137,7 @@ fn a_delta_that_makes_another_record_is_dropped_and_the_whole_one_is_fetched() {
     let source = identity(9).addr;
     let take = |one: &mut Engine, delta: &Delta, ms| one.take_delta(delta, Item::Delta(delta.clone()).encode(), source, at(ms));
     assert_eq!(take(&mut one, &other, 5000), Verdict::Forged);
-    assert_eq!(one.stats.forged_counts(), [], "whoever passed it on may have needed no more");
+    assert_eq!(one.stats.forged.counts(), [], "whoever passed it on may have needed no more");
     assert_eq!(one.record(id_of(&first)), Some(&first));
     let fetched = |outputs: &[Output]| outputs.iter().any(|output| matches!(output, Output::Open(_, to) if *to == source));
     assert!(fetched(&run(&mut one, at(5200))), "the whole record is asked for");
