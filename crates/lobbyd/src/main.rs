@@ -59,9 +59,10 @@ fn main() -> ExitCode {
             config.labels.read_fixed = Some(Arc::new(move || {
                 let reloaded = access.reload().map_err(kept);
                 let read = reread(&cli, &started_with).map_err(|err| err.to_string()).and_then(|read| {
+                    // All of it or nothing: half a configuration is one that nobody has written.
+                    read.templates.check().map_err(|why| format!("{why}; the configuration of before stays in use"))?;
                     wanted_proxy.send_replace(read.proxy);
                     take_keys(&keys, &read.exchange_keys.borrow());
-                    read.templates.check().map_err(|why| format!("{why}; the templates of before stay in use"))?;
                     // Even if nothing has changed here: the texts of templates are read again.
                     wanted.send_replace(read.templates);
                     Ok((read.labels.fixed, read.labels.refused_fixed))

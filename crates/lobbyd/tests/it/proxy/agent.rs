@@ -184,14 +184,19 @@ fn a_new_service_is_one_reload_and_a_bad_file_none() {
     place.write("prt = 1\n");
     agent.process.signal(Signal::HUP);
     agent.process.wait_for_log(SOON, "did you mean `port`?");
+    // Nor is one half good: with a template that cannot be read, the service in front of it waits too.
+    let db = port::free_address();
+    let with_db = format!("[proxy.service.db]\nport = {}\n", db.port());
+    place.write(&format!("{with_db}[[template]]\ncontents = \"{{{{range}}}}\"\ndestination = \"x\"\n"));
+    agent.process.signal(Signal::HUP);
+    agent.process.wait_for_log(SOON, "the configuration of before stays in use");
     throughout(Duration::from_millis(500), || assert_eq!(place.answer().as_deref(), Ok("a")));
     assert_eq!(agent.process.log().matches("a proxy follows").count(), 1, "{}", agent.process.log());
     assert_eq!(place.reloads(), 0);
     assert_eq!((counted(&agent, "managed_starts_total"), counted(&agent, "reloads_total{output=\"haproxy\"}")), (1, 0));
     let n_written = counted(&agent, "writes_total{output=\"haproxy\"}");
     // A new service, a change of structure.
-    let db = port::free_address();
-    place.write(&format!("[proxy.service.db]\nport = {}\n", db.port()));
+    place.write(&with_db);
     agent.process.signal(Signal::HUP);
     eventually(SOON, || match get(db) {
         Ok(name) if name == "d" => Ok(()),
