@@ -7,6 +7,7 @@ use lobby_testkit::{
     TempDir,
     daemon::{Builder, Daemon},
     eventually, expect,
+    process::Process,
 };
 use serde_json::json;
 
@@ -236,7 +237,7 @@ fn a_bad_text_is_told_and_keeps_no_agent_from_starting() {
 
 /// Waits until all commands have been run to their end: until then a later process would run them again.
 #[track_caller]
-pub(super) fn settled(folder: &Path, agent: &Daemon) {
+pub(super) fn settled(folder: &Path, runner: &Process) {
     let is_left_over = |entry: std::io::Result<fs::DirEntry>| entry.unwrap().file_name().to_string_lossy().starts_with('.');
-    eventually(SOON, || expect(!fs::read_dir(folder).unwrap().any(is_left_over), agent.process.log()));
+    eventually(SOON, || expect(!fs::read_dir(folder).unwrap().any(is_left_over), runner.log()));
 }

@@ -58,7 +58,7 @@ fn a_daemon_that_was_killed_or_stopped_leaves_equal_files_alone() {
     let mut agent = with_file("a", folder.path(), &block(LINES, &path, &more)).start();
     register(&agent, "www", "a", 1);
     holds(&path, &agent, "a 1\nend\n");
-    settled(folder.path(), &agent);
+    settled(folder.path(), &agent.process);
     let before = (stamp(&path), n_lines(&runs));
     for is_killed in [true, false] {
         if is_killed {
@@ -105,7 +105,7 @@ fn haproxy_that_a_command_has_started_outlives_the_daemon() {
     });
     let end = Ended(second);
     eventually(SOON, || expect(!is_alive(first), agent.process.log()));
-    settled(folder.path(), &agent);
+    settled(folder.path(), &agent.process);
     agent.stop(Duration::from_secs(5));
     assert!(is_alive(second), "lobbyd's end is not haproxy's: {}", agent.process.log());
     agent = agent.start_again();

@@ -19,6 +19,7 @@ use lobby_testkit::{
 use rustix::process::{Pid, kill_process};
 use serde_json::json;
 
+use super::blocks::settled;
 use crate::{
     catalog::{deregister, register},
     clients::Backend,
@@ -156,6 +157,7 @@ fn the_slides_haproxy_follows_the_instances() {
         deregister(&fleet[at], &servers[at].name);
         follows(&folder, &template, left, 5 + at);
     }
+    settled(folder.folder.path(), &template);
     assert_eq!(template.terminate(SOON).code(), Some(12), "{}", template.log());
     assert!(!template.log().contains("[ERR]"), "{}", template.log());
     assert!(port::is_open(folder.front), "haproxy goes on");
