@@ -148,6 +148,7 @@ fn nats_with_tls_users_and_tokens() {
     lists(&by_the_system, &["n0", "n1", "n3"]);
     drop(by_the_system);
     let refused = start("n2").env("NATS_USER", "lobby").env("NATS_PASSWORD", "wrong").start();
+    eventually(SOON, || expect(server.log().contains("authentication error"), server.log()));
     assert_eq!(refused.hosts(), ["n2"], "the own record is listed, broker or not");
     assert_eq!(refused.get("/v1/health").json()["warm"], false);
 
