@@ -172,7 +172,7 @@ impl Config {
             hold: hold::rule(&read)?,
             labels: labels(&read, own_labels_only, &mut warnings)?,
             ttl,
-            drivers: exchange::drivers(&read, &keys)?,
+            drivers: exchange::drivers(&read, &keys, &mut warnings)?,
             exchange_keys,
             http,
             dns,
@@ -309,16 +309,21 @@ impl Read<'_> {
 
     /// Refuses one item of a list.
     fn refuse_part(&self, name: &'static str, value: &str, expected: impl Display) -> ConfigError {
+        let is_secret = setting::by_name(name).is_some_and(|setting| setting.kind.is_secret());
+        self.refuse_as(name, if is_secret { "<hidden>" } else { value }, expected)
+    }
+
+    /// Refuses a value that may be shown like this.
+    fn refuse_as(&self, name: &'static str, shown: &str, expected: impl Display) -> ConfigError {
         let (_, origin) = self.raw.value(name);
         let setting = setting::by_name(name).expect("only settings of the table are read");
-        let value = if setting.kind.is_secret() { "<hidden>" } else { value };
         let origin = match origin {
             Origin::Default => "the default".into(),
             Origin::File => format!("`{}` in the file", setting.path),
             Origin::Environment(name) => format!("the variable {name}"),
             Origin::Flag => format!("the flag --{}", setting.flag()),
         };
-        ConfigError::Value { name: name.into(), value: value.into(), origin, expected: expected.to_string() }
+        ConfigError::Value { name: name.into(), value: shown.into(), origin, expected: expected.to_string() }
     }
 }
 

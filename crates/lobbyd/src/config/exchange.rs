@@ -17,7 +17,11 @@ use super::{ConfigError, Driver, Gossip, Read};
 const KEYS: usize = 5;
 
 /// The exchanges that DRIVER names, or the default.
-pub(super) fn drivers(read: &Read<'_>, keys: &watch::Receiver<Keys>) -> Result<Vec<Driver>, ConfigError> {
+pub(super) fn drivers(
+    read: &Read<'_>,
+    keys: &watch::Receiver<Keys>,
+    warnings: &mut Vec<String>,
+) -> Result<Vec<Driver>, ConfigError> {
     let mut names: Vec<_> = read.list("DRIVER").iter().map(|name| name.to_ascii_lowercase()).collect();
     if names.is_empty() {
         names.push(read.raw.default_driver().into());
@@ -36,6 +40,12 @@ pub(super) fn drivers(read: &Read<'_>, keys: &watch::Receiver<Keys>) -> Result<V
             "redis" => Driver::Redis(Box::new(redis.clone())),
             _ => return Err(read.refuse("DRIVER", "a comma list of gossip, nats and redis")),
         });
+    }
+    if !keys.borrow().list.is_empty() && !drivers.iter().any(|driver| matches!(driver, Driver::Nats(_) | Driver::Redis(_))) {
+        warnings.push(format!(
+            "EXCHANGE_KEY is set, but seals packets to NATS and Redis only, and DRIVER is {}: set DRIVER, or GOSSIP_KEY for gossip",
+            names.join(",")
+        ));
     }
     Ok(drivers)
 }

@@ -16,6 +16,9 @@ use super::{
     setting::{GROUPS, Kind, SETTINGS, Setting, by_name},
 };
 
+/// Of this setting an empty value is kept, to be refused.
+const REFUSED_EMPTY: &str = "EXCHANGE_KEY";
+
 /// Where a value was given.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Origin {
@@ -48,10 +51,11 @@ pub(crate) struct Raw {
 }
 
 impl Raw {
-    /// Sets a value; later calls win. Empty text counts as not given, as in the old daemon, so it wins over nothing.
+    /// Sets a value; later calls win. Empty text counts as not given, as in the old daemon, so it wins over nothing; but
+    /// EXCHANGE_KEY is kept, to be refused: a key that got lost on its way must not turn the seals off.
     pub(crate) fn set(&mut self, setting: &'static Setting, value: &str, origin: Origin) {
         let value = value.trim();
-        if !value.is_empty() {
+        if !value.is_empty() || setting.name == REFUSED_EMPTY {
             self.values.insert(setting.name, (value.to_owned(), origin));
         }
     }
@@ -193,6 +197,10 @@ impl Raw {
                     Kind::Lines => value.lines().map(str::to_owned).collect::<Vec<_>>().into(),
                     _ => value.into(),
                 };
+                // Written as it is, it would be refused.
+                if setting.name == REFUSED_EMPTY && origin == Origin::Default {
+                    text.push_str("# ");
+                }
                 let from = match origin {
                     Origin::Default => "default".into(),
                     Origin::File => "file".into(),

@@ -1,8 +1,9 @@
 //! Every layer, every refusal, and every example.
 //!
-//! Not here: the reference in docs/ (`reference`).
+//! Not here: the reference in docs/ (`reference`), EXCHANGE_KEY (`seal`).
 
 mod reference;
+mod seal;
 
 use std::path::Path;
 
@@ -143,35 +144,6 @@ fn refusals_name_the_setting_its_value_and_what_is_accepted() {
 fn a_refused_secret_is_not_shown() {
     let message = refused(&[("GOSSIP_KEY", "supersecret")]);
     assert!(!message.contains("supersecret"), "{message}");
-}
-
-#[test]
-fn keys_of_brokers_stand_in_the_setting_or_in_a_file() {
-    let key = |letter: &str| letter.repeat(43) + "=";
-    let keys = |text: &str| config(&[("EXCHANGE_KEY", text)]).exchange_keys.borrow().clone();
-    assert!(keys("").list.is_empty());
-    let two = keys(&format!("{}, {}", key("A"), key("B").replace("B=", "A=")));
-    assert_eq!((two.list.len(), two.takes_unsigned), (2, false));
-    let folder = lobby_testkit::TempDir::new().unwrap();
-    let path = folder.path().join("keys");
-    std::fs::write(&path, format!("# new\n{}\n\n{} # old\n", key("A"), key("B").replace("B=", "A="))).unwrap();
-    let path = path.display().to_string();
-    assert_eq!(keys(&path), two);
-    for (mode, n_warnings) in [(0o644, 1), (0o400, 0)] {
-        std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(mode)).unwrap();
-        assert_eq!(config(&[("EXCHANGE_KEY", &path)]).warnings.len(), n_warnings, "{mode:o}");
-    }
-    assert_eq!(config(&[("EXCHANGE_KEY", &path), ("EXCHANGE_UNSIGNED", "true")]).warnings.len(), 1);
-    std::fs::remove_file(&path).unwrap();
-    std::fs::write(&path, "#".repeat(70_000)).unwrap();
-    assert!(refused(&[("EXCHANGE_KEY", &path)]).contains("at most 65536 bytes"));
-
-    let twice = format!("{0},{0}", key("A"));
-    let six = vec![key("A"); 6].join(",");
-    for bad in ["s3cret", "/nonexistent/keys", "/dev/null", "k3ys", &twice, &six] {
-        let message = refused(&[("EXCHANGE_KEY", bad)]);
-        assert!(message.contains("<hidden>") && message.contains("32 bytes") && !message.contains(bad), "{message}");
-    }
 }
 
 #[test]
