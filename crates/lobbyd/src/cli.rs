@@ -5,7 +5,7 @@
 
 use std::{ffi::OsString, path::PathBuf};
 
-use clap::{Arg, ArgAction, ArgMatches, Command};
+use clap::{Arg, ArgAction, ArgMatches, Command, error::ErrorKind};
 
 use crate::config::{
     raw::{Origin, Raw},
@@ -92,7 +92,12 @@ fn flag(name: &'static str, help: &'static str) -> Arg {
 impl Cli {
     /// Reads the arguments; on a mistake, or for `--help`, clap's error says what to print and how to exit.
     pub(crate) fn parse(arguments: impl Iterator<Item = OsString>) -> Result<Self, clap::Error> {
-        let matches = command().try_get_matches_from(arguments.map(double_dash))?;
+        let arguments: Vec<_> = arguments.map(double_dash).collect();
+        if let Some(flag) = without_value(&arguments) {
+            let why = format!("a value is required for --{flag}; one that begins with -- is joined to it: --{flag}=--VALUE");
+            return Err(command().error(ErrorKind::InvalidValue, why));
+        }
+        let matches = command().try_get_matches_from(arguments)?;
         let mode = match (matches.get_flag("check-config"), matches.get_flag("print-config")) {
             (true, _) => Mode::Check,
             (false, true) => Mode::Print,
@@ -124,6 +129,17 @@ fn double_dash(argument: OsString) -> OsString {
     argument
 }
 
+/// The first flag of a setting whose value was forgotten. Values may begin with a dash, as negative numbers and some
+/// passwords do, so clap would take the next flag for it: `--token --check-config` would start a daemon.
+fn without_value(arguments: &[OsString]) -> Option<&str> {
+    let takes_value =
+        |flag: &str| flag == "join" || SETTINGS.iter().any(|setting| setting.value != "BOOL" && setting.flag() == flag);
+    arguments.windows(2).skip(1).find_map(|pair| {
+        let flag = pair[0].to_str()?.strip_prefix("--")?;
+        (takes_value(flag) && pair[1].as_encoded_bytes().starts_with(b"--")).then_some(flag)
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -150,6 +166,27 @@ mod tests {
         assert_eq!(raw.value("GOSSIP_JOIN"), ("a,b", Origin::Flag));
         let raw = flags(&["--on", "member-join,user:a=x -y", "-on=query=z"]);
         assert_eq!(raw.value("ON"), ("member-join,user:a=x -y\nquery=z", Origin::Flag));
+    }
+
+    #[test]
+    fn the_next_flag_is_no_value() {
+        for (arguments, flag) in [
+            (&["--token", "--check-config"][..], "token"),
+            (&["--port", "1", "-token", "-check-config"], "token"),
+            (&["--nats-password", "--s3cret"], "nats-password"),
+            (&["--cluster", "--print-config"], "cluster"),
+            (&["--join", "--join", "a"], "join"),
+            (&["--token", "--", "x"], "token"),
+        ] {
+            let err = Cli::parse(["lobbyd"].iter().chain(arguments).map(OsString::from)).err().unwrap();
+            assert_eq!(err.kind(), ErrorKind::InvalidValue, "{arguments:?}");
+            let said = err.to_string();
+            assert!(said.contains(&format!("--{flag}=--VALUE")) && !said.contains("s3cret"), "{said}");
+        }
+        let raw = flags(&["--token=--check-config", "--nats-password", "-s3cret", "--disable-api", "--redis-db", "-1"]);
+        assert_eq!(raw.value("TOKEN"), ("--check-config", Origin::Flag));
+        assert_eq!(raw.value("NATS_PASSWORD"), ("-s3cret", Origin::Flag));
+        assert_eq!(raw.value("REDIS_DB"), ("-1", Origin::Flag));
     }
 
     #[test]

@@ -73,6 +73,8 @@ fn dev_agents_are_hosts_of_their_own_and_leave_nothing_behind() {
 fn a_stop_takes_less_than_two_seconds_and_frees_the_ports() {
     let mut fleet = gossiping(2);
     all_list(&fleet, &["n0", "n1"]);
+    let (code, log) = daemon("x").arg("--token").arg("--check-config").run(QUICK);
+    assert_eq!(code, Some(64), "{log}");
     fleet[1].stop(Duration::from_secs(2));
     lists(&fleet[0], &["n0"]);
     let again = fleet.pop().unwrap().start_again();

@@ -23,8 +23,8 @@ fn reference() -> String {
          Every setting is an environment variable (`NAME`, or `LOBBY_NAME`, which wins), a flag (`--name`, in lower case \
          with dashes; `-name` works too) and a key of the TOML file named by `--config` or `LOBBY_CONFIG`. Flags win over \
          the environment, the environment over the file. An empty value counts as not given; only an empty EXCHANGE_KEY is \
-         an error. A flag for a BOOL alone means true; a value is joined to it, as in `--register=false`. Unknown flags and keys are errors that name the nearest \
-         known one.\n\n\
+         an error. A flag for a BOOL alone means true; a value is joined to it, as in `--register=false`. So is a value that \
+         begins with two dashes to any flag. Unknown flags and keys are errors that name the nearest known one.\n\n\
          `lobbyd --check-config` says what is wrong (exit status 64), `lobbyd --print-config` prints every value and where \
          it comes from, without secrets. `lobbyd --dev` starts a throw-away agent: temporary folder, free ports where none \
          is given, a name of its own.\n",
