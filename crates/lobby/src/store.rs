@@ -74,7 +74,7 @@ pub enum StoreError {
         source: io::Error,
     },
     /// A file is not what this program wrote. Repair or remove it; without it the node gets a new identity.
-    #[error("data folder: {0:?} is damaged: expected {1}")]
+    #[error("data folder: {0:?} is damaged: expected {1}; restore it, or remove it: the machine is then a new node")]
     Damaged(PathBuf, &'static str),
 }
 

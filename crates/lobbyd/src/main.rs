@@ -1,7 +1,7 @@
 //! lobbyd: one on every server.
 //!
 //! Reads the configuration, starts the agent and its HTTP API, says so, and waits for a signal. Exit status: 0 after a
-//! clean stop, 64 for a bad configuration, 1 for everything else. `lobbyd proxy`, or the name of Synapse or Nerve, is `alone`.
+//! clean stop, 64 for what no other try makes better (a bad configuration, a damaged node.key), 1 for everything else. `lobbyd proxy`, or the name of Synapse or Nerve, is `alone`.
 //! Not here: any logic. What runs is in the crate `lobby`, what is answered in `lobby-http`.
 
 use std::{io::Write, process::ExitCode, sync::Arc};
@@ -22,7 +22,7 @@ mod template;
 use app::Wanted;
 use cli::{Cli, Mode};
 use config::{Config, ConfigError, raw::Raw, template::Templates};
-use lobby::{AgentError, seal::Keys};
+use lobby::{AgentError, seal::Keys, store::StoreError};
 use lobby_http::FileError;
 use reborn::Reborn;
 use tokio::sync::watch;
@@ -175,7 +175,11 @@ fn run(config: Config, wanted: Wanted) -> ExitCode {
         err = reborn.start();
     }
     eprintln!("lobbyd: {err:#}");
-    ExitCode::FAILURE
+    match err.downcast_ref() {
+        // Whoever restarts us after a failure need not: only people can say which node this is.
+        Some(StoreError::Damaged(..)) => ExitCode::from(BAD_CONFIGURATION),
+        _ => ExitCode::FAILURE,
+    }
 }
 
 /// Prints to whoever still listens.

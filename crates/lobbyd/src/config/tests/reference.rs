@@ -27,7 +27,8 @@ fn reference() -> String {
          begins with two dashes to any flag. Unknown flags and keys are errors that name the nearest known one.\n\n\
          `lobbyd --check-config` says what is wrong (exit status 64), `lobbyd --print-config` prints every value and where \
          it comes from, without secrets. `lobbyd --dev` starts a throw-away agent: temporary folder, free ports where none \
-         is given, a name of its own.\n",
+         is given, a name of its own. A damaged `DATA_DIR/node.key` ends a start with 64 too, so that no unit tries for \
+         ever.\n",
     );
     for (group, heading) in setting::GROUPS {
         text.push_str(&format!(
