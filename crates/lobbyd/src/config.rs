@@ -151,8 +151,7 @@ impl Config {
         if ttl <= keep_alive {
             warnings.push("TTL is not longer than KEEP_ALIVE: nodes of a broker will expire between two packets".into());
         }
-        let http = http(&read)?;
-        warnings.extend(http.access.warnings());
+        let http = http(&read, &mut warnings)?;
         warnings.extend(raw.exposed());
         warnings.extend(exposed_files(&raw));
         let mut hooks: Vec<_> = hook::callback(&read)?.into_iter().collect();
@@ -166,7 +165,7 @@ impl Config {
             hostname: read.optional("HOSTNAME", "a name of at most 128 bytes without blanks")?,
             register: read.truth("REGISTER")?,
             datacenter: read.parse("DATACENTER", "a name of at most 128 bytes without blanks")?,
-            data_dir: read.path("DATA_DIR"),
+            data_dir: data_dir(&read, &mut warnings),
             warm_max: read.seconds("WARM_MAX")?,
             agent_grace: read.seconds("AGENT_GRACE")?,
             hold: hold::rule(&read)?,
@@ -194,13 +193,13 @@ impl Config {
     }
 }
 
-fn http(read: &Read<'_>) -> Result<Http, ConfigError> {
+fn http(read: &Read<'_>, warnings: &mut Vec<String>) -> Result<Http, ConfigError> {
     let host: IpAddr = if read.text("HOST") == "localhost" {
         Ipv4Addr::LOCALHOST.into()
     } else {
         read.parse("HOST", "an IP address or localhost")?
     };
-    Ok(Http {
+    let http = Http {
         cluster: read.text("CLUSTER").to_owned(),
         addr: SocketAddr::new(host, read.parse("PORT", "a port from 0 to 65535")?),
         consul_addr: access::consul_addr(read)?,
@@ -211,7 +210,23 @@ fn http(read: &Read<'_>) -> Result<Http, ConfigError> {
         allowed_hosts: read.list("ALLOWED_HOSTS"),
         operator_loopback: read.truth("OPERATOR_LOOPBACK")?,
         node_exporter_port: read.parse("NODE_EXPORTER_PORT", "a port from 0 to 65535")?,
-    })
+    };
+    warnings.extend(http.access.warnings());
+    warnings.extend(access::open(read, &http)?);
+    Ok(http)
+}
+
+/// The data folder. A relative one is another one, and this another node, when the process starts elsewhere.
+fn data_dir(read: &Read<'_>, warnings: &mut Vec<String>) -> Option<PathBuf> {
+    let folder = read.path("DATA_DIR")?;
+    if folder.is_relative() {
+        let now = std::path::absolute(&folder).unwrap_or_else(|_| folder.clone());
+        warnings.push(format!(
+            "DATA_DIR = {folder:?} is a relative path, now {now:?}: started in another folder this is another node, \
+             so give an absolute one"
+        ));
+    }
+    Some(folder)
 }
 
 fn labels(read: &Read<'_>, without_folder: bool, warnings: &mut Vec<String>) -> Result<LabelsConfig, ConfigError> {

@@ -1,6 +1,9 @@
 //! DRIVER and the settings of each exchange.
 
-use std::net::{IpAddr, SocketAddr};
+use std::{
+    net::{IpAddr, SocketAddr},
+    num::NonZeroU16,
+};
 
 use lobby::{
     ExchangeError,
@@ -36,8 +39,14 @@ pub(super) fn drivers(
         }
         drivers.push(match name.as_str() {
             "gossip" => Driver::Gossip(Box::new(gossip(read)?)),
-            "nats" => Driver::Nats(Box::new(nats(read, keys)?)),
-            "redis" => Driver::Redis(Box::new(redis.clone())),
+            "nats" => {
+                warnings.extend(unused_nats(read));
+                Driver::Nats(Box::new(nats(read, keys)?))
+            }
+            "redis" => {
+                warnings.extend(unused_redis(read));
+                Driver::Redis(Box::new(redis.clone()))
+            }
             _ => return Err(read.refuse("DRIVER", "a comma list of gossip, nats and redis")),
         });
     }
@@ -155,15 +164,39 @@ fn nats(read: &Read<'_>, keys: &watch::Receiver<Keys>) -> Result<nats::Config, C
     Ok(config)
 }
 
+/// Warnings about ways to log in of which another one counts, and about a user without a password.
+fn unused_nats(read: &Read<'_>) -> Vec<String> {
+    // In the order in which the exchange looks for them.
+    let ways = ["NATS_CREDS", "NATS_NKEY", "NATS_TOKEN", "NATS_USER"].into_iter();
+    let mut ways = ways.filter(|name| !read.text(name).is_empty());
+    let Some(counts) = ways.next() else { return Vec::new() };
+    let of_user = |name| if name == "NATS_USER" { format!("{name} = {:?}", read.text(name)) } else { name.to_owned() };
+    let unused = |name| format!("{} is not used, because {counts} counts: leave one of them out", of_user(name));
+    let mut warnings: Vec<_> = ways.map(unused).collect();
+    // The password may stand in the URL.
+    if counts == "NATS_USER" && read.text("NATS_PASSWORD").is_empty() && !read.text("NATS_URL").contains('@') {
+        warnings.push(format!("{} has no NATS_PASSWORD: an empty one is used", of_user(counts)));
+    }
+    warnings
+}
+
+fn unused_redis(read: &Read<'_>) -> Option<String> {
+    let (user, password) = (read.text("REDIS_USER"), read.text("REDIS_PASSWORD"));
+    (!user.is_empty() && password.is_empty())
+        .then(|| format!("REDIS_USER = {user:?} is not used without REDIS_PASSWORD (any will do for a user with nopass)"))
+}
+
 fn unusable(err: &ExchangeError) -> ConfigError {
     ConfigError::Together(err.to_string())
 }
 
 fn redis(read: &Read<'_>, keys: &watch::Receiver<Keys>) -> Result<redis::Config, ConfigError> {
+    let port: NonZeroU16 = read.parse("REDIS_PORT", "a port from 1 to 65535")?;
+    let db: u32 = read.parse("REDIS_DB", "the number of a database, from 0")?;
     Ok(redis::Config {
         host: read.text("REDIS_HOST").to_owned(),
-        port: read.parse("REDIS_PORT", "a port from 0 to 65535")?,
-        db: read.parse("REDIS_DB", "the number of a database")?,
+        port: port.get(),
+        db: db.into(),
         channel: read.text("REDIS_CHANNEL").to_owned(),
         cluster: read.text("CLUSTER").to_owned(),
         keys: keys.clone(),

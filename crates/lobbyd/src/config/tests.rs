@@ -1,7 +1,8 @@
 //! Every layer, every refusal, and every example.
 //!
-//! Not here: the reference in docs/ (`reference`), EXCHANGE_KEY (`seal`).
+//! Not here: the reference in docs/ (`reference`), EXCHANGE_KEY (`seal`), warnings (`doubtful`).
 
+mod doubtful;
 mod reference;
 mod seal;
 
@@ -131,6 +132,8 @@ fn refusals_name_the_setting_its_value_and_what_is_accepted() {
         (&[("GOSSIP_BEACON", "[fe80::1]:1315")], &["GOSSIP_BEACON", "[fe80::1]:1315", "multicast"]),
         (&[("GOSSIP_BEACON", "239.255.13.14")], &["GOSSIP_BEACON", "239.255.13.14", "a port"]),
         (&[("GOSSIP_BEACON", "239.255.13.14:0")], &["GOSSIP_BEACON", "239.255.13.14:0", "a port"]),
+        (&[("REDIS_PORT", "0")], &["REDIS_PORT", "\"0\"", "1 to 65535"]),
+        (&[("REDIS_DB", "-1")], &["REDIS_DB", "-1", "from 0"]),
         (&[("RUNTIME_LABELS_FILENAME", "../x")], &["RUNTIME_LABELS_FILENAME", "../x"]),
     ] {
         let message = refused(variables);

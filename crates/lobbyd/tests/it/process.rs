@@ -17,6 +17,7 @@ fn a_bad_configuration_ends_with_64_and_says_what_is_wrong() {
         ("GOSSIP_ADDR", "0.0.0.0:0", "GOSSIP_KEY"),
         ("GOSSIP_JOIN", "192.0.2.1:1314", "GOSSIP_ADDR"),
         ("LOG", "a=b=c", "LOG"),
+        ("EXCHANGE_KEY", "", "EXCHANGE_KEY"),
     ] {
         let (code, log) = daemon("x").env(name, value).run(QUICK);
         assert_eq!(code, Some(64), "{name}: {log}");
@@ -41,9 +42,39 @@ fn what_cannot_be_bound_or_opened_ends_with_1_and_is_named() {
 }
 
 #[test]
+fn a_damaged_key_of_the_node_ends_with_64_and_tells_the_remedy() {
+    let folder = TempDir::new().unwrap();
+    let key = folder.path().join("node.key");
+    fs::write(&key, "xyz").unwrap();
+    let start = || daemon("x").env("DATA_DIR", folder.path().display());
+    let (code, log) = start().run(QUICK);
+    assert_eq!(code, Some(64), "{log}");
+    assert!(log.contains("node.key") && log.contains("restore it, or remove it"), "{log}");
+    fs::remove_file(&key).unwrap();
+    start().start();
+    assert!(key.exists());
+}
+
+#[test]
+fn doubts_are_told_at_the_start_and_by_a_check() {
+    let doubtful = || daemon("x").env("DATA_DIR", "data").env("EXCHANGE_UNSIGNED", true);
+    let words = ["DATA_DIR = \"data\"", "EXCHANGE_UNSIGNED"];
+    // A check listens nowhere, so it may be asked about the network.
+    let (code, said) = doubtful().env("HOST", "0.0.0.0").arg("--check-config").run(QUICK);
+    assert_eq!(code, Some(0), "{said}");
+    assert!(words.iter().chain(&["HOST = 0.0.0.0"]).all(|word| said.contains(word)), "{said}");
+    assert_eq!(said.matches("lobbyd: warning:").count(), 3, "{said}");
+    let agent = doubtful().start();
+    let log = agent.process.log();
+    assert!(words.iter().all(|word| log.lines().any(|line| line.contains("WARN") && line.contains(word))), "{log}");
+}
+
+#[test]
 fn check_and_print_do_not_start_anything() {
     let (code, log) = daemon("x").arg("--check-config").run(QUICK);
     assert_eq!(code, Some(0), "{log}");
+    let (code, log) = daemon("x").arg("--token").arg("--check-config").run(QUICK);
+    assert_eq!(code, Some(64), "{log}");
     let (code, log) = daemon("x").env("TOKEN", "s3cret").arg("--print-config").run(QUICK);
     assert_eq!(code, Some(0), "{log}");
     assert!(!log.contains("s3cret") && log.contains("token = \"<hidden>\" # TOKEN"), "{log}");
@@ -73,8 +104,6 @@ fn dev_agents_are_hosts_of_their_own_and_leave_nothing_behind() {
 fn a_stop_takes_less_than_two_seconds_and_frees_the_ports() {
     let mut fleet = gossiping(2);
     all_list(&fleet, &["n0", "n1"]);
-    let (code, log) = daemon("x").arg("--token").arg("--check-config").run(QUICK);
-    assert_eq!(code, Some(64), "{log}");
     fleet[1].stop(Duration::from_secs(2));
     lists(&fleet[0], &["n0"]);
     let again = fleet.pop().unwrap().start_again();
