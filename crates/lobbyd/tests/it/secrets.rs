@@ -273,3 +273,22 @@ fn another_user_of_the_machine_reads_neither_environment_nor_data() {
         assert!(!read(&file), "{file}");
     }
 }
+
+/// The manual says so: a command does not inherit secrets, but nothing keeps them from our own user.
+#[test]
+fn a_command_can_read_all_that_the_daemon_can() {
+    let folder = TempDir::new().unwrap();
+    let (out, script) = (folder.path().join("out"), folder.path().join("script"));
+    fs::write(
+        &script,
+        format!("(env; tr '\\0' '\\n' < /proc/$PPID/environ | sed s/^/daemon:/) > {0}.new\nmv {0}.new {0}\n", out.display()),
+    )
+    .unwrap();
+    let agent = daemon("a")
+        .env("TOKEN", "token-M4RK")
+        .env("CALLBACK", format!("sh {}", script.display()))
+        .env("CALLBACK_FIRST_RUN_DELAY", "0")
+        .start();
+    let said = eventually(SOON, || fs::read_to_string(&out).map_err(|err| format!("{err}\n{}", agent.process.log())));
+    assert_eq!(shown(&said), ["daemon:TOKEN=token-M4RK"]);
+}
