@@ -7,8 +7,8 @@
 //!              packets to send        └──────────────────────────────
 //! ```
 //! The picture is *complete* when a peer whose own picture is complete has answered, or when KEEP_ALIVE + 1 s have
-//! passed since the link came up: by then everybody has spoken. A lost link makes it incomplete again. Only who is
-//! complete answers, so nobody takes half a picture for the whole.
+//! passed since the link came up: by then everybody has spoken, unless all of it was refused because of its seal. A lost link
+//! makes it incomplete again. Only who is complete answers, so nobody takes half a picture for the whole.
 //! Not here: subjects and connections (`nats`, `redis`), the loop around both (`run`), liveness (`lobby_core::catalog`).
 
 use std::{collections::VecDeque, sync::Arc, time::Duration};
@@ -31,6 +31,7 @@ use crate::seal::{Keys, Opened, SEAL_BYTES, Sealer, Tag};
 mod answer;
 mod external;
 mod forged;
+mod refused;
 mod run;
 mod sealed;
 #[cfg(test)]
@@ -40,6 +41,7 @@ mod words;
 use answer::Answers;
 use external::Riders;
 use forged::Forgeries;
+use refused::Refusals;
 pub(crate) use run::{Bus, run};
 use sealed::Greeting;
 pub(crate) use words::{Address, Answering, BusEvent, Output, Topic};
@@ -95,6 +97,7 @@ pub(crate) struct Broker {
     /// Nodes without an agent that we wrote, on their way.
     riders: Riders,
     forgeries: Forgeries,
+    refusals: Refusals,
     outputs: VecDeque<Output>,
 }
 
@@ -111,6 +114,7 @@ impl Broker {
             answers: Answers::default(),
             riders: Riders::default(),
             forgeries: Forgeries::default(),
+            refusals: Refusals::default(),
             setup,
             reader: link.reader.clone(),
             stats: link.stats.clone(),
@@ -157,7 +161,11 @@ impl Broker {
             self.ask_gap *= 2;
         }
         if due(self.complete_at) {
-            self.become_complete();
+            if self.refusals.are_all(now.moment, self.setup.keep_alive) {
+                self.complete_at = Some(now.moment + self.setup.keep_alive + SLACK);
+            } else {
+                self.become_complete();
+            }
         }
         while let Some(question) = self.answers.poll_due(now.moment) {
             self.answer(question, now);
@@ -169,6 +177,7 @@ impl Broker {
         match event {
             BusEvent::Up { max_bytes } => {
                 self.up = true;
+                self.refusals.begin(now.moment);
                 self.max_bytes = max_bytes.saturating_sub(if self.sealer.is_on() { SEAL_BYTES } else { 0 });
                 self.outputs.push_back(Output::Tell(PeerEvent::Link(LinkState::Up)));
                 self.next_hi = Some(now.moment);
@@ -191,7 +200,9 @@ impl Broker {
                 self.stats.received(kind(topic), Verdict::Oversize, payload.len());
             }
             BusEvent::Message { topic, reply, payload } => {
-                let opened = match self.open(topic, &payload, now.moment, random) {
+                let opened = self.open(topic, &payload, now.moment, random);
+                self.note_seal(&opened, now.moment);
+                let opened = match opened {
                     Ok(opened) => opened,
                     Err(verdict) => return self.stats.received(kind(topic), verdict, payload.len()),
                 };

@@ -18,7 +18,7 @@ const CLAIM_MOST: Duration = Duration::from_millis(300);
 const _: () = assert!(CLAIM_MOST.as_millis() < ASK_AGAIN.as_millis());
 
 /// A node not heard of for so many KEEP_ALIVEs is not told about: it is dead, or will be heard of by the newcomer itself.
-const FRESH: u32 = 4;
+pub(super) const FRESH: u32 = 4;
 
 /// Questions that wait for our answer.
 #[derive(Debug, Default)]

@@ -13,9 +13,12 @@ use tokio::sync::{mpsc, watch};
 use super::*;
 use crate::seal::fixed;
 
+#[path = "../../tests/gossip/captured.rs"]
+mod captured;
 mod external;
 mod forged;
 mod last;
+mod refused;
 mod sealed;
 mod size;
 
@@ -48,7 +51,10 @@ fn record(id: NodeId, name: &str) -> LocalRecord {
 
 impl Bench {
     fn new(answering: Answering, listed: bool) -> Self {
-        let local = record(OWN, "own");
+        Self::of(record(OWN, "own"), answering, listed)
+    }
+
+    fn of(local: LocalRecord, answering: Answering, listed: bool) -> Self {
         let liveness = Liveness::Ttl(Duration::from_secs(30));
         let specs = ["test", "other"].map(|name| ExchangeSpec { name: name.into(), liveness });
         let own = local.record().clone();

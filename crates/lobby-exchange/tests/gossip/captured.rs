@@ -2,11 +2,11 @@
 
 use std::{
     fmt::{Debug, Write},
-    sync::{Arc, Mutex},
+    sync::{Arc, LazyLock, Mutex},
 };
 
 use tracing::{
-    Event, Level, Metadata, Subscriber,
+    Dispatch, Event, Level, Metadata, Subscriber,
     field::{Field, Visit},
     span,
     subscriber::DefaultGuard,
@@ -18,6 +18,10 @@ pub(crate) struct Log {
     _guard: DefaultGuard,
 }
 
+/// While there is only one, the library asks the thread that comes by first whether a line is wanted at all, for all threads and
+/// for ever; and that may be the thread of another test.
+static SECOND: LazyLock<Dispatch> = LazyLock::new(|| Dispatch::new(Lines::default()));
+
 #[derive(Clone, Default)]
 struct Lines(Arc<Mutex<Vec<String>>>);
 
@@ -25,6 +29,7 @@ struct Line(String);
 
 impl Log {
     pub(crate) fn start() -> Self {
+        LazyLock::force(&SECOND);
         let lines = Lines::default();
         let guard = tracing::subscriber::set_default(lines.clone());
         Self { lines, _guard: guard }

@@ -22,6 +22,9 @@ use crate::{
     node::{Node, SOON},
 };
 
+/// How long after KEEP_ALIVE a broker waits for the slowest packet.
+const SLACK: Duration = Duration::from_secs(1);
+
 const BACKOFF: Backoff = Backoff { first: Duration::from_millis(20), most: Duration::from_millis(200) };
 
 struct OverNats(Server, watch::Sender<Keys>);
@@ -199,7 +202,15 @@ async fn a_rotation_loses_nobody() {
         let lost = node.stats.received_count(PacketKind::Hi, Verdict::WrongKey);
         assert_eq!(lost, 0);
     }
-    let old = Node::start(broker.with(lobby_exchange::seal::fixed(keys(&[1]))), broker.liveness(), "old");
-    old.is_warm().await;
+    let late = watch::Sender::new(keys(&[1]));
+    let old = Node::start(broker.with(late.subscribe()), broker.liveness(), "old");
+    let refused = || old.stats.received_count(PacketKind::Hi, Verdict::WrongKey);
+    eventually_async(SOON, || async { expect(refused() > 0, refused()) }).await;
+    // Others are there, so it does not take itself for all there is.
+    holds_async(KEEP_ALIVE * 2 + SLACK, || async { expect(!old.snapshot().warm, old.snapshot()) }).await;
     assert_eq!((old.names(), nodes[0].names()), (vec!["old".to_owned()], vec!["a".to_owned(), "b".into(), "c".into()]));
+    // Until it knows the key as well.
+    late.send_replace(keys(&[2]));
+    old.sees(&["a", "b", "c", "old"]).await;
+    old.is_warm().await;
 }

@@ -7,7 +7,7 @@ fn keys() -> Keys {
     Keys { list: vec![Key::from_bytes([7; 32])], takes_unsigned: false }
 }
 
-fn keyed(answering: Answering, listed: bool) -> Bench {
+pub(super) fn keyed(answering: Answering, listed: bool) -> Bench {
     let mut bench = Bench::new(answering, listed);
     bench.broker.handle_keys(&keys());
     bench.bus(BusEvent::Up { max_bytes: 1 << 20 });
@@ -15,18 +15,18 @@ fn keyed(answering: Answering, listed: bool) -> Bench {
 }
 
 /// A peer by hand: its record and its seals.
-struct Peer {
+pub(super) struct Peer {
     local: LocalRecord,
     sealer: Sealer,
 }
 
 impl Peer {
-    fn new(number: u8) -> Self {
+    pub(super) fn new(number: u8) -> Self {
         let id = NodeId::from_bytes([number; 16]);
         Self { local: record(id, "peer"), sealer: Sealer::new("test", id, Generation(1), &keys()) }
     }
 
-    fn says(&mut self, message: Message) -> Vec<u8> {
+    pub(super) fn says(&mut self, message: Message) -> Vec<u8> {
         self.sealer.seal(Place::Packets, None, hi(&self.local, message))
     }
 
