@@ -36,6 +36,7 @@ mod run;
 mod sealed;
 #[cfg(test)]
 mod tests;
+mod twin;
 mod words;
 
 use answer::Answers;
@@ -44,6 +45,7 @@ use forged::Forgeries;
 use refused::Refusals;
 pub(crate) use run::{Bus, run};
 use sealed::Greeting;
+use twin::Twin;
 pub(crate) use words::{Address, Answering, BusEvent, Output, Topic};
 
 /// Largest payload that is read: a record of the largest kind, written as JSON.
@@ -98,6 +100,7 @@ pub(crate) struct Broker {
     riders: Riders,
     forgeries: Forgeries,
     refusals: Refusals,
+    twin: Twin,
     outputs: VecDeque<Output>,
 }
 
@@ -115,6 +118,7 @@ impl Broker {
             riders: Riders::default(),
             forgeries: Forgeries::default(),
             refusals: Refusals::default(),
+            twin: Twin::default(),
             setup,
             reader: link.reader.clone(),
             stats: link.stats.clone(),
@@ -332,9 +336,15 @@ impl Broker {
             Message::Hi => PacketKind::Hi,
             Message::Goodbye => PacketKind::Goodbye,
         };
+        if let Some(verdict) = self.misdirected(&incoming) {
+            if verdict == Verdict::Own {
+                self.look_for_twin(&incoming, now);
+            }
+            return count(kind, verdict);
+        }
         // The old name of a node that told its new one, or will: its id is what counts, and nothing follows.
         if incoming.message == Message::Goodbye && incoming.record.origin.node_id().is_some() && !incoming.record.is_last() {
-            return count(kind, self.misdirected(&incoming).unwrap_or(Verdict::Ok));
+            return count(kind, Verdict::Ok);
         }
         match self.verdict(&mut incoming, now) {
             verdict @ (Verdict::Ok | Verdict::Trimmed) => count(kind, verdict),

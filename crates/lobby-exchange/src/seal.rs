@@ -86,7 +86,7 @@ pub struct Opened {
     pub sender: Option<NodeId>,
     /// Its name.
     pub tag: Option<Tag>,
-    /// It was made since we started. Otherwise it may be a recording.
+    /// It was made since we started. Otherwise it may be a recording, or, under our own id, of somebody else.
     pub is_proven: bool,
     /// What its sender had heard before.
     pub refs: Vec<Tag>,
@@ -176,13 +176,16 @@ impl Sealer {
         }
         let (sender, tag) = (seal.sender, tag(&seal.mac));
         let is_proven = if sender == self.own {
-            // Our own come back, each once; those of an earlier life do not.
+            // Our own come back, each once; those of an earlier life do not. One that is later than all of ours somebody else made.
             let returned = &mut self.returned[place.parts().0];
-            if seal.generation != self.generation || seal.counter > self.counter || seal.counter <= *returned {
+            let is_ours = (seal.generation, seal.counter) <= (self.generation, self.counter);
+            if is_ours && (seal.generation != self.generation || seal.counter <= *returned) {
                 return Err(OpenError::Replayed);
             }
-            *returned = seal.counter;
-            true
+            if is_ours {
+                *returned = seal.counter;
+            }
+            is_ours
         } else {
             let stamp = Stamp { sender, generation: seal.generation, counter: seal.counter, place: place.parts().0 };
             self.freshness.note(stamp, tag, &seal.refs)?

@@ -47,14 +47,19 @@ impl Broker {
             incoming.record = known;
             return Ok(());
         }
-        let (record, is_goodbye) = (&*incoming.record, incoming.message == Message::Goodbye);
-        // Who says goodbye without telling what hash it signed has said nothing that could be checked.
-        let content = if is_goodbye { Some(incoming.content.unwrap_or_default()) } else { None };
-        let proven = (self.setup.check)(record, content.as_ref());
+        let proven = self.check(incoming);
         if let Err(why) = proven {
-            self.note_forged(record, why, now);
+            self.note_forged(&incoming.record, why, now);
         }
         proven
+    }
+
+    /// Whether its owner signed the version that this packet tells.
+    pub(super) fn check(&self, incoming: &Incoming) -> Result<(), Forged> {
+        // Who says goodbye without telling what hash it signed has said nothing that could be checked.
+        let is_goodbye = incoming.message == Message::Goodbye;
+        let content = if is_goodbye { Some(incoming.content.unwrap_or_default()) } else { None };
+        (self.setup.check)(&incoming.record, content.as_ref())
     }
 
     /// A version of a node without an agent that rode on somebody's packet.

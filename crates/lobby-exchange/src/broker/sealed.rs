@@ -72,7 +72,8 @@ impl Broker {
         })?;
         let Opened { sender: Some(sender), tag: Some(tag), is_proven, refs } = &opened else { return Ok(opened) };
         if *sender == self.own {
-            return Ok(opened);
+            // One that we never made is looked at for who did (`twin`), and counts for nothing else.
+            return if *is_proven || topic == Topic::Packets { Ok(opened) } else { Err(Verdict::Replayed) };
         }
         if *is_proven {
             self.greeting.due.take_if(|(_, _, owed)| topic == Topic::Packets && refs.contains(owed));

@@ -21,6 +21,7 @@ mod last;
 mod refused;
 mod sealed;
 mod size;
+mod twin;
 
 const KEEP_ALIVE: Duration = Duration::from_secs(5);
 const OWN: NodeId = NodeId::from_bytes([1; 16]);

@@ -2,10 +2,16 @@
 //!
 //! The node task of the crate `lobby` does the same for several exchanges; this crate cannot use it.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
 
 use lobby_core::{
-    catalog::{Catalog, ExchangeSpec, Liveness, Snapshot},
+    catalog::{Catalog, ExchangeSpec, Liveness, Outcome, Snapshot},
     check::view::CheckView,
     id::{ExchangeId, Generation, NodeId, Revision},
     instance::Instance,
@@ -42,6 +48,7 @@ pub(crate) struct Node {
     pub(crate) secret: [u8; 32],
     pub(crate) stats: Arc<Stats>,
     pub(crate) questions: mpsc::Sender<NodeId>,
+    conflicts: Arc<AtomicU64>,
     local: LocalRecord,
     listed: bool,
     announcement: watch::Sender<Announcement>,
@@ -79,13 +86,19 @@ impl Node {
         let link = PeerLink::new(EXCHANGE, announced.clone(), asked, reader, stats.clone(), signer, events);
         let stopped = stop.clone();
         let exchange = tokio::spawn(async move { exchange.run(link, stopped).await.unwrap() });
-        let pump = tokio::spawn(pump(catalog, heard, announced, publish, clock));
-        Self { id, secret, stats, questions, local, listed, announcement, snapshots, stop, exchange, pump }
+        let conflicts = Arc::new(AtomicU64::new(0));
+        let pump = tokio::spawn(pump(catalog, heard, announced, publish, clock, conflicts.clone()));
+        Self { id, secret, stats, questions, conflicts, local, listed, announcement, snapshots, stop, exchange, pump }
     }
 
     /// What it says of itself.
     pub(crate) fn record(&self) -> Arc<Record> {
         self.local.record().clone()
+    }
+
+    /// How often an exchange told it of its own id, as the agent counts it.
+    pub(crate) fn conflicts(&self) -> u64 {
+        self.conflicts.load(Ordering::Relaxed)
     }
 
     pub(crate) fn snapshot(&self) -> Arc<Snapshot> {
@@ -181,13 +194,16 @@ async fn pump(
     mut announced: watch::Receiver<Announcement>,
     publish: watch::Sender<Arc<Snapshot>>,
     clock: Clock,
+    conflicts: Arc<AtomicU64>,
 ) {
     loop {
         let deadline = clock.instant(catalog.next_deadline().unwrap_or(Moment::from_micros(u64::MAX >> 20)));
         tokio::select! {
             event = heard.recv() => {
                 let Some((exchange, event)) = event else { return };
-                catalog.apply(exchange, event, clock.now());
+                if catalog.apply(exchange, event, clock.now()) == Outcome::Ours {
+                    conflicts.fetch_add(1, Ordering::Relaxed);
+                }
             }
             changed = announced.changed() => {
                 if changed.is_err() {

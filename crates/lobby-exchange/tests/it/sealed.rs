@@ -214,3 +214,24 @@ async fn a_rotation_loses_nobody() {
     old.sees(&["a", "b", "c", "old"]).await;
     old.is_warm().await;
 }
+
+/// Two processes with one node key, as after a copy of DATA_DIR: the one that started first finds out, with a key and without.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_key_in_use_twice_is_counted() {
+    for (keys, broker) in [(keys(&[1]), OverNats::start()), (Keys::default(), OverNats::start())] {
+        let keys = watch::Sender::new(keys);
+        let start = |name, secret| Node::start_as(broker.with(keys.subscribe()), broker.liveness(), name, secret, true);
+        let (a, b) = (start("a", [1; 32]), start("b", [2; 32]));
+        a.sees(&["a", "b"]).await;
+        let secret = a.secret;
+        // A restart is none, nor what the others still tell of the life before.
+        b.stop().await;
+        let b = start("b", [2; 32]);
+        a.sees(&["a", "b"]).await;
+        b.is_warm().await;
+        assert_eq!((a.conflicts(), b.conflicts()), (0, 0));
+        let twin = start("a2", secret);
+        eventually_async(SOON, || async { expect(a.conflicts() > 1, a.conflicts()) }).await;
+        assert_eq!((b.conflicts(), twin.conflicts()), (0, 0), "only the first of both knows");
+    }
+}
