@@ -25,6 +25,8 @@ pub mod gossip;
 pub mod memory;
 #[cfg(feature = "nats")]
 pub mod nats;
+#[cfg(any(feature = "nats", feature = "redis"))]
+mod pem;
 #[cfg(feature = "redis")]
 pub mod redis;
 pub mod seal;

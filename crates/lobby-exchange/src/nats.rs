@@ -142,6 +142,7 @@ impl fmt::Debug for Nats {
 impl Nats {
     /// Checks the settings and reads the files they name. Does not connect.
     pub fn try_new(config: Config, clock: Clock) -> Result<Self, ExchangeError> {
+        options::check_channel(&config.channel)?;
         let servers = options::servers(&config)?;
         let options = options::options(&config, &servers)?;
         Ok(Self { config, servers, options, clock })

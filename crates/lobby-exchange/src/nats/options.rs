@@ -5,7 +5,7 @@ use std::{fs, path::Path};
 use async_nats::{ConnectOptions, ServerAddr};
 
 use super::*;
-use crate::backoff::random;
+use crate::{backoff::random, pem};
 
 /// How often an idle connection is probed. It counts as lost when the third probe would be due unanswered.
 const PING: Duration = Duration::from_secs(4);
@@ -15,6 +15,23 @@ const CONNECT: Duration = Duration::from_secs(5);
 
 /// Packets of one subscription that wait for us to read them. Further ones are dropped, and repeated with the next hi.
 const UNREAD: usize = 4096;
+
+/// Longest subject: NATS reads lines of 4096 bytes at most, which hold two of ours and more; nobody needs so long a one.
+const CHANNEL_BYTES: usize = 256;
+
+/// Whether this can be a subject: the server would refuse it for ever, or, with a wildcard, let us listen and never speak.
+pub(super) fn check_channel(channel: &str) -> Result<(), ExchangeError> {
+    let refuse = |why: String| Err(unusable("NATS_DISCOVERY_CHANNEL", why));
+    if channel.len() > CHANNEL_BYTES {
+        return refuse(format!("it has {} bytes: expected at most {CHANNEL_BYTES}", channel.len()));
+    }
+    let is_bad = |letter: char| letter.is_whitespace() || letter.is_control() || matches!(letter, '*' | '>');
+    if channel.split('.').any(|token| token.is_empty() || token.contains(is_bad)) {
+        let accepted = "expected names joined by single dots, without spaces, control characters, * and >";
+        return refuse(format!("{channel:?}: {accepted}, such as lobby.discovery"));
+    }
+    Ok(())
+}
 
 pub(super) fn servers(config: &Config) -> Result<Vec<ServerAddr>, ExchangeError> {
     let urls = config.urls.iter().flat_map(|urls| urls.split(',')).map(str::trim).filter(|url| !url.is_empty());
@@ -68,9 +85,10 @@ fn identity(options: ConnectOptions, config: &Config, servers: &[ServerAddr]) ->
     let (name, secret) = url.map_or((None, None), |url| (url.username().map(decoded), url.password().map(decoded)));
     match (&config.token, &config.user, name, secret) {
         (Some(token), ..) => Ok(options.token(token.clone())),
-        (None, Some(user), _, secret) => {
-            Ok(options.user_and_password(user.clone(), config.password.clone().or(secret).unwrap_or_default()))
-        }
+        (None, Some(user), _, secret) => match config.password.clone().or(secret) {
+            Some(password) => Ok(options.user_and_password(user.clone(), password)),
+            None => Err(unusable("NATS_USER", format!("{user:?}: it needs NATS_PASSWORD as well"))),
+        },
         (None, None, Some(name), Some(secret)) => Ok(options.user_and_password(name, config.password.clone().unwrap_or(secret))),
         (None, None, Some(token), None) => Ok(options.token(token)),
         (None, None, None, _) => Ok(options),
@@ -79,13 +97,13 @@ fn identity(options: ConnectOptions, config: &Config, servers: &[ServerAddr]) ->
 
 fn tls(mut options: ConnectOptions, config: &Config) -> Result<ConnectOptions, ExchangeError> {
     if let Some(path) = &config.ca {
-        read("NATS_CA", path)?;
+        pem::certificates("NATS_CA", path)?;
         options = options.add_root_certificates(path.clone()).require_tls(true);
     }
     match (&config.cert, &config.key) {
         (Some(cert), Some(key)) => {
-            read("NATS_CERT", cert)?;
-            read("NATS_KEY", key)?;
+            pem::certificates("NATS_CERT", cert)?;
+            pem::key("NATS_KEY", key)?;
             Ok(options.add_client_certificate(cert.clone(), key.clone()))
         }
         (None, None) => Ok(options),
@@ -169,6 +187,66 @@ mod tests {
         check(Config { creds: missing(), ..config(&["a"]) }, "NATS_CREDS");
         check(Config { nkey: Some("/nonexistent/file".into()), ..config(&["a"]) }, "NATS_NKEY");
         check(Config { cert: missing(), ..config(&["a"]) }, "NATS_CERT");
+    }
+
+    #[test]
+    fn only_what_can_be_published_to_is_a_channel() {
+        let longest = "x".repeat(CHANNEL_BYTES);
+        for good in ["lobby.discovery", "lobby", "a-b_c.D:1.$x/y", "gr\u{fc}n.e", &longest] {
+            assert!(check_channel(good).is_ok(), "{good}");
+        }
+        let too_long = "x".repeat(CHANNEL_BYTES + 1);
+        let bad = [
+            "",
+            ".",
+            "a.",
+            ".a",
+            "a..b",
+            "a b",
+            "a\tb",
+            "a\r\nPUB x",
+            "a\u{a0}b",
+            "a\0",
+            ">",
+            "a.>",
+            "*",
+            "a.*.b",
+            "a*",
+            &too_long,
+        ];
+        for bad in bad {
+            let config = Config { channel: bad.into(), ..config(&["a"]) };
+            let said = Nats::try_new(config, Clock::start()).unwrap_err().to_string();
+            let shown = if bad.len() > CHANNEL_BYTES { "257 bytes".to_owned() } else { format!("{bad:?}") };
+            let names = said.starts_with("NATS_DISCOVERY_CHANNEL") && said.contains(&shown) && said.contains("expected");
+            assert!(names, "{said}");
+        }
+    }
+
+    #[test]
+    fn a_user_needs_a_password_from_somewhere() {
+        let user = |url: &str, password: Option<&str>| {
+            let config = Config { user: Some("u".into()), password: password.map(Into::into), ..config(&[url]) };
+            Nats::try_new(config, Clock::start()).map(drop).map_err(|err| err.to_string())
+        };
+        assert_eq!((user("a", Some("p")), user("nats://v:p@a", None)), (Ok(()), Ok(())));
+        assert_eq!(user("a", None), Err("NATS_USER is not usable: \"u\": it needs NATS_PASSWORD as well".into()));
+    }
+
+    #[test]
+    fn files_that_are_no_pem_are_named() {
+        let (ca, folder) = (lobby_testkit::tls::Ca::new(), lobby_testkit::TempDir::new().unwrap());
+        let bad = folder.path().join("no.pem");
+        std::fs::write(&bad, "no PEM").unwrap();
+        let good = |file: &Path| Some(file.to_owned());
+        for (config, name) in [
+            (Config { ca: good(&bad), ..config(&["a"]) }, "NATS_CA"),
+            (Config { cert: good(&bad), key: good(&ca.key), ..config(&["a"]) }, "NATS_CERT"),
+            (Config { cert: good(&ca.cert), key: good(&bad), ..config(&["a"]) }, "NATS_KEY"),
+        ] {
+            let said = Nats::try_new(config, Clock::start()).unwrap_err().to_string();
+            assert!(said.starts_with(&format!("{name} is not usable: {}: expected", bad.display())), "{said}");
+        }
     }
 
     #[test]
