@@ -85,10 +85,9 @@ fn identity(options: ConnectOptions, config: &Config, servers: &[ServerAddr]) ->
     let (name, secret) = url.map_or((None, None), |url| (url.username().map(decoded), url.password().map(decoded)));
     match (&config.token, &config.user, name, secret) {
         (Some(token), ..) => Ok(options.token(token.clone())),
-        (None, Some(user), _, secret) => match config.password.clone().or(secret) {
-            Some(password) => Ok(options.user_and_password(user.clone(), password)),
-            None => Err(unusable("NATS_USER", format!("{user:?}: it needs NATS_PASSWORD as well"))),
-        },
+        (None, Some(user), _, secret) => {
+            Ok(options.user_and_password(user.clone(), config.password.clone().or(secret).unwrap_or_default()))
+        }
         (None, None, Some(name), Some(secret)) => Ok(options.user_and_password(name, config.password.clone().unwrap_or(secret))),
         (None, None, Some(token), None) => Ok(options.token(token)),
         (None, None, None, _) => Ok(options),
@@ -221,16 +220,6 @@ mod tests {
             let names = said.starts_with("NATS_DISCOVERY_CHANNEL") && said.contains(&shown) && said.contains("expected");
             assert!(names, "{said}");
         }
-    }
-
-    #[test]
-    fn a_user_needs_a_password_from_somewhere() {
-        let user = |url: &str, password: Option<&str>| {
-            let config = Config { user: Some("u".into()), password: password.map(Into::into), ..config(&[url]) };
-            Nats::try_new(config, Clock::start()).map(drop).map_err(|err| err.to_string())
-        };
-        assert_eq!((user("a", Some("p")), user("nats://v:p@a", None)), (Ok(()), Ok(())));
-        assert_eq!(user("a", None), Err("NATS_USER is not usable: \"u\": it needs NATS_PASSWORD as well".into()));
     }
 
     #[test]

@@ -19,7 +19,7 @@ pub(super) fn client(config: &Config) -> Result<Client, ExchangeError> {
     if let Some(user) = &config.user {
         settings = settings.set_username(user);
     }
-    if let Some(password) = password(config) {
+    if let Some(password) = config.password.as_ref().filter(|password| !password.is_empty()) {
         settings = settings.set_password(password);
     }
     let info = addr.into_connection_info().map_err(unusable("REDIS_HOST"))?.set_redis_settings(settings);
@@ -29,19 +29,12 @@ pub(super) fn client(config: &Config) -> Result<Client, ExchangeError> {
     }
 }
 
-fn password(config: &Config) -> Option<&String> {
-    config.password.as_ref().filter(|password| !password.is_empty())
-}
-
-/// Values that no server can accept; without a password the library would not even tell the user.
+/// Values that no server can accept.
 fn check(config: &Config) -> Result<(), ExchangeError> {
     let refuse = |setting, why| Err(ExchangeError::Setting { setting, why });
     match config {
         Config { port: 0, .. } => refuse("REDIS_PORT", "0: expected a port from 1 to 65535".into()),
         Config { db: ..0, .. } => refuse("REDIS_DB", format!("{}: expected the number of a database, 0 or more", config.db)),
-        Config { user: Some(user), .. } if password(config).is_none() => {
-            refuse("REDIS_USER", format!("{user:?}: it needs REDIS_PASSWORD as well"))
-        }
         _ => Ok(()),
     }
 }
@@ -74,13 +67,10 @@ mod tests {
         let bad = folder.path().join("no.pem");
         std::fs::write(&bad, "no PEM").unwrap();
         let file = |path: &PathBuf| Some(path.clone());
-        let user = Some("u".to_owned());
         let pem = format!("{}: expected", bad.display());
         for (config, name, why) in [
             (Config { port: 0, ..Config::default() }, "REDIS_PORT", "0: expected a port from 1 to 65535"),
             (Config { db: -1, ..Config::default() }, "REDIS_DB", "-1: expected"),
-            (Config { user: user.clone(), ..Config::default() }, "REDIS_USER", "\"u\": it needs REDIS_PASSWORD"),
-            (Config { user, password: Some(String::new()), ..Config::default() }, "REDIS_USER", "\"u\": it needs REDIS_PASSWORD"),
             (Config { ca: file(&bad), ..Config::default() }, "REDIS_CA", &pem),
             (Config { cert: file(&bad), key: file(&ca.key), ..Config::default() }, "REDIS_CERT", &pem),
             (Config { cert: file(&ca.cert), key: file(&bad), ..Config::default() }, "REDIS_KEY", &pem),
