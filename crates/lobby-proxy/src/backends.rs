@@ -12,6 +12,7 @@
 mod guard;
 #[cfg(test)]
 mod laws;
+mod pair;
 mod shape;
 #[cfg(test)]
 mod tests;
@@ -25,6 +26,7 @@ use crate::{
     settings::{Guard, Service},
 };
 use guard::Gate;
+use pair::Pairs;
 
 /// Most backends of one service; the rest is dropped. A bound for a source that runs wild: an order of magnitude beyond what
 /// anybody lists in one backend of a proxy.
@@ -42,6 +44,7 @@ fn key(backend: &Backend) -> Key {
 pub struct Keeper {
     service: Service,
     gate: Gate,
+    pairs: Pairs,
     /// The last answer: well and lost.
     said: Option<(Vec<Backend>, Vec<Backend>)>,
     /// Those found that are in use, held ones too.
@@ -56,6 +59,7 @@ impl Keeper {
         Self {
             service: service.clone(),
             gate: Gate::new(guard),
+            pairs: Pairs::default(),
             said: None,
             in_use: BTreeSet::new(),
             known: Known::default(),
@@ -115,7 +119,8 @@ impl Keeper {
         let defaults = &self.service.default_servers;
         let has_kept = self.service.keep_default_servers && !defaults.is_empty();
         if !is_nothing_found || !base.is_empty() || has_kept {
-            self.publish(shape::compose(&self.service, base));
+            let composed = shape::compose(&self.service, base, &mut self.pairs);
+            self.publish(composed);
         } else if !defaults.is_empty() {
             self.publish(shape::stand_in(&self.service));
         } else if !self.service.use_previous_backends || self.known.backends.is_none() {

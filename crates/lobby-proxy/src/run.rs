@@ -22,6 +22,7 @@ use crate::{
     Picture, Settings,
     fetch::Fetch,
     file_output, haproxy, nginx,
+    settings::Service,
     shared::Shared,
     watcher::{self, Watching},
 };
@@ -41,8 +42,8 @@ pub struct Observer(Arc<Observed>);
 
 #[derive(Debug)]
 struct Observed {
-    /// Of the services, in the order of the picture.
-    names: Vec<String>,
+    /// Of the services, in the order of the picture: what settings say.
+    services: Vec<ServiceStatus>,
     picture: watch::Receiver<Picture>,
     haproxy: Option<Arc<haproxy::stats::Stats>>,
     nginx: Option<Arc<nginx::Stats>>,
@@ -77,6 +78,10 @@ pub struct ServiceStatus {
     pub held: u64,
     /// Why its source does not answer, if it does not.
     pub trouble: Option<String>,
+    /// The port of its backends instead of their own, if it is set.
+    pub port_override: Option<u16>,
+    /// The port of their second version, if it is set: with the other one the pair that a deploy swaps.
+    pub backup_port: Option<u16>,
 }
 
 impl Proxy {
@@ -111,8 +116,14 @@ impl Proxy {
             outputs.spawn(file_output::run(settings, picture, around, Arc::clone(&stats), stop));
             stats
         });
-        let names = settings.services.iter().map(|service| service.name.clone()).collect();
-        let observer = Observer(Arc::new(Observed { names, picture, haproxy, nginx, files, before }));
+        let service = |service: &Service| ServiceStatus {
+            name: service.name.clone(),
+            port_override: service.backend_port_override,
+            backup_port: service.backup_port,
+            ..ServiceStatus::default()
+        };
+        let services = settings.services.iter().map(service).collect();
+        let observer = Observer(Arc::new(Observed { services, picture, haproxy, nginx, files, before }));
         Self { observer, watching, outputs, stop }
     }
 
@@ -156,16 +167,16 @@ impl Proxy {
 impl Observer {
     /// How it is now, or was when it stopped.
     pub fn status(&self) -> Status {
-        let Observed { names, picture, haproxy, nginx, files, before: _ } = &*self.0;
-        let service = |(name, known): (&String, &crate::backend::Known)| ServiceStatus {
-            name: name.clone(),
+        let Observed { services, picture, haproxy, nginx, files, before: _ } = &*self.0;
+        let service = |(service, known): (&ServiceStatus, &crate::backend::Known)| ServiceStatus {
             backends: known.backends.as_ref().map(|backends| backends.len() as u64),
             held: known.n_held as u64,
             trouble: known.trouble.clone(),
+            ..service.clone()
         };
         let picture = picture.borrow().clone();
         Status {
-            services: names.iter().zip(picture.iter()).map(service).collect(),
+            services: services.iter().zip(picture.iter()).map(service).collect(),
             haproxy: haproxy.as_ref().map(|stats| stats.status()),
             nginx: nginx.as_ref().map(|stats| stats.status()),
             files: files.as_ref().map(|stats| stats.status()),
@@ -203,7 +214,8 @@ mod tests {
         let observed = |haproxy: Option<haproxy::stats::Status>, before| {
             let haproxy = haproxy.map(|status| Arc::new(Shared::after(Some(&status))));
             let (nginx, files) = (None, Some(Arc::default()));
-            Observer(Arc::new(Observed { names: Vec::new(), picture: picture.clone(), haproxy, nginx, files, before }))
+            let (services, picture) = (Vec::new(), picture.clone());
+            Observer(Arc::new(Observed { services, picture, haproxy, nginx, files, before }))
         };
         let status = haproxy::stats::Status {
             writes: 3,

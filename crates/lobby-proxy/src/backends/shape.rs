@@ -1,8 +1,8 @@
-//! From found records to those of a proxy: ports, filters, the second port of a deploy, doubles, the leader.
+//! From found records to those of a proxy: ports, filters, doubles, the leader. Not here: the second port of a deploy (`pair`).
 
 use std::collections::BTreeMap;
 
-use super::key;
+use super::{key, pair::Pairs};
 use crate::{
     backend::Backend,
     settings::{LabelFilter, Service},
@@ -36,12 +36,12 @@ pub(super) fn distinct(backends: Vec<Backend>) -> Vec<Backend> {
 }
 
 /// What the proxy gets of those that were found (prepared, held ones too).
-pub(super) fn compose(service: &Service, mut base: Vec<Backend>) -> Vec<Backend> {
+pub(super) fn compose(service: &Service, mut base: Vec<Backend>, pairs: &mut Pairs) -> Vec<Backend> {
     if service.keep_default_servers {
         base.extend(prepare(service, &service.default_servers));
     }
     let all = match service.backup_port {
-        Some(port) => with_backups(service, base, port),
+        Some(port) => pairs.with_backups(service, base, port),
         None => base,
     };
     let all = distinct(all);
@@ -52,25 +52,6 @@ pub(super) fn compose(service: &Service, mut base: Vec<Backend>) -> Vec<Backend>
 pub(super) fn stand_in(service: &Service) -> Vec<Backend> {
     let all = distinct(service.default_servers.clone());
     if service.leader_election { leader(all) } else { all }
-}
-
-/// Each a second time on the other port, as backup; primaries first.
-fn with_backups(service: &Service, base: Vec<Backend>, backup_port: u16) -> Vec<Backend> {
-    let label = format!("deploy:{}:primary", service.name);
-    let mut backups = Vec::with_capacity(base.len());
-    let mut all = base;
-    for primary in &mut all {
-        let mut backup = Backend { port: backup_port, is_backup: true, ..primary.clone() };
-        let is_swapped = primary.labels.get(&label).is_some_and(|port| port.trim().parse() == Ok(backup_port));
-        if is_swapped {
-            std::mem::swap(&mut primary.port, &mut backup.port);
-        }
-        if backup.port != primary.port {
-            backups.push(backup);
-        }
-    }
-    all.extend(backups);
-    all
 }
 
 /// Only the one with the smallest id, with its backup; nobody if an id is missing: two leaders are worse than none.

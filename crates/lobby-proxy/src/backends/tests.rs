@@ -91,6 +91,20 @@ async fn the_backup_port_comes_after_all_primaries_and_a_label_swaps_the_two() {
 }
 
 #[tokio::test]
+async fn a_label_outside_of_the_pair_leaves_the_primary_as_it_is() {
+    let of = Service { backend_port_override: Some(50001), backup_port: Some(50002), ..service() };
+    let said = |port: &str| labelled("a", ("deploy:web:primary", port));
+    let (first, second) = (["a:50001", "a:50002 backup"], ["a:50002", "a:50001 backup"]);
+    for other in ["50003", "0", "new", "", "50002x", "99999"] {
+        assert_eq!(after(&of, &[&[said(other)]]), first, "{other}");
+        assert_eq!(after(&of, &[&[said("50002")], &[said(other)], &[said(other)]]), second, "{other}");
+        assert_eq!(after(&of, &[&[said("50002")], &[said("50001")], &[said(other)]]), first, "{other}");
+        // Without any label it is as configured, and stays so.
+        assert_eq!(after(&of, &[&[said("50002")], &[backend("a", 1)], &[said(other)]]), first, "{other}");
+    }
+}
+
+#[tokio::test]
 async fn the_leader_has_the_smallest_id_and_nobody_leads_if_one_has_none() {
     let of = Service { leader_election: true, use_previous_backends: true, ..service() };
     let with_id = |host: &str, id| Backend { id: Some(id), ..backend(host, 80) };

@@ -4,24 +4,31 @@
 //! label deploy:SERVICE:primary:PORT of a node ─► proxies with `backup_port = PORT` swap primary and backup there
 //! ```
 //! The label of the new port is added before that of the old one goes, so that there is never none; proxies understand both.
+//! A label that no proxy takes would be no swap, so the daemon's own proxy is asked for its pair of ports first (`pair`).
 //! Not here: what a proxy makes of the label (`lobby_proxy::backends`).
+
+mod pair;
 
 use std::{collections::BTreeSet, process::ExitCode, time::Duration};
 
-use lobby::client::{Applied, Client, Instance, Label, Node};
+use lobby::client::{Applied, Client, ClientError, Instance, Label, Node};
 use serde::Serialize;
 use tokio::{net::TcpStream, time::timeout};
 
 use super::drain;
 use crate::{
     cli::proxy::{Deploy, Swap},
-    failure::hinted,
+    failure::{hinted, say},
     output::{Cell, Output, heading, plain},
     show,
 };
+use pair::Verdict;
 
 /// A program on this machine, or one network away, accepts in a fraction of it.
 const CONNECT: Duration = Duration::from_secs(2);
+
+/// What can be done about a refusal.
+const FORCE: &str = "--force does it all the same";
 
 /// Where an instance is, and what its node says of it.
 #[derive(Debug, Serialize)]
@@ -40,6 +47,8 @@ struct Swapped<'a> {
     service: &'a str,
     primary: u16,
     before: Vec<u16>,
+    /// None: the daemon has no proxy that could tell.
+    pair: Option<&'a [u16]>,
     /// None: nobody was waited for.
     applied: Option<Applied>,
 }
@@ -53,9 +62,28 @@ pub(crate) async fn run(client: &Client, verb: &Deploy, out: Output) -> anyhow::
 
 async fn swap(client: &Client, Swap { service, to, force, wait }: &Swap, out: Output) -> anyhow::Result<ExitCode> {
     let own = own(client).await?;
-    if !force {
-        listens(client, &own, service, *to).await?;
+    let here = here(client, &own, service).await?;
+    if here.is_empty() && !force {
+        return Err(hinted(format!("{} does not offer {service}", own.name), FORCE));
     }
+    let verdict = pair::ask(client, &own, &here, service, *to).await?;
+    if let (Verdict::Refused(refusal), false) = (&verdict, *force) {
+        return Err(hinted(format!("{refusal}; nothing was changed"), refusal.hint()));
+    }
+    if !force {
+        listens(&own, &here, service, *to).await?;
+    }
+    let pair = match verdict {
+        Verdict::Pair(pair) => Some(pair),
+        Verdict::Refused(refusal) => {
+            say(format_args!("{refusal}: the label is set all the same, for proxies of other machines"));
+            None
+        }
+        Verdict::Unknown(why) => {
+            say(format_args!("not checked whether any proxy swaps {service} to port {to}: {why}"));
+            None
+        }
+    };
     let before: Vec<u16> = primaries(&own, service).collect();
     let old: Vec<Label> = before.iter().filter(|port| *port != to).map(|port| label(service, *port)).collect::<Result<_, _>>()?;
     let new = [label(service, *to)?];
@@ -80,7 +108,7 @@ async fn swap(client: &Client, Swap { service, to, force, wait }: &Swap, out: Ou
             "it comes from a file or the environment of the daemon: take it out there, then `lobbyctl reload`",
         ));
     }
-    let swapped = Swapped { service, primary: *to, before, applied };
+    let swapped = Swapped { service, primary: *to, before, pair: pair.as_deref(), applied };
     out.value(&swapped, |swapped| {
         let mut rows = vec![vec![plain(format!("{service} on {}: port {to} is primary", own.name))]];
         rows.extend(swapped.applied.iter().flat_map(drain::text));
@@ -133,13 +161,22 @@ fn label(service: &str, port: u16) -> anyhow::Result<Label> {
     Ok(format!("deploy:{service}:primary:{port}").parse()?)
 }
 
+/// The instances of the daemon's own node.
+async fn here(client: &Client, own: &Node, service: &str) -> anyhow::Result<Vec<Instance>> {
+    let mut instances = match client.service(service, None).await {
+        Ok(answer) => answer.value,
+        // Nobody offers it, which may be so for a moment.
+        Err(ClientError::Refused { status: 404, .. }) => Vec::new(),
+        Err(err) => return Err(err.into()),
+    };
+    instances.retain(|instance| instance.node_id.is_some() && instance.node_id == own.id);
+    Ok(instances)
+}
+
 /// Fails unless somebody accepts connections where the proxies will make them.
-async fn listens(client: &Client, own: &Node, service: &str, port: u16) -> anyhow::Result<()> {
-    const FORCE: &str = "--force does it all the same";
-    let instances = client.service(service, None).await?.value;
-    let here = instances.iter().filter(|instance| instance.node_id.is_some() && instance.node_id == own.id);
+async fn listens(own: &Node, here: &[Instance], service: &str, port: u16) -> anyhow::Result<()> {
     let hosts: BTreeSet<&str> =
-        here.map(|instance| instance.address.trim_matches(['[', ']'])).filter(|host| !host.is_empty()).collect();
+        here.iter().map(|instance| instance.address.trim_matches(['[', ']'])).filter(|host| !host.is_empty()).collect();
     if hosts.is_empty() {
         return Err(hinted(format!("{} does not offer {service}", own.name), FORCE));
     }

@@ -15,6 +15,13 @@ const ID: &str = "000102030405060708090a0b0c0d0e0f";
 
 /// A daemon whose node offers `web` at 127.0.0.1:50001 and carries these labels at first; what is taken away stays if `is_fixed`.
 fn daemon(labels: &'static [&'static str], is_fixed: bool) -> Canned {
+    daemon_with(labels, is_fixed, NO_PROXY)
+}
+
+const NO_PROXY: (&str, &str) = ("404 Not Found", "proxy: none is configured at this agent\n");
+
+/// The same, with this answer about its proxy.
+fn daemon_with(labels: &'static [&'static str], is_fixed: bool, proxy: (&'static str, &'static str)) -> Canned {
     let carried =
         std::sync::Mutex::new(labels.iter().map(|label| (*label).to_owned()).collect::<std::collections::BTreeSet<_>>());
     Canned::start(move |request, body| {
@@ -31,6 +38,7 @@ fn daemon(labels: &'static [&'static str], is_fixed: bool) -> Canned {
             ])
             .to_string(),
             ["GET", "/v1/services/db"] => "[]".into(),
+            ["GET", "/v1/proxy"] => return (proxy.0.into(), proxy.1.into()),
             ["POST", path] => {
                 carried.extend(body.lines().map(str::to_owned));
                 if path.contains("wait") { applied.into() } else { "OK".into() }
@@ -63,6 +71,8 @@ fn a_swap_adds_the_new_label_before_the_old_one_goes_and_waits() {
     assert_eq!(String::from_utf8(output.stdout).unwrap(), want);
     let add = format!("POST /v1/labels deploy:web:primary:{port}");
     assert_eq!(changes(&daemon), [add, "DELETE /v1/labels?wait=5000ms deploy:web:primary:50001".into()]);
+    let unchecked = format!("lobbyctl: not checked whether any proxy swaps web to port {port}: a has no proxy\n");
+    assert_eq!(String::from_utf8(output.stderr).unwrap(), unchecked);
     // Again: nothing goes, and all are waited for all the same.
     let output = run(daemon.address.port(), &["deploy", "swap", "web", "--to", &port, "--json"]);
     let shown: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
@@ -94,7 +104,72 @@ fn a_label_that_does_not_go_is_told() {
     let daemon = daemon(&["deploy:web:primary:50001"], true);
     let output = run(daemon.address.port(), &["deploy", "swap", "web", "--to", "50002", "--force"]);
     assert_eq!(output.status.code(), Some(1));
-    assert!(stderr(&output).starts_with("lobbyctl: the label deploy:web:primary:50001 is still there\nhint: "), "{output:?}");
+    assert!(stderr(&output).contains("lobbyctl: the label deploy:web:primary:50001 is still there\nhint: "), "{output:?}");
+}
+
+#[test]
+fn a_port_that_the_daemons_own_proxy_does_not_swap_is_refused() {
+    let with = |services: &str| {
+        let services = format!("{{\"services\":[{services}],\"haproxy\":null}}").leak();
+        daemon_with(&[], false, ("200 OK", services))
+    };
+    let next = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = next.local_addr().unwrap().port().to_string();
+    let pair = format!(r#"{{"name":"web","port_override":null,"backup_port":{port}}}"#);
+    for (services, to, said) in [
+        (
+            pair.clone(),
+            "1",
+            format!("the proxy of a swaps web between 50001 and {port}, not to 1; nothing was changed\nhint: the pair"),
+        ),
+        (
+            r#"{"name":"web","port_override":50001,"backup_port":null}"#.into(),
+            "50001",
+            "the proxy of a has no backup_port for web: it does not swap; nothing was changed\nhint: set `backup_port`".into(),
+        ),
+        (
+            r#"{"name":"shop","port_override":null,"backup_port":2}"#.into(),
+            "50001",
+            "the proxy of a has no service web, of those that swap: shop; nothing was changed\nhint: SERVICE is".into(),
+        ),
+    ] {
+        let daemon = with(&services);
+        let swap = |more: &[&str]| run(daemon.address.port(), &[&["deploy", "swap", "web", "--to", to], more].concat());
+        let output = swap(&[]);
+        assert_eq!((output.status.code(), output.stdout.len()), (Some(1), 0), "{output:?}");
+        assert!(stderr(&output).starts_with(&format!("lobbyctl: {said}")), "{output:?}");
+        assert_eq!(changes(&daemon), [""; 0]);
+        let output = swap(&["--force"]);
+        assert!(output.status.success() && stderr(&output).contains("all the same, for proxies of other machines"), "{output:?}");
+        assert_eq!(changes(&daemon).len(), 1);
+    }
+    let daemon = with(&pair);
+    let output = run(daemon.address.port(), &["deploy", "swap", "web", "--to", &port, "--json"]);
+    let shown: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!((&shown["pair"], stderr(&output)), (&serde_json::json!([50001, port.parse::<u16>().unwrap()]), String::new()));
+    // One that does not tell yet, and one that must not tell us.
+    let daemon = with(r#"{"name":"web","backends":1}"#);
+    let output = run(daemon.address.port(), &["deploy", "swap", "web", "--to", &port]);
+    assert!(output.status.success() && stderr(&output).contains("is older and does not tell"), "{output:?}");
+    let daemon = daemon_with(&[], false, ("403 Forbidden", "no\n"));
+    assert_eq!(run(daemon.address.port(), &["deploy", "swap", "web", "--to", &port]).status.code(), Some(1));
+    assert_eq!(changes(&daemon), [""; 0]);
+}
+
+#[test]
+fn a_swap_of_which_nobody_was_asked_is_no_success() {
+    let daemon = Canned::start(|request, _| {
+        let answer = match request.split(' ').nth(1) {
+            Some("/v1/nodes") => format!(r#"[{{"id":"{ID}","name":"a","own":true,"labels":[]}}]"#),
+            Some("/v1/services/web") => "[]".into(),
+            Some("/v1/proxy") => return (NO_PROXY.0.into(), NO_PROXY.1.into()),
+            _ => r#"{"applied":0,"asked":0,"missing":[]}"#.into(),
+        };
+        ("200 OK".into(), answer)
+    });
+    let output = run(daemon.address.port(), &["deploy", "swap", "web", "--to", "50001", "--force"]);
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    assert!(String::from_utf8(output.stdout).unwrap().contains("nobody was asked whether it is applied"));
 }
 
 #[test]

@@ -138,7 +138,8 @@ fn deploy_swap_brings_each_version_and_the_old_one_ends_without_a_lost_request()
         let (to, from) = if round % 2 == 1 { (second, first) } else { (first, second) };
         let next = Program::start(&format!("v{round}"), to);
         let (code, said) = ctl(&host, &["deploy", "swap", "web", "--to", &to.to_string()]);
-        assert_eq!((code, said.lines().last()), (Some(0), Some("applied by 2 of 2")), "{said}");
+        assert!(code == Some(0) && said.contains("\napplied by 2 of 2\n"), "{code:?} {said}");
+        assert!(said.contains("not checked whether any proxy swaps web"), "n1 has none: {said}");
         pair.has(&proxy, to, from);
         // Whoever was primary is killed; nobody listens there until the next version does.
         runs = next;
@@ -154,6 +155,38 @@ fn deploy_swap_brings_each_version_and_the_old_one_ends_without_a_lost_request()
     }
     is_in_step(&proxy);
     assert_eq!((runs.name.as_str(), pair.place.reloads()), ("v6", before), "{}", proxy.process.log());
+}
+
+#[test]
+fn a_port_outside_of_the_pair_is_refused_and_a_label_that_names_one_swaps_nothing() {
+    let pair = Pair::new();
+    let agent = pair.place.builder("n0").start();
+    let [first, second] = pair.ports;
+    let _versions = [Program::start("first", first), Program::start("second", second)];
+    let third = Program::anywhere("third");
+    pair.register(&agent);
+    pair.has(&agent, first, second);
+    let swap = |to: u16, more: &[&str]| ctl(&agent, &[&["deploy", "swap", "web", "--to", &to.to_string()], more].concat());
+    assert_eq!(swap(second, &[]).0, Some(0));
+    pair.has(&agent, second, first);
+    let (code, said) = swap(third.port, &[]);
+    let want = format!("the proxy of n0 swaps web between {first} and {second}, not to {}", third.port);
+    assert!(code == Some(1) && said.contains(&want), "{code:?} {said}");
+    let (code, said) = ctl(&agent, &["deploy", "swap", "other", "--to", &second.to_string(), "--force"]);
+    assert!(code == Some(0) && said.contains("has no service other, of those that swap: web"), "{code:?} {said}");
+    assert_eq!(json(&agent, &["deploy", "status", "web"])[0]["primary"], second, "nothing was changed");
+    // Whoever insists changes nothing but the label.
+    let (code, said) = swap(third.port, &["--force"]);
+    assert_eq!(code, Some(0), "{said}");
+    agent.process.wait_for_log(SOON, "a label names a port outside of the pair");
+    is_in_step(&agent);
+    throughout(Duration::from_secs(1), || {
+        let want = [(first.to_string(), "backup"), (second.to_string(), "primary")].into();
+        assert_eq!(pair.roles(), Ok(want), "{}", agent.process.log());
+    });
+    assert_eq!(agent.process.log().matches("a label names a port outside of the pair").count(), 1, "{}", agent.process.log());
+    assert_eq!(swap(first, &[]).0, Some(0));
+    pair.has(&agent, first, second);
 }
 
 #[test]
