@@ -3,12 +3,14 @@
 //! Pure: time is a parameter.
 //!
 //! ```text
+//! of an earlier run, while answers are doubtful ─► lost
 //! found well ─► port, filters ─┬──────────────► + kept defaults ─► backup port ─► no doubles ─► leader ─► compare as a set
 //! found lost ─► port, filters ─► guard: held ─┘        │
 //!                                                      └─ nothing found at all: defaults, else the previous, else empty
 //! ```
 //! Not here: asking sources (`watcher`).
 
+mod before;
 mod guard;
 #[cfg(test)]
 mod laws;
@@ -47,6 +49,8 @@ pub struct Keeper {
     pairs: Pairs,
     /// The last answer: well and lost.
     said: Option<(Vec<Backend>, Vec<Backend>)>,
+    /// Of an earlier run, and named by no answer yet. While answers are doubtful they are lost, not gone.
+    remembered: Vec<Backend>,
     /// Those found that are in use, held ones too.
     in_use: BTreeSet<Key>,
     known: Known,
@@ -61,6 +65,7 @@ impl Keeper {
             gate: Gate::new(guard),
             pairs: Pairs::default(),
             said: None,
+            remembered: Vec::new(),
             in_use: BTreeSet::new(),
             known: Known::default(),
             n_dropped: 0,
@@ -77,11 +82,41 @@ impl Keeper {
         self.n_dropped
     }
 
+    /// Takes over what an earlier run left in HAProxy's file.
+    pub(crate) fn remember(&mut self, filed: Vec<Backend>) {
+        self.remembered = before::found(&self.service, filed);
+        self.remembered.truncate(MOST_BACKENDS);
+    }
+
+    /// An answer names these, whatever it says of them: they are not doubtful any more.
+    pub(crate) fn forget(&mut self, named: &[Backend]) {
+        if self.remembered.is_empty() {
+            return;
+        }
+        let port = |backend: &Backend| self.service.backend_port_override.unwrap_or(backend.port);
+        let named: BTreeSet<_> = named.iter().map(|backend| before::place(&backend.host, port(backend))).collect();
+        self.remembered.retain(|backend| !named.contains(&before::place(&backend.host, backend.port)));
+    }
+
+    /// Whether there are servers of an earlier run that no answer has named.
+    pub(crate) fn remembers(&self) -> bool {
+        !self.remembered.is_empty()
+    }
+
+    /// Answers are whole from now on: whom none has named is gone.
+    pub(crate) fn trust(&mut self, now: Instant) {
+        if !std::mem::take(&mut self.remembered).is_empty() && self.known.trouble.is_none() {
+            self.settle(now);
+        }
+    }
+
     /// A definite answer: who is there and well, and who is there but whose node nobody hears.
     pub fn answer(&mut self, well: &[Backend], lost: &[Backend], now: Instant) {
         let n_well = well.len().min(MOST_BACKENDS);
         let n_lost = lost.len().min(MOST_BACKENDS - n_well);
         self.n_dropped = well.len() + lost.len() - n_well - n_lost;
+        self.forget(well);
+        self.forget(lost);
         self.said = Some((well[..n_well].to_vec(), lost[..n_lost].to_vec()));
         self.settle(now);
     }
@@ -109,6 +144,8 @@ impl Keeper {
         let mut base = shape::prepare(&self.service, found);
         let well: BTreeSet<Key> = base.iter().map(key).collect();
         let mut lost = shape::prepare(&self.service, lost);
+        // Filters took them when they were found.
+        lost.extend(self.remembered.iter().cloned());
         // Whoever is lost at the first answer may have been in use until a restart: the guard holds for them too.
         let is_first = self.known.backends.is_none();
         lost.retain(|backend| (is_first || self.in_use.contains(&key(backend))) && !well.contains(&key(backend)));

@@ -17,6 +17,7 @@ pub mod order;
 pub mod output;
 pub mod plan;
 pub mod reload;
+mod remembered;
 pub mod socket;
 pub mod state;
 pub mod statefile;
@@ -25,6 +26,8 @@ pub mod text;
 pub mod version;
 pub mod words;
 pub mod write;
+
+pub(crate) use remembered::remembered;
 
 /// What HAProxy should be like.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

@@ -75,10 +75,14 @@ pub fn start<F: Fetch, S: Source>(
     let nothing: Picture = settings.services.iter().map(|_| Known::default()).collect();
     let (picture, seen) = watch::channel(nothing);
     let mut tasks = JoinSet::new();
-    let join = Join::new(settings, trees, questions.len(), picture);
+    let source = Arc::new(Patient(source));
+    let doubt = {
+        let source = source.clone();
+        Box::new(move || source.is_doubtful())
+    };
+    let join = Join::new(settings, trees, questions.len(), doubt, picture);
     // It keeps one end itself, so that a picture without questions lasts.
     tasks.spawn(join.run(news, told.clone()));
-    let source = Arc::new(Patient(source));
     let mut clouds = ec2::Polls::default();
     for (at, question) in questions.into_iter().enumerate() {
         let told = told.clone();

@@ -56,4 +56,10 @@ pub trait Source: Send + Sync + 'static {
     /// Watches one question until the future is dropped or `news` is closed. Tells at most one answer per 100 ms after the
     /// first, always the newest, and equal ones once.
     fn watch(&self, query: Query, news: mpsc::Sender<News>) -> impl Future<Output = ()> + Send;
+
+    /// Whether answers may lack what is there although they are told as whole: an agent has given up waiting for an exchange
+    /// that was never complete.
+    fn is_doubtful(&self) -> bool {
+        false
+    }
 }

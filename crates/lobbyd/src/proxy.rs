@@ -16,7 +16,7 @@ use std::{
     time::Duration,
 };
 
-use lobby_core::stats::ProxyCounts;
+use lobby_core::{port::CatalogReader, stats::ProxyCounts};
 use lobby_http::{Handles, Inside};
 use lobby_proxy::{
     Proxy, Settings,
@@ -27,7 +27,7 @@ use lobby_proxy::{
 };
 use lobby_render::{
     command::Surroundings,
-    source::{Consul, Options, Retry},
+    source::{Consul, Options, Reply, Retry, Transport, TransportError},
 };
 use tokio::{sync::watch, task::JoinHandle, time::timeout};
 use tokio_util::sync::CancellationToken;
@@ -51,6 +51,19 @@ pub(crate) struct Agent {
     pub(crate) inside: (String, Handles),
     pub(crate) around: Surroundings,
     pub(crate) shown: Arc<Shown>,
+}
+
+/// Our own API, and what it does not tell: whether an exchange that was never complete has been given up.
+struct Catalog(Own, CatalogReader);
+
+impl Transport for Catalog {
+    async fn get(&self, path_and_query: &str, wait: Duration) -> Result<Reply, TransportError> {
+        self.0.get(path_and_query, wait).await
+    }
+
+    fn is_doubtful(&self) -> bool {
+        self.1.snapshot().links.iter().any(|link| link.given_up)
+    }
 }
 
 /// The proxy that runs, for whoever shows it, and the last one that ran.
@@ -170,7 +183,8 @@ fn begin(wanted: &Wanted, agent: &Agent) -> Option<Proxy> {
 fn proxy(settings: Arc<Settings>, agent: &Agent) -> Proxy {
     let (cluster, handles) = agent.inside.clone();
     let retry = Retry { attempts: 0, ..Retry::default() };
-    let source = Consul::new(Own(Inside::new(cluster, handles)), Options { retry, ..Options::default() });
+    let reader = handles.reader.clone();
+    let source = Consul::new(Catalog(Own(Inside::new(cluster, handles)), reader), Options { retry, ..Options::default() });
     tracing::info!(services = settings.services.len(), "a proxy follows the catalog");
     Proxy::start(settings, Http, source, &environment(), agent.around.clone(), agent.shown.last().as_ref())
 }

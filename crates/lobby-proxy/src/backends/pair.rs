@@ -24,7 +24,7 @@ pub(super) struct Pairs {
 impl Pairs {
     /// Each a second time on the other port, as backup; primaries first.
     pub(super) fn with_backups(&mut self, service: &Service, base: Vec<Backend>, backup_port: u16) -> Vec<Backend> {
-        let label = format!("deploy:{}:primary", service.name);
+        let label = label(service);
         let mut backups = Vec::with_capacity(base.len());
         let mut all = base;
         let (mut swapped, mut warned) = (BTreeSet::new(), BTreeSet::new());
@@ -63,4 +63,9 @@ impl Pairs {
         all.extend(backups);
         all
     }
+}
+
+/// The name of the label that says which port is the primary one.
+pub(super) fn label(service: &Service) -> String {
+    format!("deploy:{}:primary", service.name)
 }

@@ -198,3 +198,45 @@ async fn one_may_always_go_and_who_was_never_used_does_not_come_in_lost() {
     keeper.answer(&[], &[backend("a", 80), backend("x", 80)], Instant::now());
     assert_eq!((shown(&keeper).len(), keeper.known().n_held), (0, 0));
 }
+
+#[tokio::test]
+async fn whom_a_doubtful_answer_lacks_goes_through_the_guard_and_with_the_proof() {
+    let start = Instant::now();
+    let filed: Vec<_> = ["a", "b", "c", "d"].map(|host| backend(host, 80)).into();
+    let guard = Guard { percent: 50, window: Duration::from_secs(60) };
+    let of = Service {
+        discovery: crate::settings::Discovery::Lobby(crate::settings::LobbyWatch::default()),
+        label_filters: vec![LabelFilter { label: "zone".into(), value: "eu".into(), is_equal: true }],
+        ..service()
+    };
+    let after_first = || {
+        let mut keeper = Keeper::new(&of, guard);
+        keeper.remember(filed.clone());
+        keeper.answer(&[labelled("a", ("zone", "eu"))], &[], start);
+        keeper
+    };
+    let mut keeper = after_first();
+    assert_eq!((shown(&keeper), keeper.known().n_held), (vec!["a:80".into(), "d:80".into()], 1));
+    // One that comes back is told as any other from then on; who went does not come back by itself.
+    keeper.answer(&[labelled("d", ("zone", "eu"))], &[], start + Duration::from_secs(1));
+    assert_eq!((shown(&keeper), keeper.known().n_held), (vec!["d:80".into()], 0));
+    keeper.answer(&[], &[], start + Duration::from_secs(2));
+    assert_eq!(shown(&keeper), [""; 0], "an answer that names it and one that does not any more are proof");
+    // The end of doubts is a proof as well, and so is the end of the window.
+    let mut keeper = after_first();
+    keeper.trust(start);
+    assert_eq!((shown(&keeper), keeper.remembers()), (vec!["a:80".into()], false));
+    let mut keeper = after_first();
+    keeper.tick(start + Duration::from_secs(60));
+    assert_eq!(shown(&keeper), ["a:80"]);
+    // So is an answer that names one which is ill.
+    let mut keeper = after_first();
+    keeper.forget(&filed[3..]);
+    keeper.answer(&[labelled("a", ("zone", "eu"))], &[], start);
+    assert_eq!(shown(&keeper), ["a:80"]);
+    // While the source is in trouble nobody goes.
+    let mut keeper = after_first();
+    keeper.trouble(Some("away".into()));
+    keeper.trust(start);
+    assert_eq!(shown(&keeper), ["a:80", "d:80"]);
+}

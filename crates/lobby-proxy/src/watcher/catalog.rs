@@ -104,17 +104,17 @@ pub(super) fn heard(instances: &State, labels: Option<&State>, watch: &LobbyWatc
 }
 
 fn sets(instances: &[Arc<HealthService>], labels: Option<&Labels>, watch: &LobbyWatch) -> Sets {
-    let (mut well, mut lost) = (Vec::new(), Vec::new());
+    let (mut well, mut lost, mut gone) = (Vec::new(), Vec::new(), Vec::new());
     for instance in instances {
         let has_tag = watch.tag.as_ref().is_none_or(|tag| instance.tags.contains(tag));
-        let Some(state) = state(instance, watch.warning).filter(|_| has_tag && instance.port != 0) else { continue };
-        let Some(backend) = backend(instance, labels) else { continue };
-        match state {
-            Contact::Well => well.push(backend),
-            Contact::Lost => lost.push(backend),
+        let Some(backend) = backend(instance, labels).filter(|_| instance.port != 0) else { continue };
+        match state(instance, watch.warning).filter(|_| has_tag) {
+            Some(Contact::Well) => well.push(backend),
+            Some(Contact::Lost) => lost.push(backend),
+            None => gone.push(backend),
         }
     }
-    Sets { well: well.into(), lost: lost.into() }
+    Sets { well: well.into(), lost: lost.into(), gone: gone.into() }
 }
 
 #[derive(Debug, Clone, Copy)]

@@ -23,6 +23,8 @@ const PRIMARY: &str = "primary";
 pub(super) struct Sets {
     pub(super) well: Arc<[Backend]>,
     pub(super) lost: Arc<[Backend]>,
+    /// Named, and proved not to be well.
+    pub(super) gone: Arc<[Backend]>,
 }
 
 /// All that a source has told.
@@ -46,7 +48,11 @@ impl Heard {
     pub(super) fn hear(&mut self, found: Found) {
         match found {
             Found::Backends { backends, lost } => {
-                *self = Self { sets: Some(Sets { well: backends.into(), lost: lost.into() }), trouble: None, failures: 0 };
+                *self = Self {
+                    sets: Some(Sets { well: backends.into(), lost: lost.into(), gone: Arc::default() }),
+                    trouble: None,
+                    failures: 0,
+                };
             }
             Found::Trouble(text) => self.fail(text),
         }
@@ -104,7 +110,8 @@ fn union<'a>(children: impl Iterator<Item = &'a Heard> + Clone, is_early: bool) 
     let known = children.filter_map(|heard| heard.sets.as_ref());
     let sets = Sets {
         well: known.clone().flat_map(|sets| sets.well.iter().cloned()).collect(),
-        lost: known.flat_map(|sets| sets.lost.iter().cloned()).collect(),
+        lost: known.clone().flat_map(|sets| sets.lost.iter().cloned()).collect(),
+        gone: known.flat_map(|sets| sets.gone.iter().cloned()).collect(),
     };
     Heard { sets: (is_whole || (!is_early && !sets.is_empty())).then_some(sets), trouble, failures }
 }

@@ -125,6 +125,10 @@ impl<T: Transport> Source for Consul<T> {
             () = watch.run() => {}
         }
     }
+
+    fn is_doubtful(&self) -> bool {
+        self.transport.is_doubtful()
+    }
 }
 
 /// Why there is no answer.

@@ -24,6 +24,10 @@ impl<S: Source> Source for Patient<S> {
             sleep(PAUSE).await;
         }
     }
+
+    fn is_doubtful(&self) -> bool {
+        self.0.is_doubtful()
+    }
 }
 
 /// Ends with either side.

@@ -13,6 +13,11 @@ pub trait Transport: Send + Sync + 'static {
     /// GET of a path with its query, both escaped, such as `/v1/health/service/web?passing=1`. The agent may hold the
     /// request for `wait` and a sixteenth more; zero: it answers at once. Answers of every status are replies.
     fn get(&self, path_and_query: &str, wait: Duration) -> impl Future<Output = Result<Reply, TransportError>> + Send;
+
+    /// As [`Source::is_doubtful`](super::Source::is_doubtful), for transports that can tell.
+    fn is_doubtful(&self) -> bool {
+        false
+    }
 }
 
 /// What an agent answered.

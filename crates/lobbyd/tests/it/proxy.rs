@@ -3,6 +3,7 @@
 //! What its parts do is tested in `lobby-proxy`.
 
 mod agent;
+mod cold;
 mod container;
 mod faults;
 mod load;
