@@ -15,7 +15,7 @@ use std::{
 
 use anyhow::{Context as _, bail};
 use lobby_proxy::{
-    Picture, Settings, config,
+    Picture, Settings,
     fetch::{BODY_BYTES, Fetch, FetchError, Request, Response},
     settings::Service,
     synapse, watcher,
@@ -51,18 +51,16 @@ impl Fetch for Http {
 
 /// What was written, with something to keep in step; what people should know of it is said.
 pub(crate) fn settings(source: &Source) -> anyhow::Result<Settings> {
-    let from_variable = || std::env::var_os(CONFIG).filter(|path| !path.is_empty()).map(PathBuf::from);
     if source.timeout.is_zero() {
         return Err(usage("--timeout must be more than 0".into()));
     }
-    let (path, read) = match (&source.synapse, source.config.clone()) {
+    let (path, read) = match (&source.synapse, config(source)) {
         // Synapse's reader names the file itself.
         (Some(path), _) => (path.clone(), synapse::read(path).map_err(|err| usage(err.to_string()))),
-        (None, config) => {
-            let path = config.or_else(from_variable);
+        (None, path) => {
             let path = path.ok_or_else(|| usage(format!("--config or --synapse must name a file, or {CONFIG}")))?;
             let table = table(&path)?;
-            let read = config::from_toml(&table).map_err(|err| usage(format!("{}: {err}", path.display())));
+            let read = lobby_proxy::config::from_toml(&table).map_err(|err| usage(format!("{}: {err}", path.display())));
             (path, read)
         }
     };
@@ -77,11 +75,28 @@ pub(crate) fn settings(source: &Source) -> anyhow::Result<Settings> {
     Ok(settings)
 }
 
+/// The door to the daemon whose configuration is read; a file of Synapse does not name one.
+pub(crate) fn door(source: &Source, door: &Door) -> anyhow::Result<Door> {
+    match config(source).filter(|_| source.synapse.is_none()) {
+        Some(path) => door.following(&whole(&path)?),
+        None => Ok(door.clone()),
+    }
+}
+
+/// What names a configuration of lobbyd.
+fn config(source: &Source) -> Option<PathBuf> {
+    let from_variable = || std::env::var_os(CONFIG).filter(|path| !path.is_empty()).map(PathBuf::from);
+    source.config.clone().or_else(from_variable)
+}
+
+fn whole(path: &Path) -> anyhow::Result<toml::Table> {
+    let text = std::fs::read_to_string(path).map_err(|err| usage(format!("cannot read {}: {err}", path.display())))?;
+    text.parse().map_err(|err| usage(format!("{}: {err}", path.display())))
+}
+
 /// The `[proxy]` table of lobbyd's configuration.
 fn table(path: &Path) -> anyhow::Result<toml::Table> {
-    let text = std::fs::read_to_string(path).map_err(|err| usage(format!("cannot read {}: {err}", path.display())))?;
-    let mut whole: toml::Table = text.parse().map_err(|err| usage(format!("{}: {err}", path.display())))?;
-    match whole.remove("proxy") {
+    match whole(path)?.remove("proxy") {
         Some(toml::Value::Table(table)) => Ok(table),
         _ => Err(usage(format!("{} has no [proxy] table", path.display()))),
     }

@@ -3,6 +3,7 @@
 //! ```text
 //! --unix-socket, SOCKET  ─┐
 //! --host --port --proto  ─┴─► Client;  a socket in the environment yields to an address on the command line
+//! a daemon's configuration ─► what none of them said (`proxy` only)
 //! ```
 //! Not here: where `--port` may stand (`cli`), what a client does with all that (`lobby::client`).
 
@@ -10,6 +11,7 @@ use std::{
     env,
     ffi::OsString,
     fs,
+    net::IpAddr,
     path::{Path, PathBuf},
 };
 
@@ -21,8 +23,16 @@ use crate::failure::usage;
 /// Options that name a daemon without a socket.
 const ADDRESS: [&str; 3] = ["proto", "host", "port"];
 
+/// What was said by the command line or a variable, and counts before a file.
+#[derive(Debug, Clone, Copy, Default)]
+struct Said {
+    proto: bool,
+    host: bool,
+    port: bool,
+}
+
 /// How to reach the daemon.
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 pub(crate) struct Door {
     /// How to talk to the daemon: http or https
     #[arg(long, env = "PROTO", default_value = "http", value_parser = ["http", "https"], ignore_case = true, global = true)]
@@ -49,6 +59,8 @@ pub(crate) struct Door {
     /// The daemon's TOKEN; the environment is the safer place for it
     #[arg(long, env = "TOKEN", hide_env_values = true, default_value = "", hide_default_value = true, global = true)]
     token: String,
+    #[arg(skip)]
+    said: Said,
 }
 
 impl Door {
@@ -58,6 +70,41 @@ impl Door {
         if !is_typed(&"unix_socket") && (is_port_typed || ADDRESS.iter().any(is_typed)) {
             self.unix_socket = None;
         }
+        let is_said = |id: &str| matches!(matches.value_source(id), Some(ValueSource::CommandLine | ValueSource::EnvVariable));
+        self.said = Said { proto: is_said("proto"), host: is_said("host"), port: is_port_typed || is_said("port") };
+    }
+
+    /// The same, but what nobody said is where a daemon with this configuration listens.
+    pub(crate) fn following(&self, config: &toml::Table) -> anyhow::Result<Self> {
+        let text = |section: &str, key: &str| match config.get(section).and_then(|section| section.get(key)) {
+            Some(toml::Value::String(text)) if !text.is_empty() => Some(text.clone()),
+            Some(toml::Value::Integer(number)) => Some(number.to_string()),
+            _ => None,
+        };
+        let (mut door, said) = (self.clone(), self.said);
+        door.token = Some(door.token).filter(|token| !token.is_empty()).or_else(|| text("http", "token")).unwrap_or_default();
+        let is_said = said.proto || said.host || said.port || given(door.unix_socket.as_ref()).is_some();
+        if let Some(path) = text("http", "socket").filter(|_| !is_said) {
+            door.unix_socket = Some(path.into());
+            return Ok(door);
+        }
+        if let Some(port) = text("http", "port").filter(|_| !said.port) {
+            let accepted = port.parse().ok().filter(|port| *port != 0);
+            let bad = || usage(format!("http.port {port:?}: give --port: one of 1 to 65535 is needed to ask the daemon"));
+            door.port = accepted.ok_or_else(bad)?;
+        }
+        if let Some(host) = text("http", "host").filter(|_| !said.host) {
+            // Where it listens is not where it is asked.
+            door.host = match host.trim_matches(['[', ']']).parse::<IpAddr>() {
+                Ok(IpAddr::V4(ip)) if ip.is_unspecified() => "127.0.0.1".into(),
+                Ok(IpAddr::V6(ip)) if ip.is_unspecified() => "::1".into(),
+                _ => host,
+            };
+        }
+        if !said.proto && text("tls", "cert").is_some() {
+            door.proto = "https".into();
+        }
+        Ok(door)
     }
 
     /// The client of the daemon that the options name.
@@ -177,5 +224,34 @@ mod tests {
         assert!(got.starts_with("CONSUL_CACERT /no/such.pem: No such file"), "{got}");
         let got = tls("nodes", "CONSUL_CLIENT_KEY");
         assert!(got.starts_with("CONSUL_CLIENT_KEY needs"), "{got}");
+    }
+
+    #[test]
+    fn what_nobody_said_is_as_in_the_file() {
+        let http = |more: &str| format!("[http]\nport = 7\nhost = \"0.0.0.0\"\n{more}");
+        for (line, file, want) in [
+            ("nodes", http(""), "http://127.0.0.1:7/"),
+            ("nodes", http("socket = \"/run/l.sock:0660\"\n"), "unix:/run/l.sock"),
+            ("--port 8 nodes", http("socket = \"/run/l.sock\"\n"), "http://127.0.0.1:8/"),
+            ("--host h nodes", http(""), "http://h:7/"),
+            ("--host h nodes", http("[tls]\ncert = \"/x\"\n"), "https://h:7/"),
+            ("--proto http nodes", http("[tls]\ncert = \"/x\"\n"), "http://127.0.0.1:7/"),
+            ("--unix-socket /run/o.sock nodes", http("socket = \"/run/l.sock\"\n"), "unix:/run/o.sock"),
+            ("nodes", "[http]\nhost = \"[::]\"\nport = \"9\"\n".into(), "http://[::1]:9/"),
+            ("nodes", "[proxy]\n".into(), "http://127.0.0.1:1313/"),
+        ] {
+            let door = door(line).following(&file.parse().unwrap()).unwrap();
+            assert_eq!(door.client().unwrap().url(), want, "{line} {file}");
+        }
+        for port in ["0", "\"x\"", "70000"] {
+            let file = format!("[http]\nport = {port}\n").parse().unwrap();
+            assert!(door("nodes").following(&file).unwrap_err().to_string().starts_with("http.port "), "{port}");
+            door("--port 1 nodes").following(&file).unwrap();
+        }
+        let with_token = door("nodes").following(&"[http]\ntoken = \"s\"\n".parse().unwrap()).unwrap();
+        assert_eq!(
+            (with_token.token(), door("--token t nodes").following(&toml::Table::new()).unwrap().token()),
+            (Some("s"), Some("t"))
+        );
     }
 }

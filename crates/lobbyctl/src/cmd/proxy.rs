@@ -65,6 +65,7 @@ pub(crate) async fn run(door: &Door, verb: &Proxy, out: Output) -> anyhow::Resul
 
 async fn preview(door: &Door, source: &Source) -> anyhow::Result<Previews> {
     let settings = proxy::settings(source)?;
+    let door = &proxy::door(source, door)?;
     let picture = proxy::picture(&settings, door, source.timeout).await?;
     let nginx = settings.nginx.as_ref().filter(|nginx| nginx.do_writes);
     let nginx = nginx.and_then(|nginx| Some((nginx, Files::new(nginx)?))).map(|(nginx, files)| {
@@ -83,6 +84,7 @@ async fn preview(door: &Door, source: &Source) -> anyhow::Result<Previews> {
 
 async fn apply(door: &Door, source: &Source, out: Output) -> anyhow::Result<ExitCode> {
     let mut settings = proxy::settings(source)?;
+    let door = &proxy::door(source, door)?;
     let haproxy = settings.haproxy.clone();
     let haproxy =
         haproxy.context("no haproxy is configured, and nginx and files are left to lobbyd: `plan` and `diff` show them")?;

@@ -247,6 +247,33 @@ fn who_keeps_the_file_already_is_let_do_it() {
 }
 
 #[test]
+fn the_daemon_of_the_configuration_is_asked_unless_another_is_named() {
+    let managed = Managed::new();
+    let config = managed.configure(&[("web", &[7001])]);
+    let status = json!({ "services": [], "haproxy": { "is_in_step": true, "config_file": managed.file() } }).to_string();
+    let daemon = Canned::start(move |_, _| ("200 OK".into(), status.clone()));
+    let text = fs::read_to_string(&config).unwrap();
+    fs::write(&config, format!("{text}\n[http]\nport = {}\n", daemon.address.port())).unwrap();
+    let asks = |env: Option<&str>, more: &[&str]| {
+        let arguments = [&["proxy", "apply", "--config", config.to_str().unwrap()], more].concat();
+        let mut command = lobbyctl(CLOSED, &arguments);
+        match env {
+            Some(port) => command.env("PORT", port),
+            None => command.env_remove("PORT"),
+        };
+        // What is asked first, and only if that is it.
+        let before = daemon.asked().len();
+        let output = command.env("PATH", "").output().unwrap();
+        (daemon.asked().len() > before, output.status.success())
+    };
+    assert_eq!(asks(None, &[]), (true, true));
+    assert!(!asks(Some("1"), &[]).0, "a variable counts before the file, as in lobbyd");
+    assert!(!asks(None, &["--port", "1"]).0);
+    let closed = managed.folder.path().join("no.sock");
+    assert!(!asks(None, &["--unix-socket", closed.to_str().unwrap()]).0);
+}
+
+#[test]
 fn nothing_is_done_for_a_service_of_which_nothing_is_known() {
     let managed = Managed::new();
     let config = managed.folder.path().join("lobby.toml");
