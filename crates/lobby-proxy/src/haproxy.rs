@@ -16,6 +16,7 @@ pub mod name;
 pub mod order;
 pub mod output;
 pub mod plan;
+pub mod ports;
 pub mod reload;
 mod remembered;
 pub mod socket;

@@ -25,17 +25,22 @@ use std::{
 use lobby_render::command::Surroundings;
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::{
-    io::{AsyncRead, AsyncReadExt},
+    io::AsyncRead,
     process::Child,
     sync::{Notify, mpsc, oneshot, watch},
     task::{JoinHandle, spawn_blocking},
     time::{Instant, sleep, timeout},
 };
 
-use self::place::{Found, Managing, Written, is_there};
+pub(super) use self::log::{complaint, forget_complaint};
+use self::{
+    log::pass_on,
+    place::{Found, Managing, Written, is_there},
+};
 use super::{output::changed, stats::Stats};
 use crate::settings::Haproxy;
 
+mod log;
 mod place;
 mod seek;
 #[cfg(test)]
@@ -64,9 +69,6 @@ const EXEC: Duration = Duration::from_millis(20);
 
 /// How often a lock that somebody else has is tried.
 const TRY: Duration = Duration::from_millis(20);
-
-/// Longest line of its log that is passed on; the rest follows as another.
-const LOG_BYTES: usize = 4 * 1024;
 
 /// The task that supervises; dropped, it ends, and HAProxy goes on.
 #[derive(Debug)]
@@ -211,6 +213,7 @@ async fn keep(
     };
     while !*stopped.borrow() {
         let (mut began, mut ended) = (Instant::now(), None);
+        forget_complaint(&managing.file);
         let mut runs = match first(&managing).await {
             Ok(Some((runs, file_changed))) => {
                 stats.update(|status| status.starts += u64::from(runs.child.is_some()));
@@ -251,7 +254,8 @@ async fn keep(
                 status.crashes += 1;
                 status.backoff_ms = u64::try_from(pause.as_millis()).ok();
             });
-            stats.fail(format!("managed process: {ended}"));
+            let why = complaint(&managing.file).map(|why| format!(": {why}")).unwrap_or_default();
+            stats.fail(format!("managed process: {ended}{why}"));
         }
         // Each is a reason to go on.
         tokio::select! {
@@ -280,7 +284,7 @@ async fn first(managing: &Managing) -> Result<Option<(Runs, Option<SystemTime>)>
         }
         None if managing.file.exists() => {
             let child = managing.start(None).map_err(|err| format!("cannot start {:?}: {err}", managing.program))?;
-            let runs = Runs::of(child).ok_or("it ended at once")?;
+            let runs = Runs::of(child, managing).ok_or("it ended at once")?;
             managing.write(Some((runs.pid, file_changed)), None);
             Ok(Some((runs, file_changed)))
         }
@@ -297,11 +301,11 @@ struct Runs {
 
 impl Runs {
     /// Passes its log on from now on. None: it has ended.
-    fn of(mut child: Child) -> Option<Self> {
+    fn of(mut child: Child, managing: &Managing) -> Option<Self> {
         let (out, err) = (child.stdout.take(), child.stderr.take());
         // Its workers have the pipes as well, and may outlive it for a moment.
         for pipe in [out.map(boxed), err.map(boxed)].into_iter().flatten() {
-            tokio::spawn(pass_on(pipe));
+            tokio::spawn(pass_on(pipe, managing.file.clone()));
         }
         Some(Self { pid: child.id()?, child: Some(child) })
     }
@@ -346,7 +350,7 @@ async fn taken_over(managing: &Managing, old: u32, file_changed: Option<SystemTi
 /// A new process that has taken over from `old`.
 async fn replaced(managing: &Managing, old: u32) -> Result<Runs, String> {
     let child = managing.start(Some(old)).map_err(|err| format!("cannot start {:?}: {err}", managing.program))?;
-    let mut new = Runs::of(child).ok_or("it ended at once")?;
+    let mut new = Runs::of(child, managing).ok_or("it ended at once")?;
     // It tells the old one to finish only when it serves.
     match timeout(STARTS, new.ended(managing)).await {
         Ok(ended) => Err(format!("a new process could not take over from {old}: {ended}")),
@@ -356,19 +360,4 @@ async fn replaced(managing: &Managing, old: u32) -> Result<Runs, String> {
 
 fn boxed(pipe: impl AsyncRead + Send + Unpin + 'static) -> Box<dyn AsyncRead + Send + Unpin> {
     Box::new(pipe)
-}
-
-async fn pass_on(mut pipe: Box<dyn AsyncRead + Send + Unpin>) {
-    let mut buffer = Vec::with_capacity(LOG_BYTES);
-    while let Ok(1..) = pipe.read_buf(&mut buffer).await {
-        let end = match buffer.iter().rposition(|byte| *byte == b'\n') {
-            Some(end) => end + 1,
-            None if buffer.len() >= LOG_BYTES => buffer.len(),
-            None => continue,
-        };
-        for line in String::from_utf8_lossy(&buffer[..end]).lines() {
-            tracing::info!("haproxy says: {line}");
-        }
-        buffer.drain(..end);
-    }
 }

@@ -43,6 +43,7 @@ mod memory;
 mod parts;
 mod preview;
 mod reloads;
+mod taken;
 #[cfg(test)]
 mod tests;
 mod warm;
@@ -110,6 +111,8 @@ struct Task<P> {
     laid_out: Instant,
     /// The last turn's end.
     turned: Instant,
+    /// Put in place last, or found there.
+    put: Option<String>,
     /// Not taken, and when.
     refused: Option<(String, Instant)>,
     unreachable: Option<Instant>,
@@ -189,6 +192,7 @@ impl<P: Parts> Task<P> {
             layout: None,
             laid_out: now,
             turned: now,
+            put: None,
             refused: None,
             unreachable: None,
             unreachable_text: None,
@@ -274,12 +278,17 @@ impl<P: Parts> Task<P> {
         let before = self.writer.as_ref().and_then(|writer| changed(writer.path()));
         let is_down = self.managed.as_ref().is_some_and(|managed| managed.pid().is_none());
         let is_refused = self.refused.as_ref().is_some_and(|(text, at)| *text == layout.text && at.elapsed() < AGAIN);
+        // What is there already may have been put there before somebody came in its way; a reload looks again.
+        let looks =
+            self.put.as_ref() != Some(&layout.text) && taken::is_here(&self.haproxy, self.managed.as_ref(), self.memory.pid());
         let (writer, parts, around) = (&mut self.writer, &mut self.parts, &self.around);
+        let (settings, loaded) = (&self.settings, self.memory.text());
         let put = async {
-            match writer {
-                Some(writer) if !is_refused => Some(writer.put(&layout.text, around).await),
-                _ => None,
+            let writer = writer.as_mut().filter(|_| !is_refused)?;
+            if looks && let Some(taken) = taken::first(settings, layout, loaded, Some(writer.path())).await {
+                return Some(Err(WriteError::Taken(taken)));
             }
+            Some(writer.put(&layout.text, around).await)
         };
         let do_socket = self.haproxy.do_socket && !is_down;
         let mend = async { if do_socket { Some(parts.reconcile(layout).await) } else { None } };
@@ -293,6 +302,9 @@ impl<P: Parts> Task<P> {
     /// Whether the file is as it should be.
     fn note_file(&mut self, layout: &Layout, put: Result<Written, WriteError>) -> bool {
         self.refused = None;
+        if put.is_ok() && self.put.as_ref() != Some(&layout.text) {
+            self.put = Some(layout.text.clone());
+        }
         match put {
             Ok(Written::Unchanged) => true,
             Ok(written) => {
@@ -308,7 +320,7 @@ impl<P: Parts> Task<P> {
                 true
             }
             Err(err) => {
-                let is_check = matches!(err, WriteError::Check { .. });
+                let is_check = matches!(err, WriteError::Check { .. } | WriteError::Taken(_));
                 self.stats.update(|status| *(if is_check { &mut status.checks_failed } else { &mut status.writes_failed }) += 1);
                 self.stats.fail(err.to_string());
                 self.refused = Some((layout.text.clone(), Instant::now()));

@@ -20,6 +20,10 @@ const LONGEST: Duration = Duration::from_secs(60);
 /// without it they would come as fast as they fail.
 const SHORTEST: Duration = Duration::from_secs(1);
 
+/// What was refused is refused again as a rule, and each attempt of HAProxy may keep clients waiting for two seconds: the same
+/// text is tried at intervals that grow fourfold up to this.
+const LONGEST_REFUSED: Duration = Duration::from_secs(600);
+
 /// When the next reload may be.
 #[derive(Debug)]
 pub struct Policy {
@@ -29,13 +33,22 @@ pub struct Policy {
     reasons: BTreeMap<String, String>,
     not_before: Option<Instant>,
     n_vain: u32,
+    refused: Option<Refused>,
+}
+
+/// A text with which no reload succeeded.
+#[derive(Debug, Clone)]
+struct Refused {
+    text: String,
+    n: u32,
+    until: Instant,
 }
 
 impl Policy {
     /// `jitter`: up to this share of the interval more, by chance.
     pub fn new(interval: Duration, jitter: f64) -> Self {
         let jitter = if jitter.is_finite() { jitter.max(0.0) } else { 0.0 };
-        Self { interval, jitter, reasons: BTreeMap::new(), not_before: None, n_vain: 0 }
+        Self { interval, jitter, reasons: BTreeMap::new(), not_before: None, n_vain: 0, refused: None }
     }
 
     /// These are the reasons now: kinds with a text for people. None: no reload is due.
@@ -50,7 +63,8 @@ impl Policy {
 
     /// From when on a reload may be done; None: none is due.
     pub fn due(&self, now: Instant) -> Option<Instant> {
-        (!self.reasons.is_empty()).then(|| self.not_before.map_or(now, |not_before| not_before.max(now)))
+        let until = self.refused.as_ref().map(|refused| refused.until);
+        (!self.reasons.is_empty()).then(|| now.max(self.not_before.unwrap_or(now)).max(until.unwrap_or(now)))
     }
 
     /// A reload was done for all its reasons. `chance` is random over all its values.
@@ -67,9 +81,28 @@ impl Policy {
         self.n_vain = self.n_vain.saturating_add(1);
     }
 
+    /// A reload with `text` failed: as [`Self::failed`], and the same text is tried more and more seldom.
+    pub fn refused(&mut self, text: &str, now: Instant, chance: u64) {
+        self.failed(now, chance);
+        let n = self.refused.take().filter(|refused| refused.text == text).map_or(0, |refused| refused.n + 1);
+        let wait = self.interval.max(SHORTEST).saturating_mul(4_u32.pow(n.min(5)));
+        let wait = wait.min(LONGEST_REFUSED.max(self.interval));
+        self.refused = Some(Refused { text: text.to_owned(), n, until: now + wait });
+    }
+
+    /// What was refused with another text than this says nothing of this one.
+    pub fn forgive(&mut self, text: &str) {
+        self.refused.take_if(|refused| refused.text != text);
+    }
+
+    /// No reload before `until`, for a reason that has nothing to do with those that were.
+    pub fn put_off(&mut self, until: Instant) {
+        self.not_before = self.not_before.max(Some(until));
+    }
+
     /// All is in step: what was done so far was not in vain.
     pub fn in_step(&mut self) {
-        self.n_vain = 0;
+        (self.n_vain, self.refused) = (0, None);
     }
 
     fn gap(&self, chance: u64, least: Duration) -> Duration {

@@ -23,6 +23,7 @@ use lobby_render::{
     settings::{CommandSettings, Env},
 };
 
+use super::ports::Taken;
 use crate::settings::Haproxy;
 
 #[cfg(test)]
@@ -76,6 +77,9 @@ pub enum WriteError {
         /// With what the command printed.
         source: CommandError,
     },
+    /// It would have HAProxy listen where somebody else does.
+    #[error("{0}: the new file is not put in place, the old one stays")]
+    Taken(Taken),
     /// The system refused a step.
     #[error(transparent)]
     Apply(#[from] ApplyError),

@@ -16,3 +16,4 @@ mod stage;
 mod state;
 mod swap;
 mod synapse;
+mod taken;

@@ -94,6 +94,12 @@ impl Memory {
         self.loaded.as_ref().map(|loaded| loaded.text.as_str())
     }
 
+    /// The process that answered last, now or before a restart of this program.
+    pub(super) fn pid(&self) -> Option<u32> {
+        let process = self.seen.or_else(|| self.loaded.as_ref()?.process);
+        process.map(|process| process.pid)
+    }
+
     /// A process answered. `file`: when the file was changed last before, and what a process that started later has of it.
     /// False: it is the one before a reload, and says nothing.
     pub(super) fn see(&mut self, process: Option<Process>, file: Option<(u64, &str)>, now: Instant) -> bool {

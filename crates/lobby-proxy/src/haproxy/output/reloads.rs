@@ -17,7 +17,7 @@ use tokio::time::Instant;
 
 use super::{Parts, Task, Turn, judge};
 use crate::haproxy::{
-    Layout,
+    Layout, manage,
     reload::way::{self, ReloadError, Way},
     stats::Status,
 };
@@ -31,6 +31,7 @@ impl<P: Parts> Task<P> {
         // The old file is not worth one, and a managed process that is down starts with the new one.
         let may = self.haproxy.do_reloads && turn.is_in_place && !is_down;
         self.policy.want(if may { reasons } else { Vec::new() });
+        self.policy.forgive(judge::loads(&self.haproxy, layout));
         let now = Instant::now();
         if self.policy.due(now) != Some(now) {
             return;
@@ -39,6 +40,9 @@ impl<P: Parts> Task<P> {
             self.stats.fail("a reload is needed, and nothing tells how: give reload_command, master_socket or program".into());
             return;
         };
+        if self.is_in_the_way(layout).await {
+            return;
+        }
         self.keep_servers_state().await;
         let done = self.renew(&way, layout).await;
         let (now, chance) = (Instant::now(), RandomState::new().hash_one(()));
@@ -53,8 +57,8 @@ impl<P: Parts> Task<P> {
             }
             Err(err) => {
                 self.stats.update(|status| status.reloads_failed += 1);
-                self.stats.fail(err);
-                self.policy.failed(now, chance);
+                self.stats.fail(self.with_complaint(err));
+                self.policy.refused(judge::loads(&self.haproxy, layout), now, chance);
             }
         }
     }
@@ -62,6 +66,7 @@ impl<P: Parts> Task<P> {
     /// A new process, or a new worker of a master.
     async fn renew(&mut self, way: &Way, layout: &Layout) -> Result<(), String> {
         let reasons: Vec<_> = self.policy.reasons().map(|(reason, _)| reason.to_owned()).collect();
+        self.haproxy.config_file_path.iter().for_each(|file| manage::forget_complaint(file));
         let text = Some(&layout.text);
         let is_vain = self.unreachable.is_some()
             && (self.unreachable_text.as_ref() == text || self.haproxy.sockets.iter().any(|socket| !socket.exists()));

@@ -319,7 +319,7 @@ async fn a_reload_that_fails_is_tried_again_until_it_succeeds() {
         haproxy.reload_command = Some(format!("test -e {}", folder.join("works").display()));
     });
     run.show(&["1"], Some(&[]));
-    run.until(|status| status.reloads_failed >= 3 && status.reload_due.len() == 1 && !status.is_in_step).await;
+    run.until(|status| status.reloads_failed >= 2 && status.reload_due.len() == 1 && !status.is_in_step).await;
     fs::write(run.folder.path().join("works"), "").unwrap();
     run.until(|status| status.reloads == 1 && status.is_in_step).await;
     run.stop().await;

@@ -42,6 +42,28 @@ async fn a_reload_that_failed_keeps_its_reasons_and_is_tried_after_longer_and_lo
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_text_that_is_refused_is_tried_ever_more_seldom_and_another_one_soon() {
+    let (mut policy, mut now) = (Policy::new(2 * SECOND, 0.0), Instant::now());
+    policy.want(reason("structure"));
+    for want in [2, 8, 32, 128, 512, 600, 600] {
+        assert_eq!(policy.due(now), Some(now));
+        policy.refused("a", now, 0);
+        policy.forgive("a");
+        assert_eq!(policy.due(now), Some(now + want * SECOND));
+        now += want * SECOND;
+    }
+    policy.refused("a", now, 0);
+    policy.forgive("b");
+    assert_eq!(policy.due(now), Some(now + 60 * SECOND), "so much failed that even another text waits, but not for long");
+    policy.in_step();
+    policy.refused("a", now, 0);
+    policy.put_off(now + SECOND);
+    assert_eq!(policy.due(now), Some(now + 2 * SECOND));
+    policy.put_off(now + 9 * SECOND);
+    assert_eq!(policy.due(now), Some(now + 9 * SECOND));
+}
+
+#[tokio::test(start_paused = true)]
 async fn the_jitter_adds_up_to_its_share_of_the_interval() {
     const CASES: [(f64, u64, f64); 6] = [
         (0.5, 0, 10.0),
