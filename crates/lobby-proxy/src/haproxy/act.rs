@@ -84,7 +84,7 @@ pub async fn act(ask: &impl Ask, plan: &Plan, memory: &mut Memory, now: Instant)
             Ok(Step::Void | Step::Unresolved) => {}
             Ok(Step::Refused(why)) => {
                 let (backend, server) = action.key().clone();
-                acted.failed.push(Reload { backend, server: Some(server), why });
+                acted.failed.push(Reload { backend, server: Some(server).filter(|server| !server.is_empty()), why });
             }
             Err(trouble) => {
                 acted.trouble = Some(trouble);
@@ -140,6 +140,7 @@ async fn step(ask: &impl Ask, plan: &Plan, names: &Names, action: &Action) -> Re
         Action::Weight { weight: None, .. } => set(ask, &format!("set server {path} weight 100%")).await,
         Action::Health { .. } => set(ask, &format!("enable health {path}")).await,
         Action::State { to, .. } => set(ask, &format!("set server {path} state {}", to.as_str())).await,
+        Action::Frontend { .. } => set(ask, &format!("enable frontend {backend}")).await,
         Action::Delete { .. } => Ok(Step::Void),
     }
 }
@@ -203,7 +204,9 @@ async fn address(ask: &impl Ask, path: &str, address: IpAddr, port: u16) -> Resu
 }
 
 fn is_void(answer: &str) -> bool {
-    answer.starts_with("No such server") || answer.starts_with("No such backend")
+    ["No such server", "No such backend", "No such frontend", "All sockets are already enabled"]
+        .iter()
+        .any(|void| answer.starts_with(void))
 }
 
 fn refused(answer: &str) -> Step {

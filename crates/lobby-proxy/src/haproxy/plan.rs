@@ -16,6 +16,7 @@ use std::{
 
 pub use self::{
     action::{Action, Reload, Why},
+    frontends::own_frontends,
     memory::{Key, Memory},
 };
 use self::{draft::Draft, words::Words};
@@ -23,6 +24,7 @@ use super::{Backend, state::Running, version::Version};
 
 mod action;
 mod draft;
+mod frontends;
 mod memory;
 #[cfg(test)]
 mod tests;

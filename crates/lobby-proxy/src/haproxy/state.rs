@@ -13,8 +13,21 @@ pub struct Running {
     pub version: Version,
     /// Another one: a reload happened. 0 if it is not said.
     pub pid: u32,
+    /// By name, those that are not `disabled` in the file.
+    pub frontends: BTreeMap<String, Frontend>,
     /// Servers of each backend, by name.
     pub backends: BTreeMap<String, BTreeMap<String, RunningServer>>,
+}
+
+/// Whether a frontend of a running HAProxy takes connections.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Frontend {
+    /// It does.
+    Open,
+    /// `disable frontend`: it can be enabled again.
+    Paused,
+    /// `shutdown frontend`: only another process has it again.
+    Stopped,
 }
 
 /// One server of a running HAProxy.
@@ -113,7 +126,7 @@ impl Running {
     pub fn parse(info: &str, stat: &str, servers: &str) -> Result<Self, InvalidState> {
         let version = Version::from_info(info).ok_or_else(|| invalid("show info", "a line Version:", info))?;
         let pid = info.lines().find_map(|line| line.strip_prefix("Pid:")).and_then(|pid| pid.trim().parse().ok());
-        let mut running = Self { version, pid: pid.unwrap_or(0), backends: BTreeMap::new() };
+        let mut running = Self { version, pid: pid.unwrap_or(0), frontends: BTreeMap::new(), backends: BTreeMap::new() };
         running.read_servers(servers)?;
         running.read_stat(stat)?;
         Ok(running)
@@ -160,6 +173,14 @@ impl Running {
             let fields: Vec<&str> = row.iter().map(String::as_str).collect();
             let field = |name: &str| columns.field(&fields, name).filter(|text| !text.is_empty());
             let (Some(backend), Some(name)) = (field("pxname"), field("svname")) else { continue };
+            if name == "FRONTEND" {
+                let now = match field("status") {
+                    Some("PAUSED") => Frontend::Paused,
+                    Some("STOP") => Frontend::Stopped,
+                    _ => Frontend::Open,
+                };
+                self.frontends.insert(backend.to_owned(), now);
+            }
             if name == "BACKEND" {
                 self.backends.entry(backend.to_owned()).or_default();
             }

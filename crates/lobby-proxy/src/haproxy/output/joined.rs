@@ -14,7 +14,7 @@ use crate::{
         self, Layout,
         act::act,
         ids::{Ids, Remembered},
-        plan::{Memory, Plan, plan},
+        plan::{Memory, Plan, own_frontends, plan},
         socket::{Ask as _, Socket, SocketError, read},
         state::{Admin, Running},
         statefile::{Saved, SavedServer},
@@ -44,7 +44,7 @@ pub async fn run(
 pub(super) struct Joined {
     ids: Ids,
     ttl: Duration,
-    drain: Duration,
+    haproxy: Haproxy,
     processes: Vec<OneProcess>,
     /// A process that starts has these, if the file is ours: those of the last text that was found in it.
     lines: Option<Vec<haproxy::Backend>>,
@@ -77,7 +77,7 @@ impl Joined {
         Self {
             ids: Ids::default(),
             ttl: haproxy.state_file_ttl,
-            drain: haproxy.drain,
+            haproxy: haproxy.clone(),
             processes: haproxy.sockets.iter().map(process).collect(),
             lines: None,
             next: None,
@@ -97,7 +97,7 @@ impl OneProcess {
         &mut self,
         wanted: &Layout,
         lines: Option<&[haproxy::Backend]>,
-        drain: Duration,
+        haproxy: &Haproxy,
     ) -> Result<Reconciled, SocketError> {
         let running = read(&self.socket).await?;
         if running.pid != self.pid {
@@ -108,7 +108,7 @@ impl OneProcess {
             self.pid = running.pid;
         }
         let now = Instant::now().into_std();
-        let plan = plan(&wanted.backends, &running, &self.memory, now, drain);
+        let plan = planned(wanted, &running, &self.memory, now, haproxy);
         let acted = act(&self.socket, &plan, &mut self.memory, now).await;
         let again = acted.again(now);
         if let Some(trouble) = acted.trouble {
@@ -130,6 +130,12 @@ impl OneProcess {
         }
         Ok(reconciled)
     }
+}
+
+fn planned(wanted: &Layout, running: &Running, memory: &Memory, now: std::time::Instant, haproxy: &Haproxy) -> Plan {
+    let mut plan = plan(&wanted.backends, running, memory, now, haproxy.drain);
+    plan.open(&own_frontends(&wanted.skeleton, haproxy), running);
+    plan
 }
 
 fn status(backend: &haproxy::Backend, running: &Running) -> BackendStatus {
@@ -203,7 +209,7 @@ impl Parts for Joined {
         let mut all = Reconciled { process, ..Reconciled::default() };
         let mut trouble = None;
         for process in &mut self.processes {
-            match process.mend(wanted, self.lines.as_deref(), self.drain).await {
+            match process.mend(wanted, self.lines.as_deref(), &self.haproxy).await {
                 Ok(one) => add(&mut all, one),
                 Err(err) => trouble = Some(told(&err)),
             }
@@ -236,7 +242,7 @@ impl Joined {
         for process in &self.processes {
             let running = read(&process.socket).await.map_err(|err| told(&err));
             let now = Instant::now().into_std();
-            let plan = running.map(|running| plan(&wanted.backends, &running, &process.memory, now, self.drain));
+            let plan = running.map(|running| planned(wanted, &running, &process.memory, now, &self.haproxy));
             plans.push((process.socket.path().to_owned(), plan));
         }
         plans

@@ -60,6 +60,11 @@ pub enum Action {
         /// What it becomes.
         to: Admin,
     },
+    /// A frontend takes connections again.
+    Frontend {
+        /// Its name, and no server.
+        key: Key,
+    },
     /// Away with it.
     Delete {
         /// Which.
@@ -74,6 +79,8 @@ pub enum Action {
 pub enum Kind {
     /// Everything but the others.
     Set,
+    /// `enable frontend`
+    Frontend,
     /// `add server`
     Add,
     /// `del server`
@@ -84,6 +91,7 @@ impl Kind {
     pub(crate) fn as_str(self) -> &'static str {
         match self {
             Self::Set => "set server",
+            Self::Frontend => "enable frontend",
             Self::Add => "add server",
             Self::Delete => "del server",
         }
@@ -96,11 +104,12 @@ impl Action {
         match self {
             Self::Add { .. } => Kind::Add,
             Self::Delete { .. } => Kind::Delete,
+            Self::Frontend { .. } => Kind::Frontend,
             _ => Kind::Set,
         }
     }
 
-    /// Backend and server.
+    /// Backend and server; of a frontend, its name and nothing.
     pub fn key(&self) -> &Key {
         match self {
             Self::Add { key, .. }
@@ -109,6 +118,7 @@ impl Action {
             | Self::Weight { key, .. }
             | Self::Health { key }
             | Self::State { key, .. }
+            | Self::Frontend { key }
             | Self::Delete { key, .. } => key,
         }
     }
@@ -130,6 +140,7 @@ impl fmt::Display for Action {
             Self::Weight { weight: None, .. } => write!(f, "set server {backend}/{name} weight 100%"),
             Self::Health { .. } => write!(f, "enable health {backend}/{name}"),
             Self::State { to, .. } => write!(f, "set server {backend}/{name} state {}", to.as_str()),
+            Self::Frontend { .. } => write!(f, "enable frontend {backend}"),
             Self::Delete { cuts: false, .. } => write!(f, "del server {backend}/{name}"),
             Self::Delete { cuts: true, .. } => write!(f, "del server {backend}/{name}, cutting its sessions"),
         }
@@ -155,6 +166,8 @@ pub struct Reload {
 /// Why the socket is not enough.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Why {
+    /// Somebody shut its frontend down.
+    Frontend,
     /// The process does not have it.
     BackendUnknown,
     /// Its balancing or its release cannot take servers at run time, and none stands by.
@@ -177,6 +190,7 @@ impl Why {
     /// For counters.
     pub fn label(&self) -> &'static str {
         match self {
+            Self::Frontend => "frontend",
             Self::BackendUnknown => "backend_unknown",
             Self::NoPlace => "no_place",
             Self::Cookie => "cookie",
@@ -196,6 +210,7 @@ impl fmt::Display for Reload {
             write!(f, "/{server}")?;
         }
         f.write_str(match &self.why {
+            Why::Frontend => ": its frontend was shut down",
             Why::BackendUnknown => ": the process does not have this backend",
             Why::NoPlace => ": servers cannot be added here at run time, and none stands by",
             Why::Cookie => ": a cookie at run time needs HAProxy 3.0",

@@ -38,7 +38,7 @@ fn running(version: &str, servers: &[(&str, RunningServer)]) -> Running {
     let servers = servers.iter().map(|(name, server)| ((*name).to_owned(), server.clone())).collect();
     let foreign = BTreeMap::from([("x".to_owned(), there(99))]);
     let backends = BTreeMap::from([("web".to_owned(), servers), ("foreign".to_owned(), foreign)]);
-    Running { version: version.parse().unwrap(), pid: 7, backends }
+    Running { version: version.parse().unwrap(), pid: 7, frontends: BTreeMap::new(), backends }
 }
 
 #[track_caller]

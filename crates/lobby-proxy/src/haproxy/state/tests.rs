@@ -9,6 +9,8 @@ const INFO: &str = "Name: HAProxy\nVersion: 2.6.12-1+deb12u4\nPid: 17223\n\n";
 /// As 2.6.12 writes it; columns that nobody reads are left out.
 const STAT: &str = "# pxname,svname,qcur,qmax,scur,status,weight,act,bck,last_chk,addr,cookie,mode,
 f,FRONTEND,,,0,OPEN,,,,,,,http,
+p,FRONTEND,,,0,PAUSED,,,,,,,http,
+s,FRONTEND,,,0,STOP,,,,,,,http,
 web,a,0,0,0,DOWN,10,1,0,Connection refused,127.0.0.1:18001,,http,
 web,b,1,0,2,no check,1,0,1,\"a \"\"quoted\"\", text
 on two lines\",127.0.0.2:18001,b,http,
@@ -31,6 +33,8 @@ fn a_real_answer_is_read() {
     let running = Running::parse(INFO, STAT, SERVERS).unwrap();
     assert_eq!((running.version.to_string().as_str(), running.pid), ("2.6.12", 17_223));
     assert_eq!(running.backends.keys().collect::<Vec<_>>(), ["empty", "web"]);
+    let frontends: Vec<_> = running.frontends.iter().map(|(name, now)| (name.as_str(), *now)).collect();
+    assert_eq!(frontends, [("f", Frontend::Open), ("p", Frontend::Paused), ("s", Frontend::Stopped)]);
     let web = &running.backends["web"];
     assert_eq!(web.len(), 4);
     let (a, b, d, m4) = (&web["a"], &web["b"], &web["d"], &web["m4"]);

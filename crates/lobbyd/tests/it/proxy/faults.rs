@@ -186,6 +186,27 @@ fn edits_by_hand_while_lobbyd_is_away_are_repaired_when_it_is_back() {
     assert_eq!((place.reloads(), place.worker()), before, "{}", agent.process.log());
 }
 
+#[test]
+fn a_frontend_that_is_switched_off_by_hand_serves_again() {
+    let place = Place::new();
+    place.write_managed("");
+    let agent = place.builder("n0").start();
+    let server = Server::start("s");
+    server.register(&agent, 1);
+    place.has(&agent, SOON, &[(&server, 1)]);
+    place.is_known(&agent);
+    place.answers(&agent, SOON);
+    let before = place.reloads();
+    for (edit, told, n_reloads) in
+        [("disable frontend web", "enable frontend", 0), ("shutdown frontend web", "[\"frontend\"]", 1)]
+    {
+        assert_eq!(place.ask(edit).trim(), "");
+        eventually(SOON, || expect(agent.process.log().contains(told), (edit, agent.process.log())));
+        place.answers(&agent, REPAIRED);
+        assert_eq!(place.reloads(), before + n_reloads, "{edit}\n{}", agent.process.log());
+    }
+}
+
 fn lines(servers: &[(&Server, u32)]) -> Vec<(String, u32, u32)> {
     let mut lines: Vec<_> = servers.iter().map(|(server, weight)| server.line(*weight)).collect();
     lines.sort();
