@@ -21,7 +21,9 @@ use tokio::{
 use crate::{
     Picture, Settings,
     fetch::Fetch,
-    file_output, haproxy, nginx,
+    file_output, haproxy,
+    haproxy::reload::Pace,
+    nginx,
     settings::Service,
     shared::Shared,
     watcher::{self, Watching},
@@ -50,6 +52,8 @@ struct Observed {
     files: Option<Arc<file_output::Stats>>,
     /// Of an earlier proxy's outputs, as they were.
     before: Status,
+    /// Of its reloads of HAProxy, and those of this one.
+    pace: Pace,
 }
 
 /// A proxy at one moment.
@@ -87,7 +91,7 @@ pub struct ServiceStatus {
 impl Proxy {
     /// Starts everything. `source` is the agent that services of the catalog are asked from; `environment` is where sources
     /// look up credentials and the like; `around` is for commands. `before`: the proxy that this one follows; what it counted
-    /// goes on.
+    /// goes on, and reloads stay as far apart.
     pub fn start<F: Fetch, S: Source>(
         settings: Arc<Settings>,
         fetch: F,
@@ -96,6 +100,7 @@ impl Proxy {
         around: Surroundings,
         before: Option<&Observer>,
     ) -> Self {
+        let pace = before.map(|before| before.0.pace.clone()).unwrap_or_default();
         let before = before.map(Observer::counted).unwrap_or_default();
         let (picture, watching) = watcher::start(&settings, fetch, source, environment);
         let (stop, stopped) = watch::channel(false);
@@ -103,7 +108,7 @@ impl Proxy {
         let given = || (settings.clone(), picture.clone(), around.clone(), is_true(stopped.clone()));
         let haproxy = settings.haproxy.as_ref().map(|_| {
             let (stats, (settings, picture, around, stop)) = (Arc::new(Shared::after(before.haproxy.as_ref())), given());
-            outputs.spawn(haproxy::output::run(settings, picture, around, Arc::clone(&stats), stop));
+            outputs.spawn(haproxy::output::run_after(settings, picture, around, Arc::clone(&stats), pace.clone(), stop));
             stats
         });
         let nginx = settings.nginx.as_ref().map(|_| {
@@ -123,7 +128,7 @@ impl Proxy {
             ..ServiceStatus::default()
         };
         let services = settings.services.iter().map(service).collect();
-        let observer = Observer(Arc::new(Observed { services, picture, haproxy, nginx, files, before }));
+        let observer = Observer(Arc::new(Observed { services, picture, haproxy, nginx, files, before, pace }));
         Self { observer, watching, outputs, stop }
     }
 
@@ -167,7 +172,7 @@ impl Proxy {
 impl Observer {
     /// How it is now, or was when it stopped.
     pub fn status(&self) -> Status {
-        let Observed { services, picture, haproxy, nginx, files, before: _ } = &*self.0;
+        let Observed { services, picture, haproxy, nginx, files, before: _, pace: _ } = &*self.0;
         let service = |(service, known): (&ServiceStatus, &crate::backend::Known)| ServiceStatus {
             backends: known.backends.as_ref().map(|backends| backends.len() as u64),
             held: known.n_held as u64,
@@ -215,7 +220,7 @@ mod tests {
             let haproxy = haproxy.map(|status| Arc::new(Shared::after(Some(&status))));
             let (nginx, files) = (None, Some(Arc::default()));
             let (services, picture) = (Vec::new(), picture.clone());
-            Observer(Arc::new(Observed { services, picture, haproxy, nginx, files, before }))
+            Observer(Arc::new(Observed { services, picture, haproxy, nginx, files, before, pace: Pace::default() }))
         };
         let status = haproxy::stats::Status {
             writes: 3,

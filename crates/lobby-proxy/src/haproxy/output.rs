@@ -26,7 +26,7 @@ use tokio::{
 use super::{
     Layout, manage,
     manage::Managed,
-    reload::{Policy, way::Way},
+    reload::{Pace, Policy, way::Way},
     statefile::{self, Saved},
     stats::Stats,
     text::backend_names,
@@ -50,7 +50,7 @@ mod warm;
 
 use asked::Asked;
 use filed::Filed;
-pub use joined::run;
+pub use joined::{run, run_after};
 use memory::Memory;
 pub use parts::{Parts, Process, Reconciled};
 pub use preview::{Preview, preview};
@@ -136,9 +136,10 @@ pub async fn run_with<P: Parts>(
     picture: watch::Receiver<Picture>,
     around: Surroundings,
     stats: Arc<Stats>,
+    pace: Pace,
     stop: impl Future<Output = ()> + Send,
 ) {
-    let Some(mut task) = Task::new(parts, settings, picture, around, stats).await else { return };
+    let Some(mut task) = Task::new(parts, settings, picture, around, stats, pace).await else { return };
     tokio::pin!(stop);
     loop {
         // A turn is not cut: the commands in it have their own ends.
@@ -162,6 +163,7 @@ impl<P: Parts> Task<P> {
         picture: watch::Receiver<Picture>,
         around: Surroundings,
         stats: Arc<Stats>,
+        pace: Pace,
     ) -> Option<Self> {
         let haproxy = settings.haproxy.clone()?;
         parts.restore(saved(&settings, &haproxy).await);
@@ -174,6 +176,8 @@ impl<P: Parts> Task<P> {
         let now = Instant::now();
         let file = haproxy.config_file_path.clone().filter(|_| haproxy.do_writes);
         stats.update(|status| status.config_file = file);
+        let (way, file) = (Way::of(&haproxy), haproxy.config_file_path.clone());
+        let policy = Policy::after(haproxy.restart_interval, haproxy.restart_jitter, pace, file, way.clone());
         Some(Self {
             parts,
             picture,
@@ -182,8 +186,8 @@ impl<P: Parts> Task<P> {
             is_warm: false,
             instead: BTreeMap::new(),
             writer: Writer::new(&haproxy),
-            way: Way::of(&haproxy),
-            policy: Policy::new(haproxy.restart_interval, haproxy.restart_jitter),
+            way,
+            policy,
             managed,
             filed: Filed::default(),
             memory: Memory::read(memory::path(&haproxy)).await,

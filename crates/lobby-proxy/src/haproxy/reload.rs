@@ -3,9 +3,16 @@
 //!
 //! Changes over the runtime API are never held back here. How a reload is done is in `reload::way`.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::BTreeMap,
+    path::PathBuf,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 use tokio::time::Instant;
+
+use self::way::Way;
 
 pub mod way;
 
@@ -34,6 +41,21 @@ pub struct Policy {
     not_before: Option<Instant>,
     n_vain: u32,
     refused: Option<Refused>,
+    pace: Pace,
+}
+
+/// When an HAProxy was reloaded, for policies that follow one another: with new settings comes a new policy, and reloads stay
+/// as far apart. Clones are one.
+#[derive(Debug, Clone, Default)]
+pub struct Pace(Arc<Mutex<Paced>>);
+
+#[derive(Debug, Clone, Default)]
+struct Paced {
+    /// Whose.
+    file: Option<PathBuf>,
+    way: Option<Way>,
+    not_before: Option<Instant>,
+    refused: Option<Refused>,
 }
 
 /// A text with which no reload succeeded.
@@ -44,11 +66,32 @@ struct Refused {
     until: Instant,
 }
 
+impl Pace {
+    fn set(&self, set: impl FnOnce(&mut Paced)) {
+        set(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+}
+
 impl Policy {
     /// `jitter`: up to this share of the interval more, by chance.
     pub fn new(interval: Duration, jitter: f64) -> Self {
         let jitter = if jitter.is_finite() { jitter.max(0.0) } else { 0.0 };
-        Self { interval, jitter, reasons: BTreeMap::new(), not_before: None, n_vain: 0, refused: None }
+        Self { interval, jitter, reasons: BTreeMap::new(), not_before: None, n_vain: 0, refused: None, pace: Pace::default() }
+    }
+
+    /// The same, after another one with the same `pace`; `file`: of the HAProxy that is reloaded. What was in vain before is
+    /// not held against it, nor what another way of reloading was refused.
+    pub fn after(interval: Duration, jitter: f64, pace: Pace, file: Option<PathBuf>, way: Option<Way>) -> Self {
+        let mut before = pace.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if before.file != file {
+            *before = Paced { file, ..Paced::default() };
+        }
+        if before.way != way {
+            (before.way, before.refused) = (way, None);
+        }
+        let Paced { not_before, refused, .. } = before.clone();
+        drop(before);
+        Self { not_before, refused, pace, ..Self::new(interval, jitter) }
     }
 
     /// These are the reasons now: kinds with a text for people. None: no reload is due.
@@ -71,13 +114,13 @@ impl Policy {
     pub fn done(&mut self, now: Instant, chance: u64) {
         self.reasons.clear();
         let least = if self.n_vain > 1 { SHORTEST } else { Duration::ZERO };
-        self.not_before = Some(now + self.gap(chance, least));
+        self.tried(now, chance, least);
         self.n_vain = self.n_vain.saturating_add(1);
     }
 
     /// A reload failed: its reasons stay.
     pub fn failed(&mut self, now: Instant, chance: u64) {
-        self.not_before = Some(now + self.gap(chance, SHORTEST));
+        self.tried(now, chance, SHORTEST);
         self.n_vain = self.n_vain.saturating_add(1);
     }
 
@@ -88,6 +131,7 @@ impl Policy {
         let wait = self.interval.max(SHORTEST).saturating_mul(4_u32.pow(n.min(5)));
         let wait = wait.min(LONGEST_REFUSED.max(self.interval));
         self.refused = Some(Refused { text: text.to_owned(), n, until: now + wait });
+        self.pace.set(|paced| paced.refused = self.refused.clone());
     }
 
     /// What was refused with another text than this says nothing of this one.
@@ -102,12 +146,21 @@ impl Policy {
 
     /// All is in step: what was done so far was not in vain.
     pub fn in_step(&mut self) {
-        (self.n_vain, self.refused) = (0, None);
+        self.n_vain = 0;
+        if self.refused.take().is_some() {
+            self.pace.set(|paced| paced.refused = None);
+        }
     }
 
-    fn gap(&self, chance: u64, least: Duration) -> Duration {
+    fn tried(&mut self, now: Instant, chance: u64, least: Duration) {
+        self.not_before = Some(now + self.gap(self.n_vain, chance, least));
+        let next = now + self.gap(0, chance, Duration::ZERO);
+        self.pace.set(|paced| paced.not_before = Some(next));
+    }
+
+    fn gap(&self, n_vain: u32, chance: u64, least: Duration) -> Duration {
         // 32-fold at most: 2 s reach a minute after five.
-        let vain = self.interval.max(least).saturating_mul(1 << self.n_vain.min(5));
+        let vain = self.interval.max(least).saturating_mul(1 << n_vain.min(5));
         let interval = vain.min(LONGEST.max(self.interval));
         let share = self.jitter * (chance as f64 / u64::MAX as f64);
         // A jitter that is no time at all (a year times 10^300) is as good as none.

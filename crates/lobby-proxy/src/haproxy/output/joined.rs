@@ -15,6 +15,7 @@ use crate::{
         act::act,
         ids::{Ids, Remembered},
         plan::{Memory, Plan, own_frontends, plan},
+        reload::Pace,
         socket::{Ask as _, Socket, SocketError, read},
         state::{Admin, Running},
         statefile::{Saved, SavedServer},
@@ -36,9 +37,21 @@ pub async fn run(
     stats: Arc<Stats>,
     stop: impl Future<Output = ()> + Send,
 ) {
+    run_after(settings, picture, around, stats, Pace::default(), stop).await;
+}
+
+/// The same, after one that had the same `pace`.
+pub async fn run_after(
+    settings: Arc<Settings>,
+    picture: watch::Receiver<Picture>,
+    around: Surroundings,
+    stats: Arc<Stats>,
+    pace: Pace,
+    stop: impl Future<Output = ()> + Send,
+) {
     let Some(haproxy) = &settings.haproxy else { return };
     let parts = Joined::new(haproxy);
-    run_with(parts, settings, picture, around, stats, stop).await;
+    run_with(parts, settings, picture, around, stats, pace, stop).await;
 }
 
 pub(super) struct Joined {

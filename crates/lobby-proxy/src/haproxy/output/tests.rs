@@ -113,6 +113,7 @@ struct Run {
     fake: Fake,
     picture: watch::Sender<Picture>,
     stats: Arc<Stats>,
+    pace: Pace,
     task: Option<(oneshot::Sender<()>, JoinHandle<()>)>,
 }
 
@@ -134,7 +135,7 @@ impl Run {
         let fake = Fake { model: Arc::default(), pid_file, has_socket: haproxy.do_socket };
         let settings = Settings { services: vec![service("web"), service("db")], haproxy: Some(haproxy), ..Settings::default() };
         let (picture, _) = watch::channel(Picture::from(Vec::new()));
-        let mut run = Self { folder, settings, fake, picture, stats: Arc::default(), task: None };
+        let mut run = Self { folder, settings, fake, picture, stats: Arc::default(), pace: Pace::default(), task: None };
         run.start();
         run
     }
@@ -145,7 +146,8 @@ impl Run {
         self.stats = Arc::default();
         let (picture, stats) = (self.picture.subscribe(), Arc::clone(&self.stats));
         let stop_run = async { drop(stopped.await) };
-        let task = tokio::spawn(run_with(self.fake.clone(), settings, picture, Surroundings::default(), stats, stop_run));
+        let (parts, around, pace) = (self.fake.clone(), Surroundings::default(), self.pace.clone());
+        let task = tokio::spawn(run_with(parts, settings, picture, around, stats, pace, stop_run));
         self.task = Some((stop, task));
     }
 

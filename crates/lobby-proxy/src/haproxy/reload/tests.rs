@@ -127,3 +127,32 @@ async fn without_an_interval_what_fails_is_still_not_a_busy_loop() {
     policy.want(reason("structure"));
     assert_eq!(policy.due(now), Some(now), "as configured");
 }
+
+#[tokio::test(start_paused = true)]
+async fn who_follows_another_one_keeps_its_distance_but_not_what_was_in_vain() {
+    let (pace, start) = (Pace::default(), Instant::now());
+    let way = |command: &str| Some(Way::Command(command.into()));
+    let next_by = |file: &str, command: &str| {
+        let mut next = Policy::after(2 * SECOND, 0.0, pace.clone(), Some(file.into()), way(command));
+        next.want(reason("structure"));
+        next
+    };
+    let next = |file: &str| next_by(file, "reload");
+    let mut policy = next("/a");
+    assert_eq!(policy.due(start), Some(start));
+    (0..4).for_each(|_| policy.done(start, 0));
+    policy.want(reason("structure"));
+    assert_eq!(policy.due(start), Some(start + 16 * SECOND));
+    let mut policy = next("/a");
+    assert_eq!(policy.due(start), Some(start + 2 * SECOND));
+    (0..3).for_each(|_| policy.refused("x", start, 0));
+    let mut policy = next("/a");
+    policy.forgive("x");
+    assert_eq!(policy.due(start), Some(start + 32 * SECOND), "the same text");
+    policy.forgive("y");
+    assert_eq!(policy.due(start), Some(start + 2 * SECOND), "another one");
+    assert_eq!(next_by("/a", "other").due(start), Some(start + 2 * SECOND), "another way");
+    assert_eq!(next("/b").due(start), Some(start), "another HAProxy");
+    policy.in_step();
+    assert_eq!(next("/a").due(start), Some(start), "and that one again");
+}

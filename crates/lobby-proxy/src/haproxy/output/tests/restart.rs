@@ -32,3 +32,19 @@ async fn restart_reloads_nothing(remember: impl FnOnce(&Path, &mut Haproxy)) {
     assert_eq!((run.n_reloads(), run.stats.status().writes), (2, 0));
     run.stop().await;
 }
+
+#[tokio::test]
+async fn with_other_settings_the_next_reload_is_as_far_away_as_with_the_same() {
+    let mut run = Run::new(|_, haproxy| haproxy.restart_interval = 3 * REPAIR);
+    run.show(&["1"], Some(&[]));
+    run.until(|status| status.is_in_step && status.reloads == 1).await;
+    let reloaded = Instant::now();
+    run.stop().await;
+    run.settings.haproxy.as_mut().unwrap().global.push("another".into());
+    run.start();
+    run.until(|status| status.reload_due.len() == 1).await;
+    assert_eq!(run.n_reloads(), 1);
+    run.until(|status| status.is_in_step && status.reloads == 1).await;
+    assert!(reloaded.elapsed() >= 2 * REPAIR, "{:?}", reloaded.elapsed());
+    run.stop().await;
+}
