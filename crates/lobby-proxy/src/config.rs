@@ -42,9 +42,10 @@ pub fn from_toml(table: &toml::Table) -> Result<(Settings, Vec<String>), ConfigE
             if let Some(key) = ["service", "nginx", "files"].into_iter().find(|key| proxy.raw(key).is_some()) {
                 return Err(proxy.refuse(key, "nothing beside `synapse`, whose file stands for it"));
             }
-            let (mut settings, warnings) = crate::synapse::read(&path)?;
+            let beside = proxy.section("haproxy")?;
+            let (mut settings, warnings) = crate::synapse::read_for(&path, beside.as_ref().is_some_and(haproxy::is_reloaded))?;
             warnings.into_iter().for_each(|warning| notes.warn(format!("{}: {warning}", path.display())));
-            if let Some(section) = proxy.section("haproxy")? {
+            if let Some(section) = beside {
                 let place = settings.haproxy.as_mut();
                 let place =
                     place.ok_or_else(|| proxy.refuse("haproxy", "nothing, for the Synapse file has no haproxy section"))?;

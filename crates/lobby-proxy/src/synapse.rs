@@ -38,13 +38,19 @@ pub(crate) struct ServiceFile {
 
 /// Reads a file and what it names, and says what people should know about it.
 pub fn read(path: &Path) -> Result<(Settings, Vec<String>), ConfigError> {
+    read_for(path, false)
+}
+
+/// The same where something else may say how HAProxy is reloaded: then a `reload_command` is not needed.
+pub(crate) fn read_for(path: &Path, is_reloaded: bool) -> Result<(Settings, Vec<String>), ConfigError> {
     let text = read_text(path).map_err(|err| err.within(path.display().to_string()))?;
-    parse(&text, read_folder).map_err(|err| err.within(path.display().to_string()))
+    parse(&text, is_reloaded, read_folder).map_err(|err| err.within(path.display().to_string()))
 }
 
 /// The same of a text; `folder` brings the files of `service_conf_dir`.
 fn parse(
     text: &str,
+    is_reloaded: bool,
     folder: impl FnOnce(&Path) -> Result<Vec<ServiceFile>, ConfigError>,
 ) -> Result<(Settings, Vec<String>), ConfigError> {
     let mut warnings = Vec::new();
@@ -57,7 +63,7 @@ fn parse(
     };
     let top = Section::new("", &map, &notes);
     let mut settings = Settings {
-        haproxy: top.section("haproxy")?.map(haproxy::read).transpose()?,
+        haproxy: top.section("haproxy")?.map(|section| haproxy::read(section, is_reloaded)).transpose()?,
         nginx: top.section("nginx")?.map(nginx::read).transpose()?,
         file_output: top.section("file_output")?.map(file_output).transpose()?,
         ..Settings::default()

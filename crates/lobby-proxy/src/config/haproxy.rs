@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use super::{error::ConfigError, section::Section};
+use super::{error::ConfigError, section::Section, tree::Value};
 use crate::{haproxy::manage, settings::Haproxy};
 
 /// What is started if nothing else is said.
@@ -67,12 +67,19 @@ pub(super) fn read(section: Section<'_>) -> Result<Haproxy, ConfigError> {
         section.warn("reload_command", "not used: a managed HAProxy is reloaded by its master");
     }
     haproxy.do_checks = haproxy.check_command.is_some() || haproxy.program.is_some();
-    if haproxy.reload_command.is_none() && haproxy.master_socket.is_none() {
+    if haproxy.reload_command.is_none() && !is_reloaded(&section) {
         haproxy.do_reloads = false;
-        section.warn("reload_command", "not set, nor are manage and master_socket: whoever watches the file has to reload");
+        let none = "not set, nor are manage, master_socket and program: whoever watches the file has to reload";
+        section.warn("reload_command", none);
     }
     section.done()?;
     Ok(haproxy)
+}
+
+/// Whether there is a way to reload besides a command. A program is one: it is started, and takes the listeners over.
+pub(super) fn is_reloaded(section: &Section<'_>) -> bool {
+    section.get("manage") == Some(&Value::Bool(true))
+        || ["master_socket", "program"].into_iter().any(|key| section.get(key).is_some())
 }
 
 /// A reload is a whole new process, and one that fails is tried again: less than this between two is raised to it.
@@ -105,13 +112,13 @@ pub(super) fn runtime(section: &Section<'_>, haproxy: &mut Haproxy) -> Result<()
 
 /// The stats sockets: those that are named, or that of `global`, or our own in the default `global`.
 fn sockets(section: &Section<'_>, haproxy: &mut Haproxy, folder: &Path) -> Result<(), ConfigError> {
-    let is_off = section.get("socket") == Some(&super::tree::Value::Bool(false));
+    let is_off = section.get("socket") == Some(&Value::Bool(false));
     if is_off && haproxy.manage {
         return Err(section.refuse("socket", "a path, or nothing, beside `manage`: what we start takes changes over its socket"));
     }
     haproxy.do_socket = !is_off;
     haproxy.sockets = if is_off { Vec::new() } else { section.files("socket")? };
-    let is_empty = matches!(section.get("socket"), Some(super::tree::Value::List(list)) if list.is_empty());
+    let is_empty = matches!(section.get("socket"), Some(Value::List(list)) if list.is_empty());
     if is_empty || haproxy.sockets.iter().any(|path| path.is_relative()) {
         return Err(section.refuse("socket", "an absolute path, a list of them (one at least), or false for none"));
     }

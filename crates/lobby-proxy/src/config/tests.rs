@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::*;
 use crate::Backend;
+use crate::haproxy::reload::way::Way;
 use crate::settings::{
     Bind, ConsulWatch, Cookie, Discovery, DnsWatch, DockerServer, DockerWatch, Ec2Watch, Haproxy, HaproxyService, LabelFilter,
     LobbyWatch, MultiWatch, Nginx, NginxService, Order, Resolver, Secret, Service,
@@ -240,6 +241,9 @@ fn sockets_and_reloads() {
     };
     let (plain, warnings) = read("");
     assert!(!plain.do_reloads && warnings.len() == 1 && warnings[0].contains("proxy.haproxy.reload_command"), "{warnings:?}");
+    let (handed_over, warnings) = read("program = \"/sbin/haproxy\"");
+    assert!(handed_over.do_reloads && handed_over.reload_command.is_none() && warnings.is_empty(), "{warnings:?}");
+    assert!(matches!(Way::of(&handed_over), Some(Way::HandOver { .. })), "{handed_over:?}");
     assert_eq!((plain.program, plain.do_checks, plain.state_file_path), (None, false, Some("/a/haproxy-state.json".into())));
     let (own, warnings) =
         read("reload_command = \"r\"\nglobal = [\"stats socket /s mode 600 level admin\", \"stats socket /t\"]");
@@ -276,6 +280,23 @@ fn a_synapse_file_instead() {
     ] {
         let message = from_toml(&table(&format!("{proxy}{keys}"))).unwrap_err().to_string();
         assert!(message.contains(words), "{message}");
+    }
+    let text = include_str!("../../tests/fixtures/synapse-seed.conf.json");
+    let without = text.replace("\"reload_command\"", "\"reload_comand\"");
+    assert_ne!(without, text);
+    std::fs::write(&path, without).unwrap();
+    for (keys, is_taken) in [
+        ("", false),
+        ("[proxy.haproxy]\ndrain = \"1s\"\n", false),
+        ("[proxy.haproxy]\nmanage = false\n", false),
+        ("[proxy.haproxy]\nmanage = true\n", true),
+        ("[proxy.haproxy]\nmaster_socket = \"/m\"\n", true),
+        ("[proxy.haproxy]\nprogram = \"/sbin/haproxy\"\n", true),
+    ] {
+        let read = from_toml(&table(&format!("{proxy}{keys}"))).map(|(settings, _)| settings.haproxy.unwrap());
+        let way = read.map(|haproxy| Way::of(&haproxy).filter(|_| haproxy.do_reloads)).map_err(|err| err.to_string());
+        assert_eq!(matches!(way, Ok(Some(_))), is_taken, "{keys}: {way:?}");
+        assert!(is_taken || way.is_err_and(|err| err.contains("haproxy.reload_command is missing")), "{keys}");
     }
     std::fs::write(&path, "{\"services\": 5}").unwrap();
     let message = from_toml(&table(&proxy)).unwrap_err().to_string();

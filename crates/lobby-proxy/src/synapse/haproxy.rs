@@ -7,8 +7,8 @@ use crate::{
     settings::{Bind, Cookie, Haproxy, HaproxyService, Order},
 };
 
-/// The whole.
-pub(super) fn read(section: Section<'_>) -> Result<Haproxy, ConfigError> {
+/// The whole. `is_reloaded`: also without a command.
+pub(super) fn read(section: Section<'_>, is_reloaded: bool) -> Result<Haproxy, ConfigError> {
     let fallback = Haproxy::default();
     let haproxy = Haproxy {
         global: section.lines("global")?.ok_or_else(|| section.missing("global", "a list of lines"))?,
@@ -46,7 +46,11 @@ pub(super) fn read(section: Section<'_>) -> Result<Haproxy, ConfigError> {
     };
     let needs = [
         (haproxy.do_writes && haproxy.config_file_path.is_none(), "config_file_path", "a path, for do_writes is true"),
-        (haproxy.do_reloads && haproxy.reload_command.is_none(), "reload_command", "a command, for do_reloads is true"),
+        (
+            haproxy.do_reloads && haproxy.reload_command.is_none() && !is_reloaded,
+            "reload_command",
+            "a command, for do_reloads is true",
+        ),
         (haproxy.do_socket && haproxy.sockets.is_empty(), "socket_file_path", "a path or several, for do_socket is true"),
         (haproxy.do_checks && haproxy.check_command.is_none(), "check_command", "a command, for do_checks is true"),
         (

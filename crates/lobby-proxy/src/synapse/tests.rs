@@ -18,7 +18,7 @@ fn no_folder(folder: &Path) -> Result<Vec<ServiceFile>, ConfigError> {
 }
 
 fn parsed(text: &str) -> (Settings, Vec<String>) {
-    parse(text, no_folder).unwrap_or_else(|err| panic!("{err}: {text}"))
+    parse(text, false, no_folder).unwrap_or_else(|err| panic!("{err}: {text}"))
 }
 
 /// A whole file around what stands under `services`.
@@ -136,7 +136,7 @@ fn a_file_is_read_with_the_files_of_its_folder() {
 proptest! {
     #[test]
     fn no_text_is_too_much(text in ".{0,300}") {
-        drop(parse(&text, |_| Ok(Vec::new())));
+        drop(parse(&text, false, |_| Ok(Vec::new())));
     }
 
     /// The seed with one value of another type, or a piece that is gone, is read or refused with words.
@@ -149,7 +149,7 @@ proptest! {
         let end = (at + length).min(SEED.len());
         prop_assume!(SEED.is_char_boundary(at) && SEED.is_char_boundary(end));
         let text = format!("{}{piece}{}", &SEED[..at], &SEED[end..]);
-        if let Err(err) = parse(&text, |_| Ok(Vec::new())) {
+        if let Err(err) = parse(&text, false, |_| Ok(Vec::new())) {
             prop_assert!(!err.to_string().is_empty());
         }
     }

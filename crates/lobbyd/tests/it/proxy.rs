@@ -6,6 +6,7 @@ mod agent;
 mod cold;
 mod container;
 mod faults;
+mod hand_over;
 mod load;
 mod nerve;
 mod nginx;

@@ -3,7 +3,7 @@
 use super::*;
 
 fn refused(text: &str) -> String {
-    let err = parse(text, |_| Ok(Vec::new())).err().unwrap_or_else(|| panic!("taken: {text}"));
+    let err = parse(text, false, |_| Ok(Vec::new())).err().unwrap_or_else(|| panic!("taken: {text}"));
     assert_eq!(err.exit_code(), 64);
     err.to_string()
 }
