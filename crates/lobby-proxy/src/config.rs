@@ -19,6 +19,7 @@ pub mod error;
 pub(crate) mod haproxy;
 pub(crate) mod nginx;
 pub(crate) mod part;
+pub(crate) mod place;
 pub(crate) mod section;
 mod service;
 #[cfg(test)]
@@ -28,8 +29,12 @@ pub(crate) mod tree;
 
 pub use self::error::ConfigError;
 
-use self::section::{Notes, Section};
-use crate::settings::{Compat, FileOutput, Guard, Settings};
+use self::{
+    error::quoted,
+    place::{Clash, Who},
+    section::{Notes, Section},
+};
+use crate::settings::{Bind, Compat, FileOutput, Guard, Service, Settings};
 
 /// The `[proxy]` table: what to do, and what people should know about it. Reads one file, if `synapse` names it.
 pub fn from_toml(table: &toml::Table) -> Result<(Settings, Vec<String>), ConfigError> {
@@ -84,8 +89,33 @@ fn own(proxy: &Section<'_>) -> Result<Settings, ConfigError> {
         }
         settings.services = service::all(&services, &settings)?;
     }
+    if let Some(haproxy) = &settings.haproxy
+        && let Some(clash) = place::clashes(haproxy, &settings.services).first()
+    {
+        return Err(taken(proxy, clash, &settings.services));
+    }
     redispatches(proxy, &settings);
     Ok(settings)
+}
+
+/// Two that listen at one address: the kernel would give each of them some of the connections.
+fn taken(proxy: &Section<'_>, clash: &Clash<'_>, services: &[Service]) -> ConfigError {
+    let (key, found) = match clash.who {
+        Who::Stats => ("haproxy.global".to_owned(), quoted(&clash.address)),
+        Who::Extra(title) => ("haproxy.extra".to_owned(), quoted(title)),
+        Who::Shared => ("haproxy.shared_frontend".to_owned(), quoted(&clash.address)),
+        Who::Service(name) => {
+            let stanza = services.iter().find(|service| service.name == name).and_then(|service| service.haproxy.as_ref());
+            let bind = stanza.map(|stanza| (stanza.bind, stanza.bind_address.as_deref()));
+            let (key, found) = match bind {
+                Some((Bind::Port(port), _)) if clash.address.ends_with(&format!(":{port}")) => ("port", port.to_string()),
+                Some((Bind::Address, Some(address))) if address.contains(&clash.address) => ("bind", quoted(address)),
+                _ => ("frontend", quoted(&clash.address)),
+            };
+            (format!("service.{name}.{key}"), found)
+        }
+    };
+    ConfigError::Text { key: proxy.path_of(&key), found, why: clash.to_string() }
 }
 
 /// Without it, a client whose server was killed waits for all retries at that one, some seconds, and gets a 503.

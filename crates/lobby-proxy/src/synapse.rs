@@ -16,6 +16,7 @@ use crate::{
     config::{
         ConfigError,
         part::SERVICES,
+        place,
         section::{Notes, Section, value_error},
         text,
         tree::{Map, TEXT_BYTES, Value, once},
@@ -78,6 +79,11 @@ fn parse(
     let files = top.file("service_conf_dir")?.map(|path| folder(&path)).transpose()?.unwrap_or_default();
     let services = with_files(own, files, &notes)?;
     service::all(&Section::new("services", &services, &notes), &mut settings)?;
+    if let Some(haproxy) = &settings.haproxy {
+        // Synapse takes them.
+        let clashes = place::clashes(haproxy, &settings.services);
+        clashes.iter().for_each(|clash| notes.warn(format!("{}: {clash}, and each gets some of the connections", clash.who)));
+    }
     top.done()?;
     Ok((settings, notes.into_warnings()))
 }

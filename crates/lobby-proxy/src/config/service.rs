@@ -1,8 +1,6 @@
 //! `[proxy.service.NAME]`: one service that programs here reach through a local port. Not here: where its backends come
 //! from, if that is not the catalog (`discovery`).
 
-use std::collections::BTreeMap;
-
 use super::{
     discovery,
     error::{ConfigError, hint, nearest},
@@ -42,36 +40,21 @@ const SERVER_WORDS: [&str; 20] = [
 const ORDERS: [(&str, Order); 4] =
     [("shuffled", Order::Shuffled), ("ascending", Order::Ascending), ("descending", Order::Descending), ("found", Order::Found)];
 
-/// All of them; no two listen at the same place.
+/// All of them.
 pub(super) fn all(section: &Section<'_>, settings: &Settings) -> Result<Vec<Service>, ConfigError> {
     if section.map.len() > SERVICES {
         return Err(ConfigError::TooMuch { limit: SERVICES, what: "services" });
     }
-    let (mut services, mut places) = (Vec::new(), BTreeMap::new());
+    let mut services = Vec::new();
     for (name, value) in section.map {
         let path = section.path_of(name);
         part::service_name(&path, name)?;
         let section = Section::of(path, value, section.notes)?;
         let service = one(&section, name, settings)?;
-        if let Some(place) = place(&service)
-            && let Some(other) = places.insert(place, name)
-        {
-            return Err(section.refuse("port", format!("one that no other service has at the same address, but {other} has it")));
-        }
         section.done()?;
         services.push(service);
     }
     Ok(services)
-}
-
-fn place(service: &Service) -> Option<(Option<String>, Option<u16>)> {
-    let haproxy = service.haproxy.as_ref()?;
-    let port = match haproxy.bind {
-        Bind::Nowhere => return None,
-        Bind::Port(port) => Some(port),
-        Bind::Address => None,
-    };
-    Some((haproxy.bind_address.clone(), port))
 }
 
 fn one(section: &Section<'_>, name: &str, settings: &Settings) -> Result<Service, ConfigError> {

@@ -18,6 +18,7 @@ mod server;
 
 use std::collections::BTreeSet;
 
+pub(crate) use self::document::split_title;
 use self::{
     document::{Document, Warnings, clean, shown},
     lines::Facts,

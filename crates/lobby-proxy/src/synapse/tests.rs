@@ -105,6 +105,17 @@ fn the_seed_is_read_as_it_stands() {
 }
 
 #[test]
+fn two_at_one_address_are_told() {
+    let haproxy = |port: &str| format!("discovery: {{method: base}}, haproxy: {{port: {port}, bind_address: 0.0.0.0}}");
+    let all = |b: &str| around(&format!("  a: {{{}}}\n  b: {{{}}}\n", haproxy("80"), haproxy(b)));
+    let (settings, warnings) = parsed(&all("80"));
+    assert_eq!(settings.services.len(), 2, "Synapse takes them");
+    let want = "service b: 0.0.0.0:80 is taken: service a listens at 0.0.0.0:80, and each gets some of the connections";
+    assert_eq!(warnings, [want]);
+    assert_eq!(parsed(&all("81")).1, [""; 0]);
+}
+
+#[test]
 fn a_file_is_read_with_the_files_of_its_folder() {
     let folder = tempfile::tempdir().unwrap();
     let (main, services) = (folder.path().join("synapse.yaml"), folder.path().join("services"));

@@ -74,7 +74,7 @@ pub(super) fn clean(text: &str) -> String {
 }
 
 /// A title, and the address that it may hold after its name: HAProxy wants that on a line of its own since 1.6.
-pub(super) fn split_title(title: &str) -> (String, Option<String>) {
+pub(crate) fn split_title(title: &str) -> (String, Option<String>) {
     let title = clean(title);
     let words: Vec<_> = title.split_whitespace().collect();
     match words.as_slice() {
