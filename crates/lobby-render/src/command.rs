@@ -74,7 +74,7 @@ pub enum CommandError {
         path: String,
     },
     /// The program cannot be started. Nothing was run.
-    #[error("cannot start command {command:?}")]
+    #[error("cannot start command {command:?}: {source}")]
     Start {
         /// The program, or `sh`.
         command: String,
@@ -109,7 +109,7 @@ pub enum CommandError {
         output: String,
     },
     /// How it ended is not known; it was killed.
-    #[error("lost track of command {command:?}")]
+    #[error("lost track of command {command:?}: {source}")]
     Lost {
         /// The program, or the text for the shell.
         command: String,

@@ -70,7 +70,7 @@ pub enum Written {
 #[derive(Debug, thiserror::Error)]
 pub enum WriteError {
     /// The check did not take the new one.
-    #[error("the check refuses the new {path:?}, the old one stays: {source}")]
+    #[error("{} the new {path:?}, the old one stays: {source}", if is_run(.source) { "the check refuses" } else { "nobody can check" })]
     Check {
         /// The file.
         path: PathBuf,
@@ -81,7 +81,7 @@ pub enum WriteError {
     #[error("{0}: the new file is not put in place, the old one stays")]
     Taken(Taken),
     /// The system refused a step.
-    #[error(transparent)]
+    #[error("{}{}", .0, cause(.0))]
     Apply(#[from] ApplyError),
     /// It cannot be replaced, and writing it in place failed as well; it may be torn now, and is written again.
     #[error("cannot write {path:?} in place: {source}")]
@@ -91,6 +91,16 @@ pub enum WriteError {
         /// What the system said.
         source: io::Error,
     },
+}
+
+/// Whether the check had its say.
+fn is_run(err: &CommandError) -> bool {
+    matches!(err, CommandError::Exit { .. } | CommandError::Timeout { .. })
+}
+
+/// What the system said, which an `ApplyError` leaves to its source.
+fn cause(err: &ApplyError) -> String {
+    std::error::Error::source(err).map(|err| format!(": {err}")).unwrap_or_default()
 }
 
 /// The command that looks at a candidate, if one is to.

@@ -53,7 +53,8 @@ pub(super) async fn watch<F: Fetch>(watch: DockerWatch, fetch: F, at: usize, tol
             let (fetch, server, watch) = (fetch.clone(), server.clone(), watch.clone());
             running.spawn(async move {
                 let answer = ask(&fetch, &server, &watch).await;
-                (part, answer.map_err(|err| format!("docker {}: {err}", server.name)))
+                let name = if server.name.is_empty() { &server.endpoint } else { &server.name };
+                (part, answer.map_err(|err| format!("docker {name}: {err}")))
             });
         }
         while let Some(done) = running.join_next().await {

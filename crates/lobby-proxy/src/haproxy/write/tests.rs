@@ -63,6 +63,19 @@ async fn a_check_that_fails_keeps_the_old_file_and_tells_what_it_printed() {
 }
 
 #[tokio::test]
+async fn what_the_system_says_is_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let program = Some("/nonexistent/haproxy".into());
+    let missing = Haproxy { program, do_checks: true, ..haproxy(folder.path()) };
+    let err = Writer::new(&missing).unwrap().put("one\n", &Surroundings::default()).await.unwrap_err().to_string();
+    assert!(err.starts_with("nobody can check the new ") && err.contains("/nonexistent/haproxy"), "{err}");
+    assert!(err.ends_with("No such file or directory (os error 2)"), "{err}");
+    let nowhere = haproxy(Path::new("/proc/none"));
+    let err = Writer::new(&nowhere).unwrap().put("one\n", &Surroundings::default()).await.unwrap_err().to_string();
+    assert!(err.contains("\"/proc/none\"") && err.ends_with("(os error 2)"), "{err}");
+}
+
+#[tokio::test]
 async fn a_candidate_is_as_private_as_its_file() {
     let folder = tempfile::tempdir().unwrap();
     let (candidate, around) = (folder.path().join("candidate"), Surroundings::default());

@@ -64,17 +64,14 @@ async fn containers_follow_each_daemon_and_stay_while_it_fails() {
     let endpoints = [on_socket(&folder.path().join("docker.sock"), said[0].clone()), on_port(said[1].clone()).await];
     let server =
         |at: usize| DockerServer { name: format!("d{at}"), host: format!("10.0.0.{at}"), endpoint: endpoints[at].clone() };
-    let away = DockerServer {
-        name: "away".into(),
-        host: "h".into(),
-        endpoint: format!("http://{}", lobby_testkit::port::free_address()),
-    };
+    let nowhere = format!("http://{}", lobby_testkit::port::free_address());
+    let away = DockerServer { name: String::new(), host: "h".into(), endpoint: nowhere.clone() };
     let watch =
         |servers| Discovery::Docker(DockerWatch { servers, image_name: "web".into(), container_port: 80, interval: EVERY });
     let discoveries = vec![watch(vec![server(0), server(1)]), watch(vec![away])];
     let (picture, _watching) = run(discoveries, Plain::default(), &[]);
     shows(&picture, 0, &["d0 10.0.0.0:1", "d1 10.0.0.1:2"]).await;
-    complains(&picture, 1, "docker away: ").await;
+    complains(&picture, 1, &format!("docker {nowhere}: ")).await;
     assert_eq!(super::shown(&picture, 1), None);
     // One fails, the other goes on.
     *said[0].lock().unwrap() = (500, "no".into());
