@@ -123,6 +123,7 @@ fn sockets(section: &Section<'_>, haproxy: &mut Haproxy, folder: &Path) -> Resul
         return Err(section.refuse("socket", "an absolute path, a list of them (one at least), or false for none"));
     }
     if haproxy.global.is_empty() {
+        haproxy.is_global_ours = true;
         haproxy.global = vec![MAX_CONNECTIONS.into(), HARD_STOP.into()];
         if haproxy.do_socket && haproxy.sockets.is_empty() {
             haproxy.sockets = vec![folder.join("haproxy.sock")];

@@ -253,6 +253,7 @@ fn sockets_and_reloads() {
     assert!(!none.do_socket && warnings.len() == 1 && warnings[0].contains("proxy.haproxy.global"), "{warnings:?}");
     let (off, warnings) = read("reload_command = \"r\"\nsocket = false");
     assert!(!off.do_socket && off.sockets.is_empty() && warnings.is_empty(), "{warnings:?}");
+    assert!(off.is_global_ours && !own.is_global_ours);
     assert!(!off.global.iter().any(|line| line.contains("socket")), "{:?}", off.global);
     let (master, _) = read("master_socket = \"/m\"\nsocket = [\"/1\", \"/2\"]");
     assert!(master.do_reloads && master.sockets.len() == 2 && master.global.len() == 4, "{master:?}");

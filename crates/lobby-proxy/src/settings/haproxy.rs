@@ -9,6 +9,8 @@ use crate::haproxy::version::Version;
 pub struct Haproxy {
     /// Lines of its section.
     pub global: Vec<String>,
+    /// These lines are Lobby's own: what the version that reads them does not know is left out of them.
+    pub is_global_ours: bool,
     /// Lines of its section.
     pub defaults: Vec<String>,
     /// Titles with their lines, in order.
@@ -68,6 +70,7 @@ impl Default for Haproxy {
     fn default() -> Self {
         Self {
             global: Vec::new(),
+            is_global_ours: false,
             defaults: Vec::new(),
             extra_sections: Vec::new(),
             shared_frontend: None,

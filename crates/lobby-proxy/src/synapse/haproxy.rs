@@ -12,6 +12,7 @@ pub(super) fn read(section: Section<'_>, is_reloaded: bool) -> Result<Haproxy, C
     let fallback = Haproxy::default();
     let haproxy = Haproxy {
         global: section.lines("global")?.ok_or_else(|| section.missing("global", "a list of lines"))?,
+        is_global_ours: false,
         defaults: section.lines("defaults")?.ok_or_else(|| section.missing("defaults", "a list of lines"))?,
         extra_sections: section.titled_lines("extra_sections")?,
         shared_frontend: section.lines("shared_frontend")?,

@@ -6,6 +6,7 @@ use super::{
     super::{
         keyword::{Side, side},
         plan::is_slot,
+        version::Version,
         words,
     },
     document::{Warnings, clean, shown},
@@ -76,6 +77,17 @@ pub(super) fn foreign(line: &str) -> Vec<(String, Option<u32>)> {
 /// Each line of a list, without blanks around it; a text of several lines is several lines.
 pub(super) fn of(texts: &[String]) -> Vec<String> {
     texts.iter().flat_map(|text| text.split(['\n', '\r'])).map(clean).filter(|line| !line.is_empty()).collect()
+}
+
+/// Lines of our own `global` for a version; as long as that is not known, for 1.5.
+pub(super) fn known(lines: &[String], target: Option<Version>) -> Vec<String> {
+    const HARD_STOP: &str = "hard-stop-after ";
+    const EXPOSE: &str = " expose-fd listeners";
+    let lines = of(lines).into_iter();
+    match target.is_some_and(Version::has_hand_over) {
+        true => lines.collect(),
+        false => lines.filter(|line| !line.starts_with(HARD_STOP)).map(|line| line.replace(EXPOSE, "")).collect(),
+    }
 }
 
 /// The lines of a frontend or backend: its own, then those of `listen` that may stand in it.

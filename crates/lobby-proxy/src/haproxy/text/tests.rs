@@ -318,3 +318,21 @@ fn a_frontend_listens_where_it_is_told() {
 fn without_haproxy_there_is_nothing() {
     assert_eq!(layout(&Settings::default(), &[], None, &mut Ids::default()), Layout::default());
 }
+
+#[test]
+fn our_own_global_has_only_what_the_version_knows() {
+    let global = ["maxconn 2000", "hard-stop-after 30m", "stats socket /s mode 660 level admin expose-fd listeners"];
+    let mut settings = settings(Vec::new());
+    settings.haproxy = Some(Haproxy { global: list(&global), is_global_ours: true, ..Haproxy::default() });
+    let of = |settings: &Settings, target| {
+        let text = layout(settings, &[], target, &mut Ids::default()).text;
+        let lines = text.lines().skip_while(|line| *line != "global").skip(1).take_while(|line| line.starts_with('\t'));
+        lines.map(|line| line.trim().to_owned()).collect::<Vec<_>>()
+    };
+    for old in [None, version("1.5.18"), version("1.7.9")] {
+        assert_eq!(of(&settings, old), ["maxconn 2000", "stats socket /s mode 660 level admin"], "{old:?}");
+    }
+    assert_eq!(of(&settings, version("1.8")), global);
+    settings.haproxy.as_mut().unwrap().is_global_ours = false;
+    assert_eq!(of(&settings, None), global, "what somebody else writes stays as it is");
+}

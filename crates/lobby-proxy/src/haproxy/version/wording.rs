@@ -14,6 +14,11 @@ impl Version {
         }
     }
 
+    /// Whether `hard-stop-after` and `expose-fd listeners` are known (1.8).
+    pub fn has_hand_over(self) -> bool {
+        (self.major, self.minor) >= (1, 8)
+    }
+
     /// Whether servers know `init-addr` (1.7).
     pub fn has_init_addr(self) -> bool {
         (self.major, self.minor) >= (1, 7)
@@ -25,16 +30,19 @@ mod tests {
     #[test]
     fn words_begin_with_releases() {
         let version = |text: &str| text.parse::<super::Version>().unwrap();
-        for (text, idle_close, init_addr) in [
-            ("1.5.18", false, false),
-            ("1.7", false, true),
-            ("2.4", false, true),
-            ("2.4.13", true, true),
-            ("2.5.1", false, true),
-            ("2.6", true, true),
-            ("3.0-dev3", true, true),
+        for (text, idle_close, hand_over, init_addr) in [
+            ("1.5.18", false, false, false),
+            ("1.7", false, false, true),
+            ("1.8", false, true, true),
+            ("2.4", false, true, true),
+            ("2.4.13", true, true, true),
+            ("2.5.1", false, true, true),
+            ("2.6", true, true, true),
+            ("3.0-dev3", true, true, true),
         ] {
-            assert_eq!((version(text).has_idle_close(), version(text).has_init_addr()), (idle_close, init_addr), "{text}");
+            let version = version(text);
+            let has = (version.has_idle_close(), version.has_hand_over(), version.has_init_addr());
+            assert_eq!(has, (idle_close, hand_over, init_addr), "{text}");
         }
     }
 }
