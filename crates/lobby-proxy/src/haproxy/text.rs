@@ -42,12 +42,12 @@ const SHARED: &str = "shared-frontend";
 /// is added to what the settings say. Ids are given, and remembered in `ids`.
 pub fn layout(settings: &Settings, picture: &[Known], target: Option<Version>, ids: &mut Ids) -> Layout {
     let Some(haproxy) = &settings.haproxy else { return Layout::default() };
-    let mut builder = Builder::new(haproxy, settings.compat, target);
+    let mut builder = Builder::new(haproxy, settings, target);
     builder.base();
     ids.keep(&settings.services.iter().map(|service| service.name.as_str()).collect());
     for (idx, service) in settings.services.iter().enumerate() {
         if let Some(stanza) = &service.haproxy {
-            builder.service(service, stanza, picture.get(idx).and_then(|known| known.backends.as_deref()), ids);
+            builder.service((idx, service), stanza, picture.get(idx).and_then(|known| known.backends.as_deref()), ids);
         }
     }
     builder.shared_frontend();
@@ -62,9 +62,7 @@ pub fn layout(settings: &Settings, picture: &[Known], target: Option<Version>, i
 /// What the backend of each service is called in the file, in the order of the settings.
 pub(super) fn backend_names(settings: &Settings) -> Vec<Option<String>> {
     let Some(haproxy) = &settings.haproxy else { return vec![None; settings.services.len()] };
-    let mut builder = Builder::new(haproxy, settings.compat, None);
-    let name = |service: &Service| service.haproxy.as_ref().map(|stanza| builder.backend_name(service, stanza));
-    settings.services.iter().map(name).collect()
+    Builder::new(haproxy, settings, None).backend_titles
 }
 
 /// What is needed and made on the way.
@@ -74,8 +72,9 @@ struct Builder<'a> {
     target: Option<Version>,
     /// The lines of defaults that hold where services are.
     defaults: Vec<String>,
-    frontends: BTreeSet<String>,
-    backend_names: BTreeSet<String>,
+    /// Of each service; None: it has none.
+    frontend_titles: Vec<Option<String>>,
+    backend_titles: Vec<Option<String>>,
     /// Lines of services for the shared frontend.
     shared: Vec<String>,
     document: Document,
@@ -84,36 +83,38 @@ struct Builder<'a> {
 }
 
 impl<'a> Builder<'a> {
-    fn new(haproxy: &'a Haproxy, compat: Compat, target: Option<Version>) -> Self {
-        let mut builder = Self {
-            haproxy,
-            is_synapse: compat == Compat::Synapse,
-            target,
-            defaults: lines::of(&haproxy.defaults),
-            frontends: BTreeSet::new(),
-            backend_names: BTreeSet::new(),
-            shared: Vec::new(),
-            document: Document::default(),
-            backends: Vec::new(),
-            warnings: Warnings::default(),
-        };
+    fn new(haproxy: &'a Haproxy, settings: &Settings, target: Option<Version>) -> Self {
+        let mut defaults = lines::of(&haproxy.defaults);
+        let (mut frontends, mut backends) = (BTreeSet::new(), BTreeSet::new());
         if haproxy.shared_frontend.is_some() {
-            builder.frontends.insert(SHARED.into());
+            frontends.insert(SHARED.to_owned());
         }
         for (title, lines) in &haproxy.extra_sections {
             let mut words = title.split_whitespace();
             let (kind, name) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
             if matches!(kind, "frontend" | "listen") {
-                builder.frontends.insert(name.into());
+                frontends.insert(name.into());
             }
             if matches!(kind, "backend" | "listen") {
-                builder.backend_names.insert(name.into());
+                backends.insert(name.into());
             }
             if kind == "defaults" {
-                builder.defaults = lines::of(lines);
+                defaults = lines::of(lines);
             }
         }
-        builder
+        let of = |wanted: fn(&Service) -> Option<&str>| settings.services.iter().map(wanted).collect::<Vec<_>>();
+        Self {
+            haproxy,
+            is_synapse: settings.compat == Compat::Synapse,
+            target,
+            defaults,
+            frontend_titles: titles(frontends, &of(wanted_frontend)),
+            backend_titles: titles(backends, &of(wanted_backend)),
+            shared: Vec::new(),
+            document: Document::default(),
+            backends: Vec::new(),
+            warnings: Warnings::default(),
+        }
     }
 
     /// Everything before the services.
@@ -136,10 +137,18 @@ impl<'a> Builder<'a> {
         }
     }
 
-    fn service(&mut self, service: &Service, stanza: &HaproxyService, backends: Option<&[crate::Backend]>, ids: &mut Ids) {
-        let backend_name = self.backend_name(service, stanza);
+    fn service(
+        &mut self,
+        (idx, service): (usize, &Service),
+        stanza: &HaproxyService,
+        backends: Option<&[crate::Backend]>,
+        ids: &mut Ids,
+    ) {
+        let backend_name = self.backend_titles[idx].clone().unwrap_or_default();
+        let frontend_name = self.frontend_titles[idx].clone();
+        self.warn_of_titles(service, &backend_name, frontend_name.as_deref());
         self.warn_of_listen(service, stanza);
-        self.frontend(service, stanza, &backend_name);
+        self.frontend(service, stanza, frontend_name, &backend_name);
         let lines = self.lines(service, &stanza.backend, &stanza.listen, false);
         let facts = Facts::of(&lines, &self.defaults, self.is_synapse);
         self.document.gap();
@@ -176,12 +185,7 @@ impl<'a> Builder<'a> {
         server::Place { haproxy, service, stanza, facts, around, is_synapse, target }
     }
 
-    fn backend_name(&mut self, service: &Service, stanza: &HaproxyService) -> String {
-        let wanted = stanza.backend_name.as_ref().unwrap_or(&service.name);
-        unique(&mut self.backend_names, &service.name, wanted, &mut self.warnings)
-    }
-
-    fn frontend(&mut self, service: &Service, stanza: &HaproxyService, backend_name: &str) {
+    fn frontend(&mut self, service: &Service, stanza: &HaproxyService, title: Option<String>, backend_name: &str) {
         for line in self.lines(service, &stanza.shared_frontend, &[], true) {
             self.shared.push(line);
         }
@@ -200,9 +204,8 @@ impl<'a> Builder<'a> {
         let blank = if options.is_empty() { "" } else { " " };
         lines.push(format!("bind {address}{blank}{options}"));
         lines.push(format!("default_backend {backend_name}"));
-        let title = unique(&mut self.frontends, &service.name, &service.name, &mut self.warnings);
         self.document.gap();
-        self.document.section(&format!("frontend {title}"), &lines);
+        self.document.section(&format!("frontend {}", title.unwrap_or_default()), &lines);
     }
 
     fn shared_frontend(&mut self) {
@@ -227,6 +230,17 @@ impl<'a> Builder<'a> {
         lines::lines(&service.name, own, listen, is_frontend, self.is_synapse, &mut self.warnings)
     }
 
+    /// Says once which sections are not called what they should be.
+    fn warn_of_titles(&mut self, service: &Service, backend: &str, frontend: Option<&str>) {
+        let backend = (wanted_backend(service), Some(backend));
+        let frontend = (wanted_frontend(service), frontend);
+        let both = [Some(backend), Some(frontend).filter(|frontend| *frontend != backend)];
+        for (wanted, title) in both.into_iter().flatten().filter(|(wanted, title)| wanted != title) {
+            let (service, wanted, title) = (shown(&service.name), shown(wanted.unwrap_or_default()), title.unwrap_or_default());
+            self.warnings.push(format!("service {service}: the section {wanted} is called {title}"));
+        }
+    }
+
     /// Says once which lines of `listen` have no place.
     fn warn_of_listen(&mut self, service: &Service, stanza: &HaproxyService) {
         for line in lines::homeless(&stanza.listen) {
@@ -239,18 +253,27 @@ impl<'a> Builder<'a> {
     }
 }
 
-/// A title that HAProxy takes and that is not there yet.
-fn unique(names: &mut BTreeSet<String>, service: &str, wanted: &str, warnings: &mut Warnings) -> String {
-    let cleaned = if wanted.is_empty() { "_".to_owned() } else { name::clean(wanted) };
-    let is_new = |name: &String| !names.contains(name);
-    let numbered = (2..).map(|n: u32| format!("{cleaned}-{n}"));
-    // Endless, and only as many are taken as there are sections.
-    let name = std::iter::once(cleaned.clone()).chain(numbered).find(is_new).unwrap_or_default();
-    if name != wanted {
-        warnings.push(format!("service {}: the section {} is called {name}", shown(service), shown(wanted)));
+fn wanted_backend(service: &Service) -> Option<&str> {
+    service.haproxy.as_ref().map(|stanza| stanza.backend_name.as_ref().unwrap_or(&service.name).as_str())
+}
+
+fn wanted_frontend(service: &Service) -> Option<&str> {
+    service.haproxy.as_ref().filter(|stanza| stanza.bind != Bind::Nowhere).map(|_| service.name.as_str())
+}
+
+/// Titles that HAProxy takes, each once. A name that is one as it stands is kept, whoever else would become the same: adding
+/// that one must not move a section which runs.
+fn titles(mut taken: BTreeSet<String>, wanted: &[Option<&str>]) -> Vec<Option<String>> {
+    let mut exact = |name: &&str| !name.is_empty() && name::clean(name) == **name && taken.insert((*name).to_owned());
+    let mut titles: Vec<_> = wanted.iter().map(|wanted| wanted.filter(&mut exact).map(str::to_owned)).collect();
+    for (title, wanted) in titles.iter_mut().zip(wanted) {
+        let (None, Some(wanted)) = (&title, wanted) else { continue };
+        let cleaned = if wanted.is_empty() { "_".to_owned() } else { name::clean(wanted) };
+        let numbered = (2..).map(|n: u32| format!("{cleaned}-{n}"));
+        // Endless, and only as many are taken as there are sections.
+        *title = std::iter::once(cleaned.clone()).chain(numbered).find(|name| taken.insert(name.clone()));
     }
-    names.insert(name.clone());
-    name
+    titles
 }
 
 #[cfg(test)]

@@ -34,21 +34,23 @@ pub(in crate::haproxy) struct Old {
 /// Each service in the text of an old file, in the order of the settings; `target` reads the new one.
 pub(in crate::haproxy) fn old(settings: &Settings, target: Option<Version>, text: &str) -> Vec<Old> {
     let Some(haproxy) = &settings.haproxy else { return Vec::new() };
-    let mut builder = Builder::new(haproxy, settings.compat, target);
-    let old = |service: &Service| service.haproxy.as_ref().map_or_else(Old::default, |stanza| builder.old(service, stanza, text));
-    settings.services.iter().map(old).collect()
+    let builder = Builder::new(haproxy, settings, target);
+    let old = |(service, backend): (&Service, &Option<String>)| match (&service.haproxy, backend) {
+        (Some(stanza), Some(backend)) => builder.old(service, stanza, backend, text),
+        _ => Old::default(),
+    };
+    settings.services.iter().zip(&builder.backend_titles).map(old).collect()
 }
 
 impl Builder<'_> {
-    fn old(&mut self, service: &Service, stanza: &HaproxyService, text: &str) -> Old {
-        let backend = self.backend_name(service, stanza);
+    fn old(&self, service: &Service, stanza: &HaproxyService, backend: &str, text: &str) -> Old {
         let lines =
             lines::lines(&service.name, &stanza.backend, &stanza.listen, false, self.is_synapse, &mut Warnings::default());
         let facts = Facts::of(&lines, &self.defaults, self.is_synapse);
         let around = self.around(stanza, &facts);
         let place = self.place(service, stanza, &facts, &around);
-        let servers = in_file(text, &backend).filter_map(|words| place.old(words)).collect();
-        Old { backend, servers, foreign: facts.foreign.into_keys().collect() }
+        let servers = in_file(text, backend).filter_map(|words| place.old(words)).collect();
+        Old { backend: backend.to_owned(), servers, foreign: facts.foreign.into_keys().collect() }
     }
 }
 

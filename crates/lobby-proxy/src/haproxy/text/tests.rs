@@ -279,7 +279,7 @@ fn sections_of_one_name_are_told_apart() {
     let layout = layout(&settings, &[], None, &mut Ids::default());
     let titles: Vec<_> = layout.text.lines().filter(|line| line.starts_with("frontend") || line.starts_with("backend")).collect();
     let want =
-        ["frontend stats-2", "backend stats-2", "frontend my_app", "backend my_app", "frontend my_app-2", "backend my_app-2"];
+        ["frontend stats-2", "backend stats-2", "frontend my_app-2", "backend my_app-2", "frontend my_app", "backend my_app"];
     assert_eq!(titles, want);
 }
 
@@ -335,4 +335,21 @@ fn our_own_global_has_only_what_the_version_knows() {
     assert_eq!(of(&settings, version("1.8")), global);
     settings.haproxy.as_mut().unwrap().is_global_ours = false;
     assert_eq!(of(&settings, None), global, "what somebody else writes stays as it is");
+}
+
+#[test]
+fn a_name_that_can_stand_is_kept_whoever_else_would_become_the_same() {
+    let named = |names: &[&str]| {
+        let settings = settings(names.iter().map(|name| service(name, &[])).collect());
+        let layout = layout(&settings, &[], None, &mut Ids::default());
+        let titles = layout.text.lines().filter_map(|line| line.strip_prefix("frontend ").map(str::to_owned));
+        (titles.collect::<Vec<_>>(), layout.warnings)
+    };
+    assert_eq!(named(&["a_b"]), (list(&["a_b"]), Vec::new()));
+    let warning = "service \"a b\": the section \"a b\" is called a_b-2";
+    assert_eq!(named(&["a b", "a_b"]), (list(&["a_b-2", "a_b"]), list(&[warning])), "once for both sections");
+    assert_eq!(named(&["a b", "a/b", "a_b-2"]).0, ["a_b", "a_b-3", "a_b-2"]);
+    let mut other = settings(vec![service("a b", &[])]);
+    other.services[0].haproxy.as_mut().unwrap().backend_name = Some("x y".into());
+    assert_eq!(layout(&other, &[], None, &mut Ids::default()).warnings.len(), 2, "two names, two sections");
 }
