@@ -29,6 +29,8 @@ pub(crate) mod tree;
 
 pub use self::error::ConfigError;
 
+use std::{ffi::OsStr, path::Path};
+
 use self::{
     error::quoted,
     place::{Clash, Who},
@@ -38,6 +40,25 @@ use crate::settings::{Bind, Compat, FileOutput, Guard, Service, Settings};
 
 /// The `[proxy]` table: what to do, and what people should know about it. Reads one file, if `synapse` names it.
 pub fn from_toml(table: &toml::Table) -> Result<(Settings, Vec<String>), ConfigError> {
+    let (settings, mut warnings) = read(table)?;
+    let managed = settings.haproxy.as_ref().filter(|haproxy| haproxy.manage).and_then(|haproxy| haproxy.program.as_deref());
+    if let Some(program) = managed.filter(|program| !is_there(program, std::env::var_os("PATH").as_deref())) {
+        // It may be installed later.
+        warnings.push(format!("proxy.haproxy.program: {} is not there: nothing is started until it is", program.display()));
+    }
+    Ok((settings, warnings))
+}
+
+/// Whether a program is where it says, or in one of the folders of PATH.
+fn is_there(program: &Path, path: Option<&OsStr>) -> bool {
+    match program.is_absolute() {
+        true => program.is_file(),
+        false => path.is_some_and(|path| std::env::split_paths(path).any(|folder| folder.join(program).is_file())),
+    }
+}
+
+/// The same, whatever is installed on this machine.
+fn read(table: &toml::Table) -> Result<(Settings, Vec<String>), ConfigError> {
     let notes = Notes::new(true);
     let map = tree::map_of(table);
     let proxy = Section::new("proxy", &map, &notes);

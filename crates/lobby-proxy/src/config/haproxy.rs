@@ -6,8 +6,11 @@ use std::{
     time::Duration,
 };
 
-use super::{error::ConfigError, section::Section, tree::Value};
-use crate::{haproxy::manage, settings::Haproxy};
+use super::{error::ConfigError, place, section::Section, tree::Value};
+use crate::{
+    haproxy::{manage, name},
+    settings::Haproxy,
+};
 
 /// What is started if nothing else is said.
 const PROGRAM: &str = "haproxy";
@@ -34,6 +37,9 @@ const HARD_STOP: &str = "hard-stop-after 30m";
 pub(super) fn read(section: Section<'_>) -> Result<Haproxy, ConfigError> {
     let config =
         section.absolute("config")?.ok_or_else(|| section.missing("config", "the path of HAProxy's configuration file"))?;
+    if config.is_dir() {
+        return Err(section.refuse("config", "the path of a file, and this is a folder"));
+    }
     let folder = config.parent().unwrap_or(Path::new("")).to_owned();
     let mut haproxy = Haproxy {
         global: section.single_lines("global")?.unwrap_or_default(),
@@ -44,9 +50,7 @@ pub(super) fn read(section: Section<'_>) -> Result<Haproxy, ConfigError> {
         config_file_path: Some(config),
         reload_command: section.shell("reload_command")?,
         check_command: check_command(&section)?,
-        bind_address: section
-            .unbroken("bind", "an address without blanks, such as 127.0.0.1")?
-            .unwrap_or_else(|| LOOPBACK.into()),
+        bind_address: bind(&section)?,
         restart_interval: least_interval(
             &section,
             "reload_interval",
@@ -63,6 +67,7 @@ pub(super) fn read(section: Section<'_>) -> Result<Haproxy, ConfigError> {
     haproxy.max_server_id = ids.and_then(|id| u32::try_from(id).ok()).unwrap_or(haproxy.max_server_id);
     runtime(&section, &mut haproxy)?;
     sockets(&section, &mut haproxy, &folder)?;
+    short_sockets(&section, &haproxy)?;
     if haproxy.manage && haproxy.reload_command.take().is_some() {
         section.warn("reload_command", "not used: a managed HAProxy is reloaded by its master");
     }
@@ -110,6 +115,30 @@ pub(super) fn runtime(section: &Section<'_>, haproxy: &mut Haproxy) -> Result<()
     Ok(())
 }
 
+fn bind(section: &Section<'_>) -> Result<String, ConfigError> {
+    const ACCEPTED: &str = "an address without blanks, such as 127.0.0.1, or the name of a host";
+    let bind = section.unbroken("bind", ACCEPTED)?.unwrap_or_else(|| LOOPBACK.into());
+    match place::is_place(&name::address(&bind, 1)) {
+        true => Ok(bind),
+        false => Err(section.refuse("bind", ACCEPTED)),
+    }
+}
+
+/// HAProxy opens no longer ones.
+fn short_sockets(section: &Section<'_>, haproxy: &Haproxy) -> Result<(), ConfigError> {
+    let is_long = |path: &PathBuf| path.as_os_str().len() > place::SOCKET_BYTES;
+    let is_masters = haproxy.manage && haproxy.master_socket.iter().any(is_long);
+    let key = match haproxy.sockets.iter().any(is_long) {
+        true if section.get("socket").is_some() => "socket",
+        true if !haproxy.is_global_ours => "global",
+        false if is_masters && section.get("master_socket").is_some() => "master_socket",
+        false if !is_masters => return Ok(()),
+        _ => "config",
+    };
+    let bytes = place::SOCKET_BYTES;
+    Err(section.refuse(key, format!("sockets with paths of {bytes} bytes at most; by default they are beside `config`")))
+}
+
 /// The stats sockets: those that are named, or that of `global`, or our own in the default `global`.
 fn sockets(section: &Section<'_>, haproxy: &mut Haproxy, folder: &Path) -> Result<(), ConfigError> {
     let is_off = section.get("socket") == Some(&Value::Bool(false));
@@ -140,6 +169,8 @@ fn sockets(section: &Section<'_>, haproxy: &mut Haproxy, folder: &Path) -> Resul
             haproxy.do_socket = false;
             section.warn("global", "has no `stats socket PATH level admin`, and `socket` is not set: each change takes a reload");
         }
+    } else if haproxy.do_socket && !haproxy.sockets.iter().any(|path| haproxy.global.iter().any(|line| opens(line, path))) {
+        section.warn("socket", "no `stats socket` line of `global` has this path: unless HAProxy has it, nothing answers there");
     }
     Ok(())
 }
@@ -152,6 +183,12 @@ fn check_command(section: &Section<'_>) -> Result<Option<String>, ConfigError> {
         true => Err(section.refuse("check_command", "{{.Path}}, the candidate's path, and no other braces of that kind")),
         false => Ok(command),
     }
+}
+
+/// Whether it is a stats socket with this path.
+fn opens(line: &str, path: &Path) -> bool {
+    let words: Vec<_> = line.split_whitespace().collect();
+    matches!(&words[..], ["stats", "socket", named, ..] if Path::new(named.strip_prefix("unix@").unwrap_or(named)) == path)
 }
 
 /// The path of a stats socket that takes commands.

@@ -20,6 +20,14 @@ const STREAMS: [&str; 9] = ["ipv4", "ipv6", "tcp", "tcp4", "tcp6", "mptcp", "mpt
 /// Options of a `bind` line that make it another place, with their values.
 const APART: [&str; 2] = ["interface", "namespace"];
 
+/// The longest path of a socket that HAProxy opens: it adds its process id and `.tmp` to it, and all of that fits in 107.
+pub(crate) const SOCKET_BYTES: usize = 97;
+
+/// Whether something can listen at it; `line` is what stands after `bind`.
+pub(crate) fn is_place(line: &str) -> bool {
+    of(line).is_some()
+}
+
 /// Who listens.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Who<'a> {
@@ -209,7 +217,7 @@ fn at(text: &str, is_v6: bool, is_only: bool) -> Option<Option<At>> {
         return Some(None);
     }
     if text.starts_with('/') {
-        return Some(Some(At::Path(text.to_owned())));
+        return (text.len() <= SOCKET_BYTES).then(|| Some(At::Path(text.to_owned())));
     }
     let (host, ports) = text.rsplit_once(':')?;
     let (from, to) = ports.split_once('-').unwrap_or((ports, ports));
@@ -294,8 +302,20 @@ mod tests {
 
     #[test]
     fn what_is_no_address_is_told_from_what_nobody_knows() {
-        for line in ["999.1.1.1:80", "10.0.0:80", "a b", "10.0.0.1", "a_b!:80", ":0", ":80-79", ":65536", "", "[1.1:80", ":http"]
-        {
+        for line in [
+            "999.1.1.1:80",
+            "10.0.0:80",
+            "a b",
+            "10.0.0.1",
+            "a_b!:80",
+            ":0",
+            ":80-79",
+            ":65536",
+            "",
+            "[1.1:80",
+            ":http",
+            &format!("/{}", "x".repeat(97)),
+        ] {
             assert_eq!(of(line), None, "{line}");
         }
         for line in ["fd@3", "${IP}:80", "\"$IP\":80", "sockpair@1", "new@thing"] {

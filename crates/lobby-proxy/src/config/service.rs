@@ -6,10 +6,11 @@ use super::{
     error::{ConfigError, hint, nearest},
     nginx::directive_words,
     part::{self, SERVICES, backends, query},
+    place,
     section::{Section, value_error},
     tree::Value,
 };
-use crate::haproxy::words;
+use crate::haproxy::{name, words};
 use crate::settings::{Bind, Cookie, Discovery, HaproxyService, LabelFilter, NginxService, Order, Service, Settings};
 
 /// Each server is checked if nothing else is said.
@@ -113,6 +114,14 @@ fn in_haproxy(section: &Section<'_>, mode: Option<&str>, order: Order) -> Result
     );
     if port.is_some() && bind.as_deref().is_some_and(|bind| bind.contains('/') || bind.parse::<std::net::SocketAddr>().is_ok()) {
         return Err(section.refuse("bind", "an address without a port, for `port` says it"));
+    }
+    let is_place = |bind: &String| place::is_place(&port.map_or_else(|| bind.clone(), |port| name::address(bind, port)));
+    if !bind.as_ref().is_none_or(is_place) {
+        let accepted = match port {
+            Some(_) => "an IP address, or the name of a host",
+            None => "ADDRESS:PORT (or `port` beside it), or the path of a socket, 97 bytes at most",
+        };
+        return Err(section.refuse("bind", accepted));
     }
     let mut backend = section.single_lines("backend")?.unwrap_or_default();
     if let Some(balance) = section.word("balance")? {

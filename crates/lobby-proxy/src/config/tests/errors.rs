@@ -41,6 +41,49 @@ fn errors_name_the_key_the_value_and_what_is_accepted() {
 }
 
 #[test]
+fn what_haproxy_could_not_open_is_refused_or_told() {
+    let long = format!("/{}/h", "x".repeat(96));
+    let folder = tempfile::tempdir().unwrap();
+    let here = folder.path().display().to_string();
+    for (keys, words) in [
+        (format!("config = \"{here}\""), "haproxy.config is \"/"),
+        (format!("config = \"{long}\""), "haproxy.config is \"/xx"),
+        (format!("config = \"/h\"\nsocket = \"{long}\""), "haproxy.socket is \"/xx"),
+        (format!("config = \"/h\"\nmanage = true\nmaster_socket = \"{long}\""), "haproxy.master_socket is \"/xx"),
+        (format!("config = \"/h\"\nglobal = [\"stats socket {long} level admin\"]"), "haproxy.global is a list"),
+        ("config = \"/h\"\nbind = \"999.1.1.1\"".into(), "haproxy.bind is \"999.1.1.1\": expected an address"),
+        (
+            "config = \"/h\"\n[proxy.service.a]\nport = 1\nbind = \"10.0.0\"".into(),
+            "service.a.bind is \"10.0.0\": expected an IP",
+        ),
+        (
+            "config = \"/h\"\n[proxy.service.a]\nbind = \"10.0.0.1\"".into(),
+            "service.a.bind is \"10.0.0.1\": expected ADDRESS:PORT",
+        ),
+    ] {
+        let err = from_toml(&table(&format!("[proxy.haproxy]\n{keys}\n"))).err().unwrap_or_else(|| panic!("taken: {keys}"));
+        assert!(err.to_string().starts_with(&format!("proxy.{words}")), "{keys}: {err}");
+    }
+    let fits = format!("/{}/h", "x".repeat(94));
+    for keys in [format!("socket = \"{fits}\""), "bind = \"*\"".into(), "bind = \"::\"".into(), "bind = \"h.example\"".into()] {
+        parsed(&format!("[proxy.haproxy]\nconfig = \"/h\"\n{keys}\n"));
+    }
+    let warned = |global: &str| {
+        let text = format!("[proxy.haproxy]\nconfig = \"/h\"\nreload_command = \"r\"\nsocket = \"/s\"\n{global}\n");
+        parsed(&text).1.len()
+    };
+    let counts = ["", "global = [\"stats socket /s level admin\"]", "global = [\"stats socket /t level admin\"]"].map(warned);
+    assert_eq!(counts, [0, 0, 1]);
+    let program = folder.path().join("haproxy");
+    let managed = format!("[proxy.haproxy]\nconfig = \"/h\"\nmanage = true\nprogram = \"{}\"\n", program.display());
+    let warnings = from_toml(&table(&managed)).unwrap().1;
+    assert!(matches!(&warnings[..], [one] if one.starts_with("proxy.haproxy.program: /")), "{warnings:?}");
+    std::fs::write(&program, "").unwrap();
+    assert_eq!(from_toml(&table(&managed)).unwrap().1, [""; 0]);
+    assert!(is_there(Path::new("haproxy"), Some(folder.path().as_os_str())) && !is_there(Path::new("haproxy"), None));
+}
+
+#[test]
 fn two_at_one_address_are_refused_in_whichever_spelling() {
     let haproxy = "[proxy.haproxy]\nconfig = \"/h\"\nmanage = true\n";
     let (a, b) = ("[proxy.service.a]\n", "[proxy.service.b]\n");
