@@ -18,6 +18,7 @@ use crate::{
     haproxy::{
         manage,
         master::{self, MasterError},
+        socket::{Ask as _, Socket},
         write::COMMAND_TIMEOUT,
     },
     settings::Haproxy,
@@ -55,6 +56,17 @@ pub enum ReloadError {
         /// What it said.
         err: MasterError,
     },
+    /// The process that answers is not one that a new process would take over from: both would have the ports.
+    #[error(
+        "no reload: the HAProxy that answers is process {pid}, and {pid_file:?} names none of this file that is; start it with \
+         -f FILE -p {pid_file:?}, or give reload_command or master_socket"
+    )]
+    Stranger {
+        /// Who answers.
+        pid: u32,
+        /// Where process ids are looked for.
+        pid_file: PathBuf,
+    },
 }
 
 fn cause(err: &MasterError) -> String {
@@ -86,7 +98,11 @@ impl Way {
                 let pids = std::fs::read_to_string(pid_file).unwrap_or_default();
                 // A number of an earlier boot may be anybody's by now.
                 let pids: Vec<&str> = pids.split_ascii_whitespace().filter(|pid| is_haproxy(pid, program, file)).collect();
-                hand_over(program, file, pid_file, socket.as_deref().filter(|socket| socket.exists()), &pids)
+                let socket = socket.as_deref().filter(|socket| socket.exists());
+                if let Some(pid) = who_answers(socket).await.filter(|pid| !is_of(*pid, &pids)) {
+                    return Err(ReloadError::Stranger { pid, pid_file: pid_file.clone() });
+                }
+                hand_over(program, file, pid_file, socket, &pids)
             }
         };
         let command = CommandSettings { argv, timeout: COMMAND_TIMEOUT, env: Env::default() };
@@ -123,6 +139,19 @@ fn hand_over(program: &Path, file: &Path, pid_file: &Path, socket: Option<&Path>
         argv.extend(pids.iter().map(|pid| (*pid).to_owned()));
     }
     argv
+}
+
+/// The process behind a socket. None: nobody answers there.
+async fn who_answers(socket: Option<&Path>) -> Option<u32> {
+    let info = Socket::new(socket?).ask("show info").await.ok()?;
+    info.lines().find_map(|line| line.strip_prefix("Pid:")?.trim().parse().ok())
+}
+
+/// Whether it is one of these, or the worker of one.
+fn is_of(pid: u32, pids: &[&str]) -> bool {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    let parent = status.lines().find_map(|line| line.strip_prefix("PPid:")).unwrap_or_default().trim();
+    pids.iter().any(|one| *one == pid.to_string() || *one == parent)
 }
 
 /// Whether it is an HAProxy with our file: another one must not be told to end.
@@ -198,6 +227,14 @@ mod tests {
         for (line, want) in cases {
             assert_eq!(is_with_file(line.as_bytes(), Path::new("/nowhere"), program, file), want, "{line:?}");
         }
+    }
+
+    #[test]
+    fn a_worker_belongs_to_its_master() {
+        let own = std::process::id();
+        let parent = std::os::unix::process::parent_id().to_string();
+        assert!(is_of(own, &["1", &own.to_string()]) && is_of(own, &[&parent]));
+        assert!(!is_of(own, &[]) && !is_of(own, &["0"]) && !is_of(u32::MAX, &[&parent]));
     }
 
     #[tokio::test]

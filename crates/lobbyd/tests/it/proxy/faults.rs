@@ -7,6 +7,7 @@ use std::{
 };
 
 use lobby_testkit::{
+    daemon::Daemon,
     eventually, expect,
     haproxy::kill,
     load::{Connections, Load},
@@ -186,8 +187,8 @@ fn edits_by_hand_while_lobbyd_is_away_are_repaired_when_it_is_back() {
     assert_eq!((place.reloads(), place.worker()), before, "{}", agent.process.log());
 }
 
-#[test]
-fn a_frontend_that_is_switched_off_by_hand_serves_again() {
+/// A managed HAProxy that has one server, which lobbyd knows.
+fn with_one_server() -> (Place, Daemon, Server) {
     let place = Place::new();
     place.write_managed("");
     let agent = place.builder("n0").start();
@@ -195,6 +196,12 @@ fn a_frontend_that_is_switched_off_by_hand_serves_again() {
     server.register(&agent, 1);
     place.has(&agent, SOON, &[(&server, 1)]);
     place.is_known(&agent);
+    (place, agent, server)
+}
+
+#[test]
+fn a_frontend_that_is_switched_off_by_hand_serves_again() {
+    let (place, agent, _server) = with_one_server();
     place.answers(&agent, SOON);
     let before = place.reloads();
     for (edit, told, n_reloads) in
@@ -241,13 +248,7 @@ fn a_managed_haproxy_that_is_killed_serves_again_with_the_same_backends() {
 
 #[test]
 fn a_foreign_haproxy_that_takes_over_is_named() {
-    let place = Place::new();
-    place.write_managed("");
-    let agent = place.builder("n0").start();
-    let server = Server::start("s");
-    server.register(&agent, 1);
-    place.has(&agent, SOON, &[(&server, 1)]);
-    place.is_known(&agent);
+    let (place, agent, _server) = with_one_server();
     let master = place.processes().into_iter().min().unwrap().to_string();
     let mut foreign = std::process::Command::new(find("haproxy"));
     foreign.arg("-db").arg("-f").arg(place.path("haproxy.cfg")).args(["-sf", &master]);

@@ -73,3 +73,19 @@ fn a_new_process_takes_the_listeners_over_and_no_request_is_lost() {
         expect(there.len() == 1 && noted.iter().eq(&there), (there, noted, agent.process.log()))
     });
 }
+
+#[test]
+fn one_whose_process_is_not_known_gets_no_second_one_beside_it() {
+    let place = Place::new();
+    start(&place);
+    fs::remove_file(place.path("haproxy.cfg.pid")).unwrap();
+    write(&place, "");
+    let agent = place.builder("n0").start();
+    let server = Server::start("s");
+    server.register(&agent, 1);
+    eventually(SOON, || {
+        let log = agent.process.log();
+        expect(log.contains("no reload: the HAProxy that answers is process") && log.contains("haproxy.cfg.pid"), log)
+    });
+    assert_eq!(place.processes().len(), 1, "{}", agent.process.log());
+}
