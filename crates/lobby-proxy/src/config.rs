@@ -29,7 +29,10 @@ pub(crate) mod tree;
 
 pub use self::error::ConfigError;
 
-use std::{ffi::OsStr, path::Path};
+use std::{
+    ffi::OsStr,
+    path::{Path, PathBuf},
+};
 
 use self::{
     error::quoted,
@@ -49,12 +52,14 @@ pub fn from_toml(table: &toml::Table) -> Result<(Settings, Vec<String>), ConfigE
     Ok((settings, warnings))
 }
 
-/// Whether a program is where it says, or in one of the folders of PATH.
+/// Whether a program is where it says, or in one of the folders of PATH, or of that of root: who reads the file need not be who
+/// runs the program.
 fn is_there(program: &Path, path: Option<&OsStr>) -> bool {
-    match program.is_absolute() {
-        true => program.is_file(),
-        false => path.is_some_and(|path| std::env::split_paths(path).any(|folder| folder.join(program).is_file())),
+    if program.is_absolute() {
+        return program.is_file();
     }
+    let of_root = ["/usr/local/sbin", "/usr/sbin", "/sbin"].map(PathBuf::from);
+    path.into_iter().flat_map(std::env::split_paths).chain(of_root).any(|folder| folder.join(program).is_file())
 }
 
 /// The same, whatever is installed on this machine.

@@ -82,7 +82,7 @@ fn parse(
     if let Some(haproxy) = &settings.haproxy {
         // Synapse takes them.
         let clashes = place::clashes(haproxy, &settings.services);
-        clashes.iter().for_each(|clash| notes.warn(format!("{}: {clash}, and each gets some of the connections", clash.who)));
+        clashes.iter().for_each(|clash| notes.warn(format!("{}: {clash}, and gets some or all of the connections", clash.who)));
     }
     top.done()?;
     Ok((settings, notes.into_warnings()))

@@ -1,5 +1,6 @@
-//! Where things listen. Decides which addresses of an HAProxy's file are one and the same, however they are spelt: the kernel
-//! gives each of those who share one a part of its connections, without a word.
+//! Where things listen. Decides which addresses of an HAProxy's file are one and the same, however they are spelt: of those who
+//! share one the kernel gives each a part of its connections, and what comes to an address beside a wildcard never reaches
+//! the latter. Neither says a word.
 //!
 //! What cannot be known from the file (variables, names of hosts, other network devices) counts as different.
 

@@ -54,7 +54,8 @@ struct Paced {
     /// Whose.
     file: Option<PathBuf>,
     way: Option<Way>,
-    not_before: Option<Instant>,
+    /// When one was last tried.
+    last: Option<Instant>,
     refused: Option<Refused>,
 }
 
@@ -89,9 +90,10 @@ impl Policy {
         if before.way != way {
             (before.way, before.refused) = (way, None);
         }
-        let Paced { not_before, refused, .. } = before.clone();
+        let Paced { last, refused, .. } = before.clone();
         drop(before);
-        Self { not_before, refused, pace, ..Self::new(interval, jitter) }
+        // By the interval of now: the one of before may be what was wrong.
+        Self { not_before: last.and_then(|last| last.checked_add(interval)), refused, pace, ..Self::new(interval, jitter) }
     }
 
     /// These are the reasons now: kinds with a text for people. None: no reload is due.
@@ -136,7 +138,9 @@ impl Policy {
 
     /// What was refused with another text than this says nothing of this one.
     pub fn forgive(&mut self, text: &str) {
-        self.refused.take_if(|refused| refused.text != text);
+        if self.refused.take_if(|refused| refused.text != text).is_some() {
+            self.pace.set(|paced| paced.refused = None);
+        }
     }
 
     /// No reload before `until`, for a reason that has nothing to do with those that were.
@@ -154,8 +158,7 @@ impl Policy {
 
     fn tried(&mut self, now: Instant, chance: u64, least: Duration) {
         self.not_before = Some(now + self.gap(self.n_vain, chance, least));
-        let next = now + self.gap(0, chance, Duration::ZERO);
-        self.pace.set(|paced| paced.not_before = Some(next));
+        self.pace.set(|paced| paced.last = Some(now));
     }
 
     fn gap(&self, n_vain: u32, chance: u64, least: Duration) -> Duration {

@@ -110,7 +110,7 @@ fn two_at_one_address_are_told() {
     let all = |b: &str| around(&format!("  a: {{{}}}\n  b: {{{}}}\n", haproxy("80"), haproxy(b)));
     let (settings, warnings) = parsed(&all("80"));
     assert_eq!(settings.services.len(), 2, "Synapse takes them");
-    let want = "service b: 0.0.0.0:80 is taken: service a listens at 0.0.0.0:80, and each gets some of the connections";
+    let want = "service b: 0.0.0.0:80 is taken: service a listens at 0.0.0.0:80, and gets some or all of the connections";
     assert_eq!(warnings, [want]);
     assert_eq!(parsed(&all("81")).1, [""; 0]);
 }

@@ -82,8 +82,11 @@ impl Door {
             _ => None,
         };
         let (mut door, said) = (self.clone(), self.said);
-        door.token = Some(door.token).filter(|token| !token.is_empty()).or_else(|| text("http", "token")).unwrap_or_default();
         let is_said = said.proto || said.host || said.port || given(door.unix_socket.as_ref()).is_some();
+        // The daemon's own token is for nobody else.
+        if let Some(token) = text("http", "token").filter(|_| door.token.is_empty() && !is_said) {
+            door.token = token;
+        }
         if let Some(path) = text("http", "socket").filter(|_| !is_said) {
             door.unix_socket = Some(path.into());
             return Ok(door);
@@ -253,5 +256,9 @@ mod tests {
             (with_token.token(), door("--token t nodes").following(&toml::Table::new()).unwrap().token()),
             (Some("s"), Some("t"))
         );
+        for other in ["--host h nodes", "--port 8 nodes", "--unix-socket /run/o.sock nodes"] {
+            let door = door(other).following(&"[http]\ntoken = \"s\"\n".parse().unwrap()).unwrap();
+            assert_eq!(door.token(), None, "{other}: another daemon is not told the token of this one");
+        }
     }
 }

@@ -277,8 +277,8 @@ fn the_daemon_of_the_configuration_is_asked_unless_another_is_named() {
 fn nothing_is_done_for_a_service_of_which_nothing_is_known() {
     let managed = Managed::new();
     let config = managed.folder.path().join("lobby.toml");
-    let text = format!("[proxy.haproxy]\nconfig = {:?}\nmanage = true\n[proxy.service.web]\nport = 1\n", managed.file());
-    fs::write(&config, text).unwrap();
+    let text = format!("[proxy.haproxy]\nconfig = {:?}\nmanage = true\n", managed.file());
+    fs::write(&config, text + "program = \"/bin/true\"\n[proxy.service.web]\nport = 1\n").unwrap();
     for verb in ["plan", "diff", "apply"] {
         let output = run(CLOSED, &["proxy", verb, "--timeout", "300ms", "--config", config.to_str().unwrap()]);
         assert_eq!(output.status.code(), Some(1), "{output:?}");

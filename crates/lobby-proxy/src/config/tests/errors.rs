@@ -80,7 +80,10 @@ fn what_haproxy_could_not_open_is_refused_or_told() {
     assert!(matches!(&warnings[..], [one] if one.starts_with("proxy.haproxy.program: /")), "{warnings:?}");
     std::fs::write(&program, "").unwrap();
     assert_eq!(from_toml(&table(&managed)).unwrap().1, [""; 0]);
-    assert!(is_there(Path::new("haproxy"), Some(folder.path().as_os_str())) && !is_there(Path::new("haproxy"), None));
+    // A name that no folder of root has.
+    std::fs::write(folder.path().join("haproxy-of-nobody"), "").unwrap();
+    let is_there = |path| is_there(Path::new("haproxy-of-nobody"), path);
+    assert!(is_there(Some(folder.path().as_os_str())) && !is_there(None));
 }
 
 #[test]

@@ -30,10 +30,11 @@ pub(in crate::haproxy) fn forget_complaint(file: &Path) {
     COMPLAINTS.lock().unwrap_or_else(PoisonError::into_inner).remove(file);
 }
 
-/// `[ALERT]    (31281) : Binding … cannot bind socket …`; the last one of all only says that it ends.
+/// `[ALERT]    (31281) : Binding … cannot bind socket …`; the last one of all only says that it ends, and that a backend is
+/// empty is nothing that ends it.
 fn alert(line: &str) -> Option<&str> {
     let (_, text) = line.split_once("[ALERT]")?.1.split_once(" : ")?;
-    (!text.ends_with("Exiting.")).then(|| text.trim())
+    (!text.ends_with("Exiting.") && !text.contains("has no server available")).then(|| text.trim())
 }
 
 /// Has all that it says in our log as well.

@@ -151,6 +151,10 @@ async fn who_follows_another_one_keeps_its_distance_but_not_what_was_in_vain() {
     assert_eq!(policy.due(start), Some(start + 32 * SECOND), "the same text");
     policy.forgive("y");
     assert_eq!(policy.due(start), Some(start + 2 * SECOND), "another one");
+    assert_eq!(next("/a").due(start), Some(start + 2 * SECOND), "also for who comes next");
+    let mut shorter = Policy::after(SECOND, 0.0, pace.clone(), Some("/a".into()), way("reload"));
+    shorter.want(reason("structure"));
+    assert_eq!(shorter.due(start), Some(start + SECOND), "an interval that is shorter now");
     assert_eq!(next_by("/a", "other").due(start), Some(start + 2 * SECOND), "another way");
     assert_eq!(next("/b").due(start), Some(start), "another HAProxy");
     policy.in_step();

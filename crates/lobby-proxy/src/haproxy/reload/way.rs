@@ -24,6 +24,9 @@ use crate::{
     settings::Haproxy,
 };
 
+/// What an HAProxy says, and ends, to which the old one does not give its listeners.
+const NO_LISTENERS: &str = "Failed to get the sockets from the old process";
+
 /// One way.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Way {
@@ -102,14 +105,23 @@ impl Way {
                 if let Some(pid) = who_answers(socket).await.filter(|pid| !is_of(*pid, &pids)) {
                     return Err(ReloadError::Stranger { pid, pid_file: pid_file.clone() });
                 }
-                hand_over(program, file, pid_file, socket, &pids)
+                let argv = |socket| hand_over(program, file, pid_file, socket, &pids);
+                match run(argv(socket), around).await {
+                    // The old one was started without `expose-fd listeners`. The new one binds beside it then.
+                    Err(err) if socket.is_some() && err.to_string().contains(NO_LISTENERS) => argv(None),
+                    done => return done,
+                }
             }
         };
-        let command = CommandSettings { argv, timeout: COMMAND_TIMEOUT, env: Env::default() };
-        let printed = run_captured(&command, around).await.map_err(ReloadError::Command)?;
-        tracing::debug!("haproxy: reload: {}", printed.trim_end());
-        Ok(())
+        run(argv, around).await
     }
+}
+
+async fn run(argv: Vec<String>, around: &Surroundings) -> Result<(), ReloadError> {
+    let command = CommandSettings { argv, timeout: COMMAND_TIMEOUT, env: Env::default() };
+    let printed = run_captured(&command, around).await.map_err(ReloadError::Command)?;
+    tracing::debug!("haproxy: reload: {}", printed.trim_end());
+    Ok(())
 }
 
 /// The one that the global section names, else beside the file.
