@@ -8,9 +8,10 @@
 use std::{
     fmt, io,
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    ops::RangeInclusive,
 };
 
-use tokio::net::{TcpSocket, lookup_host};
+use tokio::net::TcpSocket;
 
 use super::{
     keyword::{Side, side},
@@ -23,19 +24,15 @@ const RANGE: usize = 1_024;
 /// After these words on its line an address means something that cannot be tried from here.
 const ELSEWHERE: [&str; 5] = ["interface", "namespace", "transparent", "v6only", "v4v6"];
 
+/// Kinds of addresses without a port.
+const PORTLESS: [&str; 6] = ["unix", "uxst", "uxdg", "abns", "abnsz", "sockpair"];
+
 /// One port of one section.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Listener {
     /// Kind and name: `frontend web`.
     pub(super) section: String,
-    host: Host,
-    port: u16,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq)]
-enum Host {
-    Address(IpAddr),
-    Name(String),
+    address: SocketAddr,
 }
 
 /// An address that another program has.
@@ -53,18 +50,30 @@ impl fmt::Display for Taken {
     }
 }
 
-/// All that a file has, as far as they can be understood: no unix sockets, no UDP, nothing with variables.
+/// What of a file can be tried: no names, no unix sockets, no UDP, nothing with variables or in a section that is switched off.
 fn listeners(text: &str) -> Vec<Listener> {
-    let mut section = String::new();
-    let mut found = Vec::new();
+    let (mut section, mut found, mut begin) = (String::new(), Vec::new(), 0);
+    let (mut is_off, mut is_off_by_default) = (false, false);
     for line in text.lines() {
         let words = split(line);
         let words: Vec<&str> = words.iter().map(String::as_str).collect();
         let (addresses, rest) = match words.as_slice() {
             ["bind", addresses, rest @ ..] | ["stats", "socket", addresses, rest @ ..] => (*addresses, rest),
+            ["disabled", ..] => {
+                is_off = true;
+                // Whoever refers to which defaults: one port too few is looked at rather than one too many.
+                is_off_by_default |= section.starts_with("defaults");
+                continue;
+            }
+            ["enabled", ..] => {
+                is_off = false;
+                continue;
+            }
             [] => continue,
             title => {
                 if side(line) == Side::Section {
+                    found.truncate(if is_off { begin } else { found.len() });
+                    (begin, is_off) = (found.len(), is_off_by_default && title[0] != "global");
                     section = title.iter().take(2).copied().collect::<Vec<_>>().join(" ");
                 }
                 continue;
@@ -74,71 +83,81 @@ fn listeners(text: &str) -> Vec<Listener> {
             continue;
         }
         for (host, ports) in addresses.split(',').filter_map(parse) {
-            let listener = |port| Listener { section: section.clone(), host: host.clone(), port };
+            let listener = |port| Listener { section: section.clone(), address: SocketAddr::new(host, port) };
             found.extend(ports.take(RANGE).map(listener));
         }
     }
+    found.truncate(if is_off { begin } else { found.len() });
     found
 }
 
-/// `:80`, `*:80`, `10.0.0.1:80`, `[::1]:80-89`, `ipv4@localhost:80`
-fn parse(text: &str) -> Option<(Host, std::ops::RangeInclusive<u16>)> {
+/// `:80`, `*:80`, `10.0.0.1:80`, `[::1]:80-89`, `ipv4@127.0.0.1:80`
+fn parse(text: &str) -> Option<(IpAddr, RangeInclusive<u16>)> {
     let (kind, text) = text.split_once('@').unwrap_or(("", text));
     if !["", "ipv4", "ipv6", "tcp", "tcp4", "tcp6"].contains(&kind) {
         return None;
     }
     let (host, ports) = text.rsplit_once(':')?;
-    let (first, last) = ports.split_once('-').unwrap_or((ports, ports));
-    let ports = first.parse().ok().filter(|port| *port != 0)?..=last.parse().ok()?;
+    let ports = range(ports).filter(|ports| *ports.start() != 0)?;
     let host = match host.trim_start_matches('[').trim_end_matches(']') {
-        "" | "*" if kind.ends_with('6') => Host::Address(Ipv6Addr::UNSPECIFIED.into()),
-        "" | "*" => Host::Address(Ipv4Addr::UNSPECIFIED.into()),
-        host => match host.parse() {
-            Ok(address) => Host::Address(address),
-            Err(_) if host.chars().all(|c| c.is_ascii_alphanumeric() || ".-_".contains(c)) => Host::Name(host.to_owned()),
-            Err(_) => return None,
-        },
+        "" | "*" if kind.ends_with('6') => Ipv6Addr::UNSPECIFIED.into(),
+        "" | "*" => Ipv4Addr::UNSPECIFIED.into(),
+        // What a name is here and now, HAProxy may see otherwise.
+        host => host.parse().ok()?,
     };
     Some((host, ports))
 }
 
-impl Listener {
-    /// Who has one of them may have the other. Of a name nobody knows.
-    fn overlaps(&self, other: &Self) -> bool {
-        let is_one = match (&self.host, &other.host) {
-            (Host::Address(one), Host::Address(other)) => one == other || one.is_unspecified() || other.is_unspecified(),
-            _ => true,
-        };
-        self.port == other.port && is_one
-    }
-
-    /// Names are not asked for, but for the one that each machine knows by itself.
-    async fn address(&self) -> Option<SocketAddr> {
-        match &self.host {
-            Host::Address(address) => Some(SocketAddr::new(*address, self.port)),
-            Host::Name(name) if name == "localhost" => lookup_host((name.as_str(), self.port)).await.ok()?.next(),
-            Host::Name(_) => None,
-        }
-    }
+fn range(ports: &str) -> Option<RangeInclusive<u16>> {
+    let (first, last) = ports.split_once('-').unwrap_or((ports, ports));
+    Some(first.parse().ok()?..=last.parse().ok()?)
 }
 
-/// What `wanted` has and none of the others.
+/// All ports on which a process with this file may listen, wherever and however. None: one of them cannot be told.
+fn ports(text: &str) -> Option<Vec<RangeInclusive<u16>>> {
+    let (mut is_peers, mut found) = (false, Vec::new());
+    for line in text.lines() {
+        let words = split(line);
+        let words: Vec<&str> = words.iter().map(String::as_str).collect();
+        if side(line) == Side::Section {
+            is_peers = words.first() == Some(&"peers");
+        }
+        let addresses = match words.as_slice() {
+            ["bind", addresses, ..] | ["stats", "socket", addresses, ..] => addresses,
+            // One of them is the process itself.
+            ["peer" | "server", _, address, ..] if is_peers && address.contains([':', '$']) => address,
+            // As old releases have it.
+            ["frontend" | "listen", _, addresses, ..] if *addresses != "from" => addresses,
+            _ => continue,
+        };
+        let plain = addresses.replace(['"', '\'', '\\'], "");
+        for address in plain.split(',').filter(|address| !is_portless(address)) {
+            let (_, ports) = address.rsplit_once(':')?;
+            found.push(range(ports)?);
+        }
+    }
+    Some(found)
+}
+
+fn is_portless(address: &str) -> bool {
+    // `${RUNTIME_DIRECTORY}/haproxy.sock`
+    let is_path = address.starts_with('/') || address.rsplit('}').next().is_some_and(|end| end.contains('/'));
+    is_path || address.is_empty() || address.split_once('@').is_some_and(|(kind, _)| PORTLESS.contains(&kind))
+}
+
+/// What `wanted` has on a port that none of the others has anywhere. One port too few is no harm; to try one that our own
+/// process has is: it would keep the file back for ever. So if a port of theirs cannot be told, there is nothing.
 pub(super) fn new_in(wanted: &str, others: &[&str]) -> Vec<Listener> {
-    let others: Vec<_> = others.iter().flat_map(|text| listeners(text)).collect();
-    let is_new = |listener: &Listener| !others.iter().any(|other| other.overlaps(listener));
+    let Some(others) = others.iter().map(|text| ports(text)).collect::<Option<Vec<_>>>() else { return Vec::new() };
+    let others = others.concat();
+    let is_new = |listener: &Listener| !others.iter().any(|ports| ports.contains(&listener.address.port()));
     listeners(wanted).into_iter().filter(is_new).collect()
 }
 
 /// The first that somebody has, with its section.
-pub(super) async fn first_taken(listeners: &[Listener]) -> Option<Taken> {
-    for listener in listeners {
-        if let Some(address) = listener.address().await
-            && is_taken(address)
-        {
-            return Some(Taken { owner: listener.section.clone(), address });
-        }
-    }
-    None
+pub(super) fn first_taken(listeners: &[Listener]) -> Option<Taken> {
+    let listener = listeners.iter().find(|listener| is_taken(listener.address))?;
+    Some(Taken { owner: listener.section.clone(), address: listener.address })
 }
 
 /// Whether somebody listens there. Nobody can connect to this try, and HAProxy can bind meanwhile, as it listens to nothing.
@@ -158,11 +177,7 @@ mod tests {
     use super::*;
 
     fn shown(listeners: &[Listener]) -> Vec<String> {
-        let host = |host: &Host| match host {
-            Host::Address(address) => address.to_string(),
-            Host::Name(name) => name.clone(),
-        };
-        listeners.iter().map(|one| format!("{} {} {}", one.section, host(&one.host), one.port)).collect()
+        listeners.iter().map(|one| format!("{} {} {}", one.section, one.address.ip(), one.address.port())).collect()
     }
 
     #[test]
@@ -172,7 +187,9 @@ mod tests {
             ("bind :80,[::1]:81", &["0.0.0.0 80", "::1 81"]),
             ("bind *:80-82", &["0.0.0.0 80", "0.0.0.0 81", "0.0.0.0 82"]),
             ("bind :::80", &[":: 80"]),
-            ("bind ipv4@localhost:80", &["localhost 80"]),
+            ("bind ipv4@localhost:80", &[]),
+            ("bind localhost:80", &[]),
+            ("bind ipv4@127.0.0.1:80", &["127.0.0.1 80"]),
             ("bind ipv6@:80", &[":: 80"]),
             ("stats socket 127.0.0.1:999 level admin", &["127.0.0.1 999"]),
             ("stats socket /run/h.sock mode 660", &[]),
@@ -198,21 +215,68 @@ mod tests {
     }
 
     #[test]
+    fn a_section_that_is_switched_off_listens_nowhere() {
+        const CASES: &[(&str, &[&str])] = &[
+            ("frontend a\nbind :1\ndisabled\nfrontend b\nbind :2\n", &["frontend b 0.0.0.0 2"]),
+            ("frontend a\nbind :1\nfrontend b\ndisabled\nbind :2\n", &["frontend a 0.0.0.0 1"]),
+            ("frontend a\ndisabled\nenabled\nbind :1\n", &["frontend a 0.0.0.0 1"]),
+            ("defaults\ndisabled\nfrontend a\nbind :1\nfrontend b\nenabled\nbind :2\n", &["frontend b 0.0.0.0 2"]),
+        ];
+        for (text, want) in CASES {
+            assert_eq!(shown(&listeners(text)), *want, "{text}");
+        }
+    }
+
+    #[test]
     fn what_somebody_of_ours_may_have_is_not_new() {
         let file = |bind: &str| format!("frontend web\n\tbind {bind}\nlisten stats\nbind 127.0.0.1:9\n");
         const CASES: &[(&str, &str, usize)] = &[
             ("10.0.0.1:80", "10.0.0.1:80", 0),
             ("10.0.0.1:80", "10.0.0.1:81", 1),
-            ("10.0.0.1:80", "10.0.0.2:80", 1),
+            // It may be free, and that is not worth a mistake.
+            ("10.0.0.1:80", "10.0.0.2:80", 0),
             ("10.0.0.1:80", ":80", 0),
             ("[::]:80", "10.0.0.1:80", 0),
+            ("[::]:80 v6only", "[::]:80", 0),
+            (":80 interface eth0", ":80", 0),
+            (":80 namespace x", ":80", 0),
+            ("10.0.0.1:80 transparent", ":80", 0),
+            ("mptcp@:80", ":80", 0),
+            ("quic4@:80 ssl", ":80", 0),
+            ("[::ffff:127.0.0.1]:80", "127.0.0.1:80", 0),
+            ("127.0.0.1:80", "[::ffff:127.0.0.1]:80", 0),
             ("localhost:80", "127.0.0.1:80", 0),
+            ("${IP}:80", "10.0.0.1:80", 0),
+            ("\"${IP}:80\"", "10.0.0.1:80", 0),
+            ("${IP}:80", "10.0.0.1:81", 1),
+            (":1000-9000", ":8000", 0),
+            (":70,[::1]:80", ":80", 0),
+            // Whatever it is, it may be this one.
+            (":${PORT}", "10.0.0.1:80", 0),
+            ("${ADDRESS}", "10.0.0.1:80", 0),
+            ("fd@3", "10.0.0.1:80", 0),
             ("/run/web.sock", "127.0.0.1:80", 1),
+            ("${FOLDER}/web.sock", "127.0.0.1:80", 1),
+            ("unix@/run/web.sock,abns@x:80", "127.0.0.1:80", 1),
         ];
         for (before, now, want) in CASES {
             assert_eq!(new_in(&file(now), &[&file(before)]).len(), *want, "{before} {now}");
         }
         assert_eq!(shown(&new_in(&file(":80"), &["", "listen x\n\tbind :9\n"])), ["frontend web 0.0.0.0 80"]);
+        const ELSEWHERE: &[(&str, usize)] = &[
+            ("peers p\npeer a 10.0.0.1:80\n", 0),
+            ("peers p\nbind :80\nserver a\n", 0),
+            ("peers p\nserver a 10.0.0.1:80\n", 0),
+            ("backend b\nserver a 10.0.0.1:80\n", 1),
+            ("backend b\nserver a 10.0.0.1\n", 1),
+            ("global\nstats socket 127.0.0.1:80 level admin\n", 0),
+            ("global\nstats socket /run/h.sock mode 660\n", 1),
+            ("listen old :80\n", 0),
+            ("frontend new from base\n", 1),
+        ];
+        for (before, want) in ELSEWHERE {
+            assert_eq!(new_in(&file(":80"), &[before, "listen x\n\tbind :9\n"]).len(), *want, "{before}");
+        }
     }
 
     #[tokio::test]
@@ -225,12 +289,12 @@ mod tests {
         let listening = listening.listen(1).unwrap();
         let address = listening.local_addr().unwrap();
         for bind in [address.to_string(), format!(":{}", address.port())] {
-            let taken = first_taken(&new_in(&file(bind), &[])).await.unwrap();
+            let taken = first_taken(&new_in(&file(bind), &[])).unwrap();
             assert_eq!((taken.owner.as_str(), taken.address.port()), ("frontend web", address.port()));
         }
         drop(listening);
-        assert_eq!(first_taken(&new_in(&file(address.to_string()), &[])).await, None);
+        assert_eq!(first_taken(&new_in(&file(address.to_string()), &[])), None);
         // Not on this machine: not ours to judge.
-        assert_eq!(first_taken(&new_in(&file("192.0.2.1:80".into()), &[])).await, None);
+        assert_eq!(first_taken(&new_in(&file("192.0.2.1:80".into()), &[])), None);
     }
 }

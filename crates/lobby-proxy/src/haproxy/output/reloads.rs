@@ -40,7 +40,7 @@ impl<P: Parts> Task<P> {
             self.stats.fail("a reload is needed, and nothing tells how: give reload_command, master_socket or program".into());
             return;
         };
-        if self.is_in_the_way(layout).await {
+        if self.is_in_the_way(judge::loads(&self.haproxy, layout)) {
             return;
         }
         self.keep_servers_state().await;

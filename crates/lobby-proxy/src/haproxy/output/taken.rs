@@ -14,7 +14,7 @@ use crate::{
         name,
         ports::{self, Taken},
     },
-    settings::{Compat, Haproxy, Settings},
+    settings::{Bind, Compat, Haproxy, Service, Settings},
 };
 
 /// Whether HAProxy's ports are those that this program sees: it may be in another machine's or container's network. `pid`: of
@@ -57,14 +57,28 @@ pub(super) async fn first(
     if known.is_empty() {
         return None;
     }
-    let taken = ports::first_taken(&ports::new_in(&layout.skeleton, &known)).await?;
+    new(settings, &layout.skeleton, &known)
+}
+
+/// The first address of `wanted` that is new to all `known` files, and that somebody else has.
+fn new(settings: &Settings, wanted: &str, known: &[&str]) -> Option<Taken> {
+    let taken = ports::first_taken(&ports::new_in(wanted, known))?;
     Some(Taken { owner: owner(settings, &taken.owner), ..taken })
 }
 
-/// As people have it in their settings.
+/// As people have it in their settings. A section that may be of several services is called by its own name.
 fn owner(settings: &Settings, section: &str) -> String {
     let title = section.strip_prefix("frontend ").unwrap_or_default();
-    let service = settings.services.iter().find(|service| name::clean(&service.name) == title);
+    let is_extra = settings.haproxy.iter().flat_map(|haproxy| &haproxy.extra_sections).any(|(extra, _)| {
+        let mut words = extra.split_whitespace();
+        matches!(words.next(), Some("frontend" | "listen")) && words.next() == Some(title)
+    });
+    let has_frontend = |service: &&Service| service.haproxy.as_ref().is_some_and(|stanza| stanza.bind != Bind::Nowhere);
+    let services = || settings.services.iter().filter(has_frontend).filter(|_| !is_extra);
+    let mut cleaned = services().filter(|service| name::clean(&service.name) == title);
+    // Whose name can stand as it is keeps it.
+    let service =
+        services().find(|service| service.name == title).or_else(|| cleaned.next().filter(|_| cleaned.next().is_none()));
     match (service, settings.compat) {
         (Some(service), Compat::Synapse) => format!("service {}", service.name),
         (Some(service), _) => format!("proxy.service.{}", service.name),
@@ -73,11 +87,11 @@ fn owner(settings: &Settings, section: &str) -> String {
 }
 
 impl<P: Parts> Task<P> {
-    /// Whether a reload would meet a port that somebody else has. It is put off then.
-    pub(super) async fn is_in_the_way(&mut self, layout: &Layout) -> bool {
+    /// Whether a reload with `text` would meet a port that somebody else has. It is put off then.
+    pub(super) fn is_in_the_way(&mut self, text: &str) -> bool {
         let is_here = is_here(&self.haproxy, self.managed.as_ref(), self.memory.pid());
         let Some(loaded) = self.memory.text().filter(|_| is_here) else { return false };
-        let Some(taken) = first(&self.settings, layout, Some(loaded), None).await else { return false };
+        let Some(taken) = new(&self.settings, text, &[loaded]) else { return false };
         self.stats.fail(format!("no reload meanwhile: {taken}"));
         self.policy.put_off(Instant::now() + AGAIN);
         true
@@ -96,7 +110,7 @@ impl<P: Parts> Task<P> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::settings::Service;
+    use crate::settings::HaproxyService;
 
     #[test]
     fn only_the_network_that_this_program_sees_is_judged() {
@@ -109,11 +123,24 @@ mod tests {
 
     #[test]
     fn owners_are_called_as_in_the_settings() {
-        let services = ["web", "a b"].map(|name| Service { name: name.into(), ..Service::default() });
-        let settings = Settings { services: services.into(), ..Settings::default() };
+        let service = |name: &str, bind| {
+            let haproxy = Some(HaproxyService { bind, ..HaproxyService::default() });
+            Service { name: name.into(), haproxy, ..Service::default() }
+        };
+        let all = ["web", "a b", "c d", "c_d", "e f", "e,f", "g h", "extra"].map(|name| service(name, Bind::Port(1)));
+        let services = all.into_iter().chain([service("g_h", Bind::Nowhere), service("off", Bind::Nowhere)]).collect();
+        let extra_sections = vec![("frontend extra".into(), Vec::new())];
+        let haproxy = Some(Haproxy { extra_sections, ..Haproxy::default() });
+        let settings = Settings { services, haproxy, ..Settings::default() };
         for (section, want) in [
             ("frontend web", "proxy.service.web"),
             ("frontend a_b", "proxy.service.a b"),
+            ("frontend c_d", "proxy.service.c_d"),
+            ("frontend c_d-2", "frontend c_d-2"),
+            ("frontend e_f", "frontend e_f"),
+            ("frontend g_h", "proxy.service.g h"),
+            ("frontend off", "frontend off"),
+            ("frontend extra", "frontend extra"),
             ("listen web", "listen web"),
             ("frontend shared-frontend", "frontend shared-frontend"),
         ] {
