@@ -1,6 +1,7 @@
 //! The loop over a model of HAProxy: what it waits for, writes, and reloads. Real files and commands; an HAProxy of its own
 //! is in `manage`.
 
+mod refused;
 mod restart;
 mod silent;
 
@@ -32,6 +33,8 @@ struct Model {
     /// Servers of the process.
     servers: String,
     is_silent: bool,
+    /// The process of which somebody shut a frontend down.
+    shut_down: Option<u32>,
     /// How long the next question waits for nothing.
     hangs: Option<Duration>,
     saved: Saved,
@@ -54,6 +57,11 @@ fn names(backends: &[Backend]) -> String {
     backends.iter().map(|backend| format!("\tserver {0} {0}:{1}\n", backend.host, backend.port)).collect()
 }
 
+/// Those of servers, or the others.
+fn lines(text: &str, of_servers: bool) -> String {
+    text.split_inclusive('\n').filter(|line| line.starts_with("\tserver ") == of_servers).collect()
+}
+
 impl Parts for Fake {
     fn restore(&mut self, saved: Saved) {
         self.model().saved = saved;
@@ -63,13 +71,13 @@ impl Parts for Fake {
         self.model().saved.clone()
     }
 
-    /// The global section is the skeleton.
     fn layout(&mut self, settings: &Settings, picture: &[Known], _: Option<Version>, _: u64) -> Layout {
-        let skeleton = settings.haproxy.as_ref().unwrap().global.join("\n");
+        let global = settings.haproxy.as_ref().unwrap().global.join("\n");
         let services = settings.services.iter().zip(picture);
         let text =
             services.map(|(service, known)| format!("backend {}\n{}", service.name, names(known.backends.as_ref().unwrap())));
-        Layout { text: format!("{skeleton}\n{}", text.collect::<String>()), skeleton, ..Layout::default() }
+        let text = format!("{global}\n{}", text.collect::<String>());
+        Layout { skeleton: lines(&text, false), text, ..Layout::default() }
     }
 
     async fn version(&mut self) -> Option<Version> {
@@ -94,11 +102,12 @@ impl Parts for Fake {
             return Err("nobody is there".into());
         }
         let pid = fs::read_to_string(&self.pid_file).unwrap().trim().parse().unwrap();
-        let servers = wanted.text.strip_prefix(&wanted.skeleton).unwrap().to_owned();
+        let servers = lines(&wanted.text, true);
         let is_other = std::mem::replace(&mut model.servers, servers.clone()) != servers;
         let done = is_other.then(|| ("set server".to_owned(), 1)).into_iter().collect();
         let backends = [("web".to_owned(), BackendStatus { wanted: 1, up: 1, draining: 0, held: 0 })].into();
-        Ok(Reconciled { process: Some(Process { pid, started: 0 }), done, backends, ..Reconciled::default() })
+        let reload = (model.shut_down == Some(pid)).then(|| ("frontend".to_owned(), "web".to_owned())).into_iter().collect();
+        Ok(Reconciled { process: Some(Process { pid, started: 0 }), done, backends, reload, ..Reconciled::default() })
     }
 
     async fn servers_state(&mut self) -> Result<String, String> {
