@@ -65,7 +65,8 @@ mod tests {
     async fn the_last_alert_that_says_something_is_kept_until_something_new_begins() {
         let file = PathBuf::from("/nowhere/at/all/haproxy.cfg");
         let said = "[NOTICE]   (1) : version\n[ALERT]    (1) : first : one\n[ALERT]    (1) : Binding for frontend new: no\n\
-            [ALERT]    (1) : [haproxy.main()] Some protocols failed to start their listeners! Exiting.\n[WARNING]  (1) : x\n";
+            [ALERT]    (1) : [haproxy.main()] Some protocols failed to start their listeners! Exiting.\n\
+            [ALERT]    (1) : backend 'web' has no server available!\n[WARNING]  (1) : x\n";
         assert_eq!(complaint(&file), None);
         pass_on(Box::new(said.as_bytes()), file.clone()).await;
         assert_eq!(complaint(&file).as_deref(), Some("Binding for frontend new: no"));
